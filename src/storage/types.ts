@@ -1,0 +1,54 @@
+/** Where finished media goes. One implementation a kind of store; all pass test/integration/storage.test.ts. */
+
+export interface PutOptions {
+  contentType: string;
+  /** Expected bytes, when known: sizes multipart parts. */
+  size?: number;
+  /** `no-store` style header for live playlists. */
+  cacheControl?: string;
+  signal?: AbortSignal;
+}
+
+export interface StoredObject {
+  /** Key inside the store, without a leading slash. */
+  key: string;
+  /** A path or URL that opens from this machine: what EgressInfo shows as `location`. Never holds a credential. */
+  location: string;
+  bytes: number;
+}
+
+export interface Storage {
+  readonly kind: 'local' | 's3';
+  /** For messages: the bucket or folder, never a secret. */
+  readonly name: string;
+  /**
+   * Puts the file at `path` under `key`, whole or not at all, replacing what was there.
+   * @throws StorageError
+   */
+  putFile(key: string, path: string, options: PutOptions): Promise<StoredObject>;
+  /** @throws StorageError */
+  putBytes(key: string, bytes: Uint8Array, options: PutOptions): Promise<StoredObject>;
+  /** Bytes of the object, or undefined when there is none. @throws StorageError */
+  size(key: string): Promise<number | undefined>;
+  /** @throws StorageError */
+  delete(key: string): Promise<void>;
+  /** Where `key` would be found. */
+  location(key: string): string;
+  close(): Promise<void>;
+}
+
+/**
+ * Whose fault a failed operation is, in livekit/egress's sense: `user` (missing bucket, wrong secret, bad key),
+ * `destination` (unreachable, slow, 5xx: worth another try) or `internal`.
+ */
+export class StorageError extends Error {
+  readonly blame: 'user' | 'destination' | 'internal';
+  /** LiveKit's HTTP-like code for EgressInfo.error_code. */
+  readonly code: number;
+  constructor(blame: 'user' | 'destination' | 'internal', code: number, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StorageError';
+    this.blame = blame;
+    this.code = code;
+  }
+}

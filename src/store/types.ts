@@ -1,0 +1,57 @@
+/** What is kept in Redis about an egress, and who may write which part. */
+import type { EgressInfo } from '@livekit/protocol';
+
+/** What the API wants of a running egress; durable, so that a later attempt obeys it too. */
+export interface EgressDesired {
+  /** Raised by every change. */
+  revision: number;
+  /** Why the egress is to end, when it is. */
+  stop?: string;
+  /** Every stream URL that should be live, with its key. */
+  streamUrls: string[];
+  layout?: string;
+}
+
+export interface EgressRecord {
+  egressId: string;
+  roomName: string;
+  /** Name of the request's message, e.g. `RoomCompositeEgressRequest`. */
+  requestType: string;
+  /** Proto JSON of the request as it came, secrets included: never shown, never logged. */
+  requestJson: string;
+  info: EgressInfo;
+  desired: EgressDesired;
+  /** The one attempt that may write (the fence); 0 before any worker took the job. */
+  attempt: number;
+  /** Revision of `desired` the worker has acted on. */
+  appliedRevision: number;
+  /** Wall clock of egress-clock zero, ms; set by the first attempt that starts. */
+  epochMs: number | undefined;
+  /** Bridge URL of the SFU node that holds the room, e.g. ws://127.0.0.1:7880/bridge. */
+  bridgeUrl: string;
+}
+
+export interface EgressStore {
+  /** @throws StoreError `already_exists` */
+  create(record: Omit<EgressRecord, 'attempt' | 'appliedRevision' | 'epochMs'>): Promise<void>;
+  get(egressId: string): Promise<EgressRecord | undefined>;
+  /** Newest first. Ended egresses are kept for 24 h. */
+  list(filter?: { roomName?: string; active?: boolean }): Promise<EgressInfo[]>;
+  /** A worker takes `attempt`. False when a newer attempt exists or the egress has ended. */
+  begin(egressId: string, attempt: number): Promise<boolean>;
+  /** Fenced: false, and nothing written, unless `attempt` is the current one. */
+  saveInfo(egressId: string, attempt: number, info: EgressInfo, appliedRevision: number): Promise<boolean>;
+  /** Sets egress-clock zero once; answers the value in force, or undefined when fenced. */
+  setEpoch(egressId: string, attempt: number, epochMs: number): Promise<number | undefined>;
+  /** Moves the fence from `from` to `from + 1`; answers the new attempt, or undefined if somebody else did or it has ended. */
+  raiseAttempt(egressId: string, from: number): Promise<number | undefined>;
+  /** Atomic read-change-write of `desired`; undefined when there is no such egress. Wakes {@link onDesired}. */
+  changeDesired(egressId: string, change: (desired: EgressDesired) => EgressDesired): Promise<EgressRecord | undefined>;
+  /** Ends an egress no worker has taken. False when one has. */
+  abortUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
+  /** Called with the latest `desired` on each change, and once after a reconnect to Redis. */
+  onDesired(egressId: string, listener: (desired: EgressDesired) => void): () => void;
+  /** Called on every saveInfo, by any process: webhooks hang here. */
+  onInfo(listener: (info: EgressInfo) => void): () => void;
+  close(): Promise<void>;
+}
