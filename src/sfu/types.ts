@@ -43,6 +43,16 @@ export interface TrackOptions {
   stream?: string;
 }
 
+/** What RoomService.UpdateParticipant may change; what is absent stays. */
+export interface ParticipantUpdate {
+  name?: string;
+  metadata?: string;
+  /** Merged into what is there; an empty value removes its key. */
+  attributes?: Record<string, string>;
+  /** Replaces all of them. Without `canPublish` (or the source in `canPublishSources`) published tracks are closed. */
+  permissions?: Permissions;
+}
+
 /** Why a participant was removed. */
 export type LeaveReason =
   | 'client_left'
@@ -97,6 +107,8 @@ export interface SfuParticipant {
   info(): ParticipantInfo;
   /** Announces a producer as a published track. The track goes when the producer closes. @throws SfuError */
   publish(producer: ms.Producer, options: TrackOptions): SfuTrack;
+  /** Changes everything at once and causes one `participant_updated`. */
+  update(change: ParticipantUpdate): void;
   /** Calls back exactly once when the participant is gone; signalling closes its transports there. */
   onClose(listener: (reason: LeaveReason) => void): void;
   close(reason: LeaveReason): void;
