@@ -1,0 +1,405 @@
+/**
+ * One attempt at an egress: from the job that was taken to the finished outputs. It joins the room, runs the
+ * pipeline (again, when it dies), writes the segment log, and lets the sinks make of it what was asked for.
+ */
+import type { Logger } from 'pino';
+import { connectBridge } from '../bridge/client.ts';
+import type { BridgeClient } from '../bridge/client.ts';
+import { BridgeCloseCode } from '../bridge/protocol.ts';
+import type { BridgeEvent } from '../bridge/protocol.ts';
+import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
+import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
+import { EgressAborted, EgressError } from './errors.ts';
+import type { Chunk } from './log/types.ts';
+import { SegmentLogWriter } from './log/writer.ts';
+import type { PipelineRun, PipelineRunFactory } from './pipeline-run.ts';
+import type { EgressPlan } from './plan-types.ts';
+import { chooseProgram } from './program.ts';
+import type { Program } from './program.ts';
+import { rtpPath } from './rtp-path.ts';
+import { selectTracks } from './selection.ts';
+import type { TrackRole, WantedTrack } from './selection.ts';
+import type { Sinks, SinksFactory } from './sinks.ts';
+import { StatusKeeper, Superseded } from './status.ts';
+
+/** Named tracks that are not there (yet, or any more) are waited for this long. */
+const TRACK_GRACE_MS = 10_000;
+/** A pipeline that dies is started again, at most `MAX_RESTARTS` times within the window. */
+const MAX_RESTARTS = 5;
+const RESTART_WINDOW_MS = 60_000;
+const RESTART_DELAY_MS = 200;
+/** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
+const BRIDGE_LOST_WAIT_MS = 3000;
+/** Time for the pipeline to flush what it has received. */
+const PIPELINE_STOP_MS = 10_000;
+
+/** How an attempt ended; only `ended` means that the egress is over. */
+export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
+
+type Cause =
+  | { type: 'finish'; reason: string }
+  | { type: 'fail'; error: unknown }
+  | { type: 'superseded' }
+  | { type: 'hand-over' };
+
+export interface AttemptDeps {
+  store: EgressStore;
+  logger: Logger;
+  plan: EgressPlan;
+  /** Address other machines reach this worker's RTP at. */
+  workerAddress: string;
+  portRange: { min: number; max: number } | undefined;
+  /** Folder of this egress's segment log. */
+  logDir: string;
+  /** Access token for the bridge: this room, this identity. */
+  bridgeToken: () => Promise<string>;
+  startPipeline: PipelineRunFactory;
+  createSinks: SinksFactory;
+  /** Removes the segment log; called when every output is safe in its storage. */
+  discardLog: () => Promise<void>;
+}
+
+export class EgressAttempt {
+  readonly #deps: AttemptDeps;
+  readonly #record: EgressRecord;
+  readonly #attempt: number;
+  readonly #logger: Logger;
+  readonly #status: StatusKeeper;
+  readonly #cause = Promise.withResolvers<Cause>();
+  readonly #roles = new Map<string, TrackRole>();
+  readonly #restarts: number[] = [];
+  #desired: EgressDesired;
+  #ended = false;
+  #bridge: BridgeClient | undefined;
+  #log: SegmentLogWriter | undefined;
+  #run: PipelineRun | undefined;
+  #runs = 0;
+  #sinks: Sinks | undefined;
+  #program: Program | undefined;
+  #epochMs = 0;
+  #sourceGone: NodeJS.Timeout | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(record: EgressRecord, attempt: number, deps: AttemptDeps) {
+    this.#deps = deps;
+    this.#record = record;
+    this.#attempt = attempt;
+    this.#desired = record.desired;
+    this.#logger = deps.logger.child({ egressId: record.egressId, room: record.roomName, attempt });
+    this.#status = new StatusKeeper({
+      store: deps.store,
+      info: record.info.clone(),
+      attempt,
+      appliedRevision: record.appliedRevision,
+      logger: this.#logger,
+      onSuperseded: () => this.#end({ type: 'superseded' }),
+    });
+  }
+
+  /** Ends the egress in order, as StopEgress does. */
+  stop(reason: string): void {
+    this.#end({ type: 'finish', reason });
+  }
+
+  /** Leaves the egress to another worker: everything received so far stays in the log. */
+  handOver(): void {
+    this.#end({ type: 'hand-over' });
+  }
+
+  /** Never throws: what goes wrong ends the egress, and is in its info. */
+  async run(): Promise<AttemptOutcome> {
+    const stopListening = this.#deps.store.onDesired(this.#record.egressId, (desired) =>
+      this.#onDesired(desired),
+    );
+    try {
+      this.#onDesired(this.#desired);
+      const started = this.#start().catch((error: unknown) => this.#end({ type: 'fail', error }));
+      const cause = await this.#cause.promise;
+      await started;
+      return await this.#conclude(cause);
+    } finally {
+      stopListening();
+      clearTimeout(this.#sourceGone);
+      await this.#run?.kill();
+      await this.#sinks?.close();
+      await this.#log?.close();
+      await this.#bridge?.leave().catch(() => undefined);
+      await this.#status.flush();
+    }
+  }
+
+  #end(cause: Cause): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#cause.resolve(cause);
+    this.#wake?.();
+  }
+
+  async #start(): Promise<void> {
+    if (this.#ended) return;
+    const { plan, store } = this.#deps;
+    const bridge = await connectBridge({
+      url: this.#record.bridgeUrl,
+      token: await this.#deps.bridgeToken(),
+      attempt: this.#attempt,
+      logger: this.#logger,
+    });
+    this.#bridge = bridge;
+    bridge.onEvent((event) => this.#onBridgeEvent(event));
+    bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
+
+    const wanted = await this.#waitForTracks(bridge);
+    if (this.#ended) return;
+    const mimeType = (kind: 'audio' | 'video') =>
+      wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
+    this.#program = chooseProgram(plan, mimeType('video'), mimeType('audio'));
+    this.#logger.info({ program: this.#program.program, reason: this.#program.reason }, 'program chosen');
+
+    const epochMs = await store.setEpoch(this.#record.egressId, this.#attempt, Date.now());
+    if (epochMs === undefined) throw new Superseded();
+    this.#epochMs = epochMs;
+    this.#log = await SegmentLogWriter.open({
+      dir: this.#deps.logDir,
+      egressId: this.#record.egressId,
+      attempt: this.#attempt,
+      epochMs,
+      container: this.#program.container,
+      logger: this.#logger,
+    });
+    this.#sinks = await this.#deps.createSinks({
+      plan,
+      program: this.#program,
+      log: this.#log,
+      status: this.#status,
+      epochMs,
+      tracks: wanted,
+      room: bridge.joined.room,
+      attempt: this.#attempt,
+      logger: this.#logger,
+    });
+    this.#log.onChunk((chunk: Chunk) => this.#sinks?.onChunk(chunk));
+    await this.#startPipeline(wanted);
+    this.#sinks.setStreams(this.#desired);
+    this.#status.active(Date.now());
+  }
+
+  async #startPipeline(wanted: readonly WantedTrack[]): Promise<void> {
+    const bridge = this.#bridge;
+    const program = this.#program;
+    const log = this.#log;
+    if (!bridge || !program || !log) throw new Error('the pipeline was started before the room was joined');
+    const run = this.#runs++;
+    this.#run = await this.#deps.startPipeline({
+      bridge,
+      plan: this.#deps.plan,
+      program,
+      wanted,
+      log: {
+        dir: log.attemptDir,
+        pattern: `r${run}-%06d.${program.container === 'mpegts' ? 'ts' : 'mkv'}`,
+        container: program.container,
+      },
+      run,
+      epochMs: this.#epochMs,
+      ...rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress),
+      portRange: this.#deps.portRange,
+      logger: this.#logger,
+      onEvent: (event) => this.#onPipelineEvent(event, run),
+      onTap: (data) => this.#sinks?.onTap(data),
+      onDied: (reason) => void this.#onPipelineDied(reason),
+    });
+  }
+
+  /** Named tracks must be there before the program can be chosen; a room may be empty. */
+  async #waitForTracks(bridge: BridgeClient): Promise<WantedTrack[]> {
+    const { source } = this.#deps.plan;
+    const named =
+      source.type === 'room' ? 0 : [source.audioTrackId, source.videoTrackId].filter(Boolean).length;
+    const deadline = Date.now() + TRACK_GRACE_MS;
+    for (;;) {
+      const wanted = this.#select(bridge);
+      if (wanted.length >= named || this.#ended) return wanted;
+      const left = deadline - Date.now();
+      if (left <= 0) {
+        if (wanted.length > 0) return wanted;
+        throw new EgressAborted(
+          'the track was never published: start the egress while its track is in the room',
+        );
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  #select(bridge: BridgeClient): WantedTrack[] {
+    const { source } = this.#deps.plan;
+    const wanted = selectTracks(source, bridge.participants.values(), this.#roles);
+    if (source.type === 'tracks') {
+      for (const { track, identity } of wanted) {
+        const role = { identity, source: track.source, kind: track.kind };
+        const named = track.kind === 'audio' ? source.audioTrackId : source.videoTrackId;
+        if (named !== undefined) this.#roles.set(named, role);
+      }
+    }
+    return wanted;
+  }
+
+  #onDesired(desired: EgressDesired): void {
+    if (desired.revision < this.#desired.revision) return;
+    this.#desired = desired;
+    if (desired.stop !== undefined) this.#end({ type: 'finish', reason: desired.stop });
+    else this.#sinks?.setStreams(desired);
+  }
+
+  #onBridgeEvent(event: BridgeEvent): void {
+    this.#wake?.();
+    switch (event.event) {
+      case 'participantJoined':
+        this.#note('join', { identity: event.participant.identity });
+        break;
+      case 'participantLeft':
+        this.#note('leave', { identity: event.identity });
+        break;
+      case 'trackPublished':
+        this.#note('publish', {
+          identity: event.identity,
+          trackId: event.track.trackId,
+          mimeType: event.track.mimeType,
+        });
+        break;
+      case 'trackUnpublished':
+        this.#note('unpublish', { identity: event.identity, trackId: event.trackId });
+        break;
+      case 'trackMuted':
+        this.#note(event.muted ? 'mute' : 'unmute', { trackId: event.trackId });
+        return;
+      case 'roomClosed':
+        this.#end({ type: 'finish', reason: 'Source closed' });
+        return;
+      default:
+        return;
+    }
+    const bridge = this.#bridge;
+    if (!bridge || !this.#run) return;
+    const wanted = this.#select(bridge);
+    this.#run.sync(wanted);
+    this.#watchSource(wanted);
+  }
+
+  /** An egress of named tracks ends when all of them have been gone for a while; a room's stays. */
+  #watchSource(wanted: readonly WantedTrack[]): void {
+    if (this.#deps.plan.source.type === 'room') return;
+    if (wanted.length > 0) {
+      clearTimeout(this.#sourceGone);
+      this.#sourceGone = undefined;
+    } else {
+      this.#sourceGone ??= setTimeout(
+        () => this.#end({ type: 'finish', reason: 'Source closed' }),
+        TRACK_GRACE_MS,
+      );
+    }
+  }
+
+  async #onBridgeClose(code: number, reason: string): Promise<void> {
+    if (this.#ended) return;
+    this.#logger.warn({ code, reason }, 'bridge closed');
+    if (code === BridgeCloseCode.superseded) return this.#end({ type: 'superseded' });
+    if (code === BridgeCloseCode.roomClosed) return this.#end({ type: 'finish', reason: 'Source closed' });
+    if (code === BridgeCloseCode.removed)
+      return this.#end({ type: 'finish', reason: 'Removed from the room' });
+    // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
+    await new Promise((resolve) => setTimeout(resolve, BRIDGE_LOST_WAIT_MS));
+    const record = await this.#deps.store.get(this.#record.egressId).catch(() => undefined);
+    if (record && record.attempt > this.#attempt) this.#end({ type: 'superseded' });
+    else this.#end({ type: 'finish', reason: 'Connection to the room lost' });
+  }
+
+  #onPipelineEvent(event: PipelineEvent, run: number): void {
+    switch (event.event) {
+      case 'chunk':
+        this.#log?.addChunk({ ...event, run });
+        break;
+      case 'trackFlow':
+        this.#note(event.flowing ? 'flow' : 'stall', { trackId: event.trackId });
+        break;
+      case 'trackError':
+        this.#logger.warn({ trackId: event.trackId, reason: event.message }, 'track failed');
+        break;
+      case 'warning':
+        this.#logger.warn({ reason: event.message }, 'pipeline warning');
+        break;
+      case 'error':
+        this.#logger.error({ reason: event.message, element: event.element }, 'pipeline error');
+        break;
+      default:
+        break;
+    }
+  }
+
+  async #onPipelineDied(reason: string): Promise<void> {
+    if (this.#ended) return;
+    const now = Date.now();
+    this.#restarts.push(now);
+    const recent = this.#restarts.filter((at) => now - at < RESTART_WINDOW_MS).length;
+    this.#logger.error({ reason, recent }, 'pipeline died');
+    if (recent > MAX_RESTARTS) {
+      this.#end({
+        type: 'fail',
+        error: new EgressError('internal', `the pipeline died ${recent} times in a minute: ${reason}`),
+      });
+      return;
+    }
+    try {
+      await this.#run?.kill();
+      await this.#log?.recoverRun(this.#runs - 1);
+      await new Promise((resolve) => setTimeout(resolve, RESTART_DELAY_MS));
+      const bridge = this.#bridge;
+      if (this.#ended || !bridge) return;
+      await this.#startPipeline(this.#select(bridge));
+      this.#note('pipeline_restart', { reason });
+    } catch (error) {
+      await this.#onPipelineDied(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #note(name: Parameters<SegmentLogWriter['event']>[0]['name'], data: Record<string, string>): void {
+    const wallMs = Date.now();
+    this.#log?.event({ name, atNs: (wallMs - this.#epochMs) * 1e6, wallMs, data });
+  }
+
+  async #conclude(cause: Cause): Promise<AttemptOutcome> {
+    if (cause.type === 'superseded' || (cause.type === 'fail' && cause.error instanceof Superseded)) {
+      this.#logger.warn('superseded: a newer attempt goes on');
+      return 'superseded';
+    }
+    if (cause.type === 'hand-over') {
+      await this.#run?.stop(PIPELINE_STOP_MS);
+      await this.#log?.settled();
+      return 'handed-over';
+    }
+    if (cause.type === 'finish') this.#status.ending(cause.reason);
+    const endedAtMs = Date.now();
+    let failure = cause.type === 'fail' ? cause.error : undefined;
+    try {
+      await this.#run?.stop(PIPELINE_STOP_MS);
+      const sinks = this.#sinks;
+      if (sinks && this.#log) {
+        await this.#log.end((endedAtMs - this.#epochMs) * 1e6);
+        await sinks.finish();
+        if (!failure) await this.#deps.discardLog();
+      } else {
+        failure ??= new EgressAborted('the egress ended before it began to record');
+      }
+    } catch (error) {
+      failure ??= error;
+    }
+    if (failure) this.#status.fail(failure);
+    else this.#status.complete(endedAtMs);
+    return 'ended';
+  }
+}

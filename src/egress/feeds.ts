@@ -1,0 +1,231 @@
+/**
+ * Feeds: the tracks that flow from the room into the pipeline. One feed a track: bind a socket in the
+ * pipeline, subscribe over the bridge, build the receiver, then let the first packet come. In that order the
+ * first keyframe cannot be lost.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { BridgeClient } from '../bridge/client.ts';
+import type { BridgeEvent, BridgeSrtpParameters, BridgeSubscription } from '../bridge/protocol.ts';
+import type { PipelineHost } from '../pipeline/host.ts';
+import type { WantedTrack } from './selection.ts';
+
+/** Keyframes asked of a copied track: chunks are about this long. */
+export const COPY_KEY_FRAME_INTERVAL_MS = 2000;
+
+/** A feed that failed is tried again after this, growing with each try. */
+const RETRY_MS = 500;
+const MAX_RETRY_MS = 5000;
+
+export interface Feed {
+  readonly wanted: WantedTrack;
+  readonly subscription: BridgeSubscription;
+}
+
+export interface FeedsOptions {
+  bridge: BridgeClient;
+  host: PipelineHost;
+  /** Address the pipeline binds and the SFU sends to. */
+  address: string;
+  portRange?: { min: number; max: number } | undefined;
+  /** RTP crosses a network: encrypt it. */
+  srtp: boolean;
+  /** Video is copied: ask for keyframes on a schedule. */
+  copyVideo: boolean;
+  logger: Logger;
+  /** A feed came or went. */
+  onChange: () => void;
+}
+
+/** AES_CM_128_HMAC_SHA1_80: 16 bytes of key and 14 of salt (RFC 3711). */
+function newSrtpKey(): BridgeSrtpParameters {
+  return { cryptoSuite: 'AES_CM_128_HMAC_SHA1_80', keyBase64: randomBytes(30).toString('base64') };
+}
+
+interface Entry {
+  wanted: WantedTrack;
+  subscription: BridgeSubscription | undefined;
+  closed: boolean;
+  tries: number;
+  retry: NodeJS.Timeout | undefined;
+  /** Start and stop of one feed never overlap. */
+  work: Promise<void>;
+}
+
+export class Feeds {
+  readonly #options: FeedsOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #stopEvents: () => void;
+  #closed = false;
+
+  constructor(options: FeedsOptions) {
+    this.#options = options;
+    this.#stopEvents = options.bridge.onEvent((event) => this.#onBridgeEvent(event));
+  }
+
+  /** Feeds that flow, or would if they were not muted. */
+  current(): Feed[] {
+    return [...this.#entries.values()].flatMap(({ wanted, subscription, closed }) =>
+      subscription && !closed ? [{ wanted, subscription }] : [],
+    );
+  }
+
+  get(trackId: string): Feed | undefined {
+    return this.current().find(({ wanted }) => wanted.track.trackId === trackId);
+  }
+
+  /** Makes the feeds what `wanted` says; answers at once, the work goes on. */
+  sync(wanted: readonly WantedTrack[]): void {
+    if (this.#closed) return;
+    const wantedIds = new Map(wanted.map((each) => [each.track.trackId, each]));
+    for (const [trackId, entry] of this.#entries) {
+      const still = wantedIds.get(trackId);
+      if (!still || still.track.producerId !== entry.wanted.track.producerId) this.#stop(trackId, entry);
+    }
+    for (const [trackId, each] of wantedIds) {
+      if (!this.#entries.has(trackId)) this.#start(trackId, each);
+    }
+  }
+
+  /** Gives every subscription back. The pipeline's side goes with the pipeline. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopEvents();
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(
+      entries.map(async (entry) => {
+        entry.closed = true;
+        clearTimeout(entry.retry);
+        await entry.work;
+        await this.#unsubscribe(entry);
+      }),
+    );
+  }
+
+  #start(trackId: string, wanted: WantedTrack, tries = 0): void {
+    const entry: Entry = {
+      wanted,
+      subscription: undefined,
+      closed: false,
+      tries,
+      retry: undefined,
+      work: Promise.resolve(),
+    };
+    this.#entries.set(trackId, entry);
+    entry.work = this.#open(entry).catch((error: unknown) => this.#onFailure(trackId, entry, error));
+  }
+
+  #stop(trackId: string, entry: Entry): void {
+    this.#entries.delete(trackId);
+    entry.closed = true;
+    clearTimeout(entry.retry);
+    entry.work = entry.work.then(async () => {
+      await this.#options.host
+        .send({ cmd: 'disconnect', trackId })
+        .catch((error: unknown) => this.#options.logger.debug({ err: error, trackId }, 'disconnect'));
+      await this.#unsubscribe(entry);
+    });
+    this.#options.onChange();
+  }
+
+  async #open(entry: Entry): Promise<void> {
+    const { bridge, host, address, portRange, srtp, copyVideo, logger } = this.#options;
+    const { track, participantId } = entry.wanted;
+    const { trackId } = track;
+    const { port } = await host.send({
+      cmd: 'bind',
+      trackId,
+      ip: address,
+      ...(portRange && { portMin: portRange.min, portMax: portRange.max }),
+    });
+    const local = srtp ? newSrtpKey() : undefined;
+    const subscription = await bridge.request('subscribe', {
+      trackId,
+      ip: address,
+      port,
+      ...(local && { srtp: local }),
+    });
+    entry.subscription = subscription;
+    if (entry.closed) return;
+    if (local && !subscription.srtp)
+      throw new Error('the SFU answered without SRTP keys although SRTP was asked for');
+    await host.send({
+      cmd: 'connect',
+      trackId,
+      syncGroup: participantId,
+      kind: track.kind,
+      codec: {
+        mimeType: subscription.codec.mimeType,
+        payloadType: subscription.codec.payloadType,
+        clockRate: subscription.codec.clockRate,
+        ...(subscription.codec.channels !== undefined && { channels: subscription.codec.channels }),
+        parameters: subscription.codec.parameters,
+      },
+      ssrc: subscription.ssrc,
+      remote: subscription.remote,
+      ...(local && subscription.srtp && { srtp: { local, remote: subscription.srtp } }),
+      muted: subscription.producerPaused,
+    });
+    if (entry.closed) return;
+    const { subscriptionId } = subscription;
+    await bridge.request('resume', { subscriptionId });
+    if (track.kind === 'video') {
+      await bridge.request('requestKeyFrame', { subscriptionId });
+      if (copyVideo) {
+        await bridge.request('keyFrameCadence', { subscriptionId, intervalMs: COPY_KEY_FRAME_INTERVAL_MS });
+      }
+    }
+    entry.tries = 0;
+    logger.info({ trackId, mimeType: track.mimeType, identity: entry.wanted.identity }, 'track connected');
+    this.#options.onChange();
+  }
+
+  #onFailure(trackId: string, entry: Entry, error: unknown): void {
+    if (entry.closed || this.#closed) return;
+    const delay = Math.min(RETRY_MS * 2 ** entry.tries, MAX_RETRY_MS);
+    this.#options.logger.warn({ err: error, trackId, delay }, 'track not connected, trying again');
+    entry.retry = setTimeout(() => {
+      if (this.#entries.get(trackId) !== entry) return;
+      this.#stop(trackId, entry);
+      void entry.work.then(() => {
+        if (!this.#closed && !this.#entries.has(trackId)) this.#start(trackId, entry.wanted, entry.tries + 1);
+      });
+    }, delay);
+  }
+
+  async #unsubscribe(entry: Entry): Promise<void> {
+    const subscriptionId = entry.subscription?.subscriptionId;
+    if (subscriptionId === undefined) return;
+    // It may be gone already, with its track or with the bridge.
+    await this.#options.bridge
+      .request('unsubscribe', { subscriptionId })
+      .catch((error: unknown) => this.#options.logger.debug({ err: error }, 'unsubscribe'));
+  }
+
+  #onBridgeEvent(event: BridgeEvent): void {
+    if (event.event === 'trackMuted') {
+      const entry = this.#entries.get(event.trackId);
+      if (entry) entry.work = entry.work.then(() => this.#setMuted(entry, event.muted));
+    } else if (event.event === 'subscriptionClosed') {
+      const entry = this.#entries.get(event.trackId);
+      if (entry && entry.subscription?.subscriptionId === event.subscriptionId) {
+        entry.subscription = undefined;
+        this.#stop(event.trackId, entry);
+      }
+    }
+  }
+
+  async #setMuted(entry: Entry, muted: boolean): Promise<void> {
+    const { trackId, kind } = entry.wanted.track;
+    const subscriptionId = entry.subscription?.subscriptionId;
+    if (entry.closed || subscriptionId === undefined) return;
+    try {
+      await this.#options.host.send({ cmd: 'setMuted', trackId, muted });
+      if (!muted && kind === 'video')
+        await this.#options.bridge.request('requestKeyFrame', { subscriptionId });
+    } catch (error) {
+      this.#options.logger.warn({ err: error, trackId, muted }, 'mute not applied');
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/** One run of an egress's pipeline process: the program, its feeds and, for a composite, its canvas. */
+import type { Logger } from 'pino';
+import type { BridgeClient } from '../bridge/client.ts';
+import type { PipelineHost } from '../pipeline/host.ts';
+import type { Init, LogTarget, PipelineEvent } from '../../pipelines/shared/protocol.ts';
+import { CanvasKeeper } from './canvas.ts';
+import { Feeds } from './feeds.ts';
+import type { EgressPlan } from './plan-types.ts';
+import type { Program } from './program.ts';
+import type { WantedTrack } from './selection.ts';
+
+const AUDIO_COPY_MIME = 'audio/opus';
+
+export interface PipelineRunOptions {
+  bridge: BridgeClient;
+  plan: EgressPlan;
+  program: Program;
+  /** Tracks at the start. */
+  wanted: readonly WantedTrack[];
+  log: LogTarget;
+  /** Number of this run within the attempt, 0 first. */
+  run: number;
+  /** Wall clock of egress-clock zero, ms. */
+  epochMs: number;
+  /** Address the SFU sends RTP to. */
+  address: string;
+  portRange: { min: number; max: number } | undefined;
+  srtp: boolean;
+  logger: Logger;
+  onEvent: (event: PipelineEvent, run: number) => void;
+  onTap: (data: Buffer) => void;
+  /** The process is gone without having been asked. */
+  onDied: (reason: string) => void;
+}
+
+/** The `init` command of a program. Pure. */
+export function initFor(
+  plan: EgressPlan,
+  program: Program,
+  wanted: readonly WantedTrack[],
+  log: LogTarget,
+): Init {
+  const common = { clockOffsetNs: 0, log, tap: true };
+  if (program.program === 'composite') {
+    return {
+      ...common,
+      program: 'composite',
+      video: plan.video && { ...plan.video, background: '#000000' },
+      audio: plan.audio,
+    };
+  }
+  const mimeType = (kind: 'audio' | 'video') =>
+    wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
+  const video = mimeType('video');
+  const hasAudio = mimeType('audio') !== undefined;
+  return {
+    ...common,
+    program: 'passthrough',
+    video: video === undefined ? null : { mimeType: video },
+    audio: !hasAudio
+      ? null
+      : program.copyAudio
+        ? { mode: 'copy', mimeType: AUDIO_COPY_MIME }
+        : plan.audio && { mode: 'encode', encoding: plan.audio },
+  };
+}
+
+export class PipelineRun {
+  readonly feeds: Feeds;
+  readonly #host: PipelineHost;
+  readonly #canvas: CanvasKeeper | undefined;
+  readonly #options: PipelineRunOptions;
+  #order: string[] = [];
+  #stopping = false;
+
+  /** Starts the program on a process that has just come up. @throws when it cannot play. */
+  static async start(host: PipelineHost, options: PipelineRunOptions): Promise<PipelineRun> {
+    const run = new PipelineRun(host, options);
+    try {
+      const init = initFor(options.plan, options.program, options.wanted, options.log);
+      await host.send({
+        cmd: 'init',
+        ...init,
+        clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
+      });
+      await host.send({ cmd: 'start' });
+      run.sync(options.wanted);
+      return run;
+    } catch (error) {
+      await run.kill();
+      throw error;
+    }
+  }
+
+  private constructor(host: PipelineHost, options: PipelineRunOptions) {
+    this.#host = host;
+    this.#options = options;
+    const { bridge, plan, program, address, portRange, srtp, logger } = options;
+    this.feeds = new Feeds({
+      bridge,
+      host,
+      address,
+      portRange,
+      srtp,
+      copyVideo: program.program === 'passthrough',
+      logger,
+      onChange: () => this.#canvas?.update(this.#order),
+    });
+    if (program.program === 'composite' && plan.video) {
+      this.#canvas = new CanvasKeeper({
+        size: plan.video,
+        layout: plan.source.type === 'room' ? 'grid' : 'single',
+        bridge,
+        host,
+        feeds: this.feeds,
+        logger,
+      });
+    }
+    host.onEvent((event) => {
+      this.#canvas?.onPipelineEvent(event);
+      options.onEvent(event, options.run);
+    });
+    host.onTap(options.onTap);
+    host.onExit((reason) => {
+      if (!this.#stopping) options.onDied(reason);
+    });
+  }
+
+  /** Makes the feeds and the picture what `wanted` says. */
+  sync(wanted: readonly WantedTrack[]): void {
+    this.#order = wanted.filter(({ track }) => track.kind === 'video').map(({ track }) => track.trackId);
+    this.feeds.sync(wanted);
+    this.#canvas?.update(this.#order);
+  }
+
+  /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    await this.#host.stop(deadlineMs);
+    await this.#letGo();
+  }
+
+  /** Ends the process at once. */
+  async kill(): Promise<void> {
+    this.#stopping = true;
+    await this.#host.kill();
+    await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
+    this.#canvas?.close();
+    await this.feeds.close();
+  }
+}
+
+/** @param pid of the pipeline, for the log's folder. */
+export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<PipelineRun>;

@@ -1,0 +1,128 @@
+/** EgressInfo of one attempt: every change goes through here, is saved in order, and only while the fence allows. */
+import { EgressInfo, EgressStatus } from '@livekit/protocol';
+import type { Logger } from 'pino';
+import type { EgressStore } from '../store/types.ts';
+import { EgressAborted, EgressError } from './errors.ts';
+
+/** Nanoseconds since the epoch, as EgressInfo has them. */
+export function nowNs(ms: number = Date.now()): bigint {
+  return BigInt(Math.round(ms * 1e6));
+}
+
+/** A newer attempt has taken over: stop at once and write nothing more. */
+export class Superseded extends Error {
+  constructor() {
+    super('a newer attempt of this egress has taken over');
+    this.name = 'Superseded';
+  }
+}
+
+const RETRY_MS = 500;
+
+export class StatusKeeper {
+  readonly info: EgressInfo;
+  readonly #store: EgressStore;
+  readonly #attempt: number;
+  readonly #logger: Logger;
+  readonly #onSuperseded: () => void;
+  #appliedRevision: number;
+  #saving: Promise<void> = Promise.resolve();
+  #dirty = false;
+  #superseded = false;
+
+  constructor(options: {
+    store: EgressStore;
+    info: EgressInfo;
+    attempt: number;
+    appliedRevision: number;
+    logger: Logger;
+    onSuperseded: () => void;
+  }) {
+    this.#store = options.store;
+    this.info = options.info;
+    this.#attempt = options.attempt;
+    this.#appliedRevision = options.appliedRevision;
+    this.#logger = options.logger;
+    this.#onSuperseded = options.onSuperseded;
+  }
+
+  /** Applies `change` and saves it; saves are in order, and changes made meanwhile go out together. */
+  update(change: (info: EgressInfo) => void): void {
+    if (this.#superseded) return;
+    change(this.info);
+    this.info.updatedAt = nowNs();
+    this.#dirty = true;
+    this.#saving = this.#saving.then(() => this.#save());
+  }
+
+  /** The revision of the API's wishes that is now in force. */
+  applied(revision: number): void {
+    this.#appliedRevision = Math.max(this.#appliedRevision, revision);
+    this.update(() => undefined);
+  }
+
+  /** Resolves when everything so far is stored. */
+  async flush(): Promise<void> {
+    await this.#saving;
+  }
+
+  active(startedAtMs: number): void {
+    if (this.info.status !== EgressStatus.EGRESS_STARTING) return;
+    this.update((info) => {
+      info.status = EgressStatus.EGRESS_ACTIVE;
+      info.startedAt = nowNs(startedAtMs);
+    });
+    this.#logger.info('egress active');
+  }
+
+  ending(reason: string): void {
+    this.update((info) => {
+      info.status = EgressStatus.EGRESS_ENDING;
+      info.details = `End reason: ${reason}`;
+    });
+    this.#logger.info({ reason }, 'egress ending');
+  }
+
+  /** @param endedAtMs wall clock of the last media. */
+  complete(endedAtMs: number, status: EgressStatus = EgressStatus.EGRESS_COMPLETE): void {
+    this.update((info) => {
+      info.status = status;
+      info.endedAt = nowNs(endedAtMs);
+    });
+    this.#logger.info({ status: EgressStatus[status] }, 'egress ended');
+  }
+
+  /** Ends as FAILED or ABORTED by the kind of error. */
+  fail(error: unknown): void {
+    const aborted = error instanceof EgressAborted;
+    const known = error instanceof EgressError || aborted;
+    this.update((info) => {
+      info.status = aborted ? EgressStatus.EGRESS_ABORTED : EgressStatus.EGRESS_FAILED;
+      info.error = error instanceof Error ? error.message : String(error);
+      info.errorCode = known ? error.code : 500;
+      if (!info.details) info.details = `End reason: ${aborted ? 'Source closed' : 'Failure'}`;
+      info.endedAt = nowNs();
+    });
+    this.#logger.warn({ err: error, aborted }, 'egress did not complete');
+  }
+
+  async #save(): Promise<void> {
+    if (!this.#dirty || this.#superseded) return;
+    this.#dirty = false;
+    const copy = this.info.clone();
+    for (;;) {
+      try {
+        const allowed = await this.#store.saveInfo(copy.egressId, this.#attempt, copy, this.#appliedRevision);
+        if (!allowed) {
+          this.#superseded = true;
+          this.#onSuperseded();
+        }
+        return;
+      } catch (error) {
+        // Redis is away: the egress goes on, and its state is stored when Redis is back.
+        this.#logger.warn({ err: error }, 'egress state not stored yet');
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      }
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import { describe, expect, it } from 'vitest';
+import type { BridgeParticipant, BridgeTrack } from '../../src/bridge/protocol.ts';
+import { EgressError } from '../../src/egress/errors.ts';
+import { layerForTile, topLayerHeight } from '../../src/egress/layers.ts';
+import type { EgressOutput, EgressPlan } from '../../src/egress/plan-types.ts';
+import { chooseProgram } from '../../src/egress/program.ts';
+import { rtpPath } from '../../src/egress/rtp-path.ts';
+import { selectTracks } from '../../src/egress/selection.ts';
+
+describe('layerForTile', () => {
+  it.each([
+    [360, 720, 3, 1],
+    [720, 720, 3, 2],
+    [180, 720, 3, 0],
+    [200, 720, 3, 0],
+    [240, 720, 3, 1],
+    [400, 720, 3, 1],
+    [1080, 720, 3, 2],
+    [360, 720, 1, 0],
+    [360, 1080, 2, 0],
+    [720, 1080, 2, 1],
+  ])('a tile of %i of a %ip source with %i layers takes layer %i', (tile, top, layers, layer) => {
+    expect(layerForTile(tile, top, layers)).toBe(layer);
+  });
+
+  it('finds the top from what a layer turned out to be', () => {
+    expect(topLayerHeight(180, 0, 3)).toBe(720);
+    expect(topLayerHeight(540, 1, 2)).toBe(540);
+  });
+});
+
+const file = (fileType: 'auto' | 'mp4' | 'webm'): EgressOutput => ({
+  type: 'file',
+  filepath: '',
+  fileType,
+  disableManifest: false,
+  storage: 0,
+});
+const segments: EgressOutput = {
+  type: 'segments',
+  filenamePrefix: 'a',
+  playlistName: 'a.m3u8',
+  livePlaylistName: '',
+  segmentDuration: 4,
+  suffix: 'index',
+  disableManifest: false,
+  storage: 0,
+};
+
+function plan(change: Partial<EgressPlan>): EgressPlan {
+  return {
+    egressId: 'EG_1',
+    roomName: 'r',
+    source: { type: 'tracks', audioTrackId: 'TR_A', videoTrackId: 'TR_V' },
+    choice: { program: 'auto' },
+    video: null,
+    audio: null,
+    outputs: [file('auto')],
+    storages: [{ type: 'default' }],
+    ...change,
+  };
+}
+
+describe('chooseProgram', () => {
+  it.each([
+    ['H264 and Opus into MP4 is copied', {}, 'video/H264', 'audio/opus', 'passthrough', 'mpegts', false],
+    [
+      'H264 into HLS is copied',
+      { outputs: [segments] },
+      'video/H264',
+      'audio/opus',
+      'passthrough',
+      'mpegts',
+      false,
+    ],
+    [
+      'VP8 with sound is encoded',
+      { outputs: [file('mp4')] },
+      'video/VP8',
+      'audio/opus',
+      'composite',
+      'mpegts',
+      false,
+    ],
+    [
+      'VP8 alone into a file of its own kind is copied',
+      {},
+      'video/VP8',
+      undefined,
+      'passthrough',
+      'matroska',
+      true,
+    ],
+    [
+      'VP8 alone into MP4 is encoded',
+      { outputs: [file('mp4')] },
+      'video/VP8',
+      undefined,
+      'composite',
+      'mpegts',
+      false,
+    ],
+    [
+      'VP9 into HLS is encoded',
+      { outputs: [segments] },
+      'video/VP9',
+      undefined,
+      'composite',
+      'mpegts',
+      false,
+    ],
+    ['Opus alone is copied', {}, undefined, 'audio/opus', 'passthrough', 'matroska', true],
+    ['PCMU alone is encoded', {}, undefined, 'audio/PCMU', 'composite', 'mpegts', false],
+    [
+      'encoding options encode',
+      { choice: { program: 'composite' } },
+      'video/H264',
+      'audio/opus',
+      'composite',
+      'mpegts',
+      false,
+    ],
+    [
+      'a room is composed',
+      { source: { type: 'room', layout: 'grid', audioOnly: false, videoOnly: false } },
+      undefined,
+      undefined,
+      'composite',
+      'mpegts',
+      false,
+    ],
+  ] as const)('%s', (_, change, video, audio, program, container, copyAudio) => {
+    expect(chooseProgram(plan(change as Partial<EgressPlan>), video, audio)).toMatchObject({
+      program,
+      container,
+      copyAudio,
+    });
+  });
+
+  it('refuses AV1 by name', () => {
+    expect(() => chooseProgram(plan({}), 'video/AV1', undefined)).toThrow(EgressError);
+    expect(() => chooseProgram(plan({}), 'video/AV1', undefined)).toThrow(/AV1.*H264, VP8, VP9/);
+  });
+
+  it('refuses H264 in WebM', () => {
+    expect(() => chooseProgram(plan({ outputs: [file('webm')] }), 'video/H264', undefined)).toThrow(/WebM/);
+  });
+});
+
+const track = (trackId: string, kind: 'audio' | 'video', source: BridgeTrack['source']): BridgeTrack => ({
+  trackId,
+  producerId: `producer of ${trackId}`,
+  kind,
+  source,
+  name: '',
+  mimeType: kind === 'audio' ? 'audio/opus' : 'video/VP8',
+  muted: false,
+  spatialLayers: 1,
+});
+const participant = (identity: string, joinedAt: number, tracks: BridgeTrack[]): BridgeParticipant => ({
+  participantId: `PA_${identity}`,
+  identity,
+  name: '',
+  metadata: '',
+  kind: 'standard',
+  joinedAt,
+  tracks,
+});
+
+describe('selectTracks', () => {
+  const late = participant('late', 2000, [track('TR_LV', 'video', 'camera')]);
+  const early = participant('early', 1000, [
+    track('TR_EA', 'audio', 'microphone'),
+    track('TR_EV', 'video', 'camera'),
+  ]);
+  const names = (wanted: ReturnType<typeof selectTracks>) => wanted.map(({ track: { trackId } }) => trackId);
+
+  it('takes a room in the order its participants joined', () => {
+    const source = { type: 'room', layout: '', audioOnly: false, videoOnly: false } as const;
+    expect(names(selectTracks(source, [late, early], new Map()))).toEqual(['TR_EA', 'TR_EV', 'TR_LV']);
+    expect(names(selectTracks({ ...source, audioOnly: true }, [late, early], new Map()))).toEqual(['TR_EA']);
+    expect(names(selectTracks({ ...source, videoOnly: true }, [late, early], new Map()))).toEqual([
+      'TR_EV',
+      'TR_LV',
+    ]);
+  });
+
+  it('takes named tracks, and finds them again after they were republished', () => {
+    const source = { type: 'tracks', audioTrackId: undefined, videoTrackId: 'TR_OLD' } as const;
+    expect(selectTracks(source, [early], new Map())).toEqual([]);
+    const roles = new Map([['TR_OLD', { identity: 'early', kind: 'video', source: 'camera' } as const]]);
+    expect(names(selectTracks(source, [early, late], roles))).toEqual(['TR_EV']);
+    expect(selectTracks(source, [late], roles)).toEqual([]);
+  });
+});
+
+describe('rtpPath', () => {
+  it.each([
+    ['ws://127.0.0.1:7880/bridge', '127.0.0.1', '127.0.0.1', false],
+    ['ws://localhost:7880/bridge', '10.0.0.5', '127.0.0.1', false],
+    ['ws://10.0.0.5:7880/bridge', '10.0.0.5', '10.0.0.5', false],
+    ['ws://10.0.0.4:7880/bridge', '10.0.0.5', '10.0.0.5', true],
+    ['wss://sfu.example.com/bridge', '10.0.0.5', '10.0.0.5', true],
+  ])('%s from %s', (url, worker, address, srtp) => {
+    expect(rtpPath(url, worker)).toEqual({ address, srtp });
+  });
+});
