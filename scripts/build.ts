@@ -47,7 +47,12 @@ const WEB: Part = {
   entries: join(ROOT, 'web'),
   output: join(ROOT, 'dist/web'),
   copyOthers: true,
-  esbuild: { target: ['chrome111', 'firefox115', 'safari16'], platform: 'browser', minify: true, sourcemap: 'linked' },
+  esbuild: {
+    target: ['chrome111', 'firefox115', 'safari16'],
+    platform: 'browser',
+    minify: true,
+    sourcemap: 'linked',
+  },
 };
 
 /** Builds dist/pipelines. @returns whether something had to be built. */
