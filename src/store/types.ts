@@ -19,6 +19,8 @@ export interface EgressRecord {
   requestType: string;
   /** Proto JSON of the request as it came, secrets included: never shown, never logged. */
   requestJson: string;
+  /** Wall clock of the request, ms since the epoch: `{time}` and `{utc}` in file names, the same in every attempt. */
+  createdAtMs: number;
   info: EgressInfo;
   desired: EgressDesired;
   /** The one attempt that may write (the fence); 0 before any worker took the job. */
