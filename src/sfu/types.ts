@@ -1,6 +1,12 @@
 /** The face of the SFU towards signalling, bridge and API. mediasoup's own types show through on purpose. */
 import type { types as ms } from 'mediasoup';
-import type { ParticipantInfo_Kind, Room as RoomInfo, ParticipantInfo, TrackInfo, TrackSource } from '@livekit/protocol';
+import type {
+  ParticipantInfo_Kind,
+  Room as RoomInfo,
+  ParticipantInfo,
+  TrackInfo,
+  TrackSource,
+} from '@livekit/protocol';
 
 export interface RoomOptions {
   name: string;
@@ -49,7 +55,7 @@ export interface ParticipantUpdate {
   metadata?: string;
   /** Merged into what is there; an empty value removes its key. */
   attributes?: Record<string, string>;
-  /** Replaces all of them. Without `canPublish` (or the source in `canPublishSources`) published tracks are closed. */
+  /** Replaces all of them but `hidden` and `recorder`, which stay as they are. Without `canPublish` (or the source in `canPublishSources`) published tracks are closed. */
   permissions?: Permissions;
 }
 
@@ -65,7 +71,14 @@ export type LeaveReason =
 
 /** Thrown by everything here; codes are Twirp's. */
 export class SfuError extends Error {
-  readonly code: 'not_found' | 'already_exists' | 'invalid_argument' | 'resource_exhausted' | 'failed_precondition' | 'permission_denied' | 'unavailable';
+  readonly code:
+    | 'not_found'
+    | 'already_exists'
+    | 'invalid_argument'
+    | 'resource_exhausted'
+    | 'failed_precondition'
+    | 'permission_denied'
+    | 'unavailable';
   constructor(code: SfuError['code'], message: string) {
     super(message);
     this.name = 'SfuError';
@@ -88,8 +101,12 @@ export interface SfuTrack {
   info(): TrackInfo;
   /** Pauses or resumes the producer. */
   setMuted(muted: boolean): Promise<void>;
-  /** One shared keyframe schedule; see the bridge's keyFrameCadence. Answers a function that gives the wish back. */
-  requestKeyFrameCadence(intervalMs: number): () => void;
+  /**
+   * One shared keyframe schedule; see the bridge's keyFrameCadence. Answers a function that gives the wish back.
+   * @param consumer who wants them: mediasoup takes a request only through an active consumer, and asks for the
+   *   simulcast layer that one receives
+   */
+  requestKeyFrameCadence(intervalMs: number, consumer: ms.Consumer): () => void;
   /** Closes the producer and unpublishes. */
   close(): void;
 }
@@ -103,11 +120,16 @@ export interface SfuParticipant {
   readonly joinedAtMs: number;
   readonly closed: boolean;
   readonly tracks: ReadonlyMap<string, SfuTrack>;
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Setting it is {@link update} with metadata alone. */
   metadata: string;
   info(): ParticipantInfo;
+  /** Calls back after every {@link update}, also of a hidden participant. */
+  onUpdate(listener: () => void): () => void;
   /** Announces a producer as a published track. The track goes when the producer closes. @throws SfuError */
   publish(producer: ms.Producer, options: TrackOptions): SfuTrack;
-  /** Changes everything at once and causes one `participant_updated`. */
+  /** Changes everything at once and causes one `participant_updated`. @throws SfuError `invalid_argument` */
   update(change: ParticipantUpdate): void;
   /** Calls back exactly once when the participant is gone; signalling closes its transports there. */
   onClose(listener: (reason: LeaveReason) => void): void;
@@ -128,7 +150,10 @@ export interface SfuRoom {
   /** On the node's WebRtcServer (UDP and TCP). */
   createWebRtcTransport(): Promise<ms.WebRtcTransport>;
   /** rtcpMux, comedia false; the caller connects it. */
-  createPlainTransport(options: { srtp: boolean; cryptoSuite?: ms.SrtpCryptoSuite }): Promise<ms.PlainTransport>;
+  createPlainTransport(options: {
+    srtp: boolean;
+    cryptoSuite?: ms.SrtpCryptoSuite;
+  }): Promise<ms.PlainTransport>;
   /** Identities of current speakers, loudest first. */
   activeSpeakers(): string[];
   setMetadata(metadata: string): void;
