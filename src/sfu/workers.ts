@@ -1,0 +1,185 @@
+/** The mediasoup worker processes of this node, each with its WebRtcServer. */
+import { once } from 'node:events';
+import { createWorker } from 'mediasoup';
+import type { types as ms } from 'mediasoup';
+import type { Logger } from 'pino';
+import { SfuError } from './types.ts';
+
+/** Pause before a worker that died is started again; doubled by every failure in a row. */
+const RESTART_MIN_MS = 100;
+const RESTART_MAX_MS = 5000;
+/** How long a worker may take to end after it was told to. */
+const CLOSE_DEADLINE_MS = 2000;
+
+export interface WorkerPoolOptions {
+  logger: Logger;
+  /** How many workers; worker `i` listens on `udpPort + i` and `tcpPort + i`. */
+  count: number;
+  udpPort: number;
+  tcpPort: number;
+  /** Address to listen on. */
+  host: string;
+  /** Address told to clients, when it is another one. */
+  announcedAddress: string | undefined;
+  workerBin: string | undefined;
+}
+
+/** A worker that runs. */
+export interface RunningWorker {
+  readonly worker: ms.Worker;
+  readonly webRtcServer: ms.WebRtcServer;
+}
+
+export class WorkerPool {
+  readonly #slots: WorkerSlot[];
+
+  private constructor(slots: WorkerSlot[]) {
+    this.#slots = slots;
+  }
+
+  /** Starts every worker; when one cannot start, closes the others and throws. */
+  static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
+    const slots = Array.from({ length: options.count }, (_, index) => new WorkerSlot(options, index));
+    const started = await Promise.allSettled(slots.map((slot) => slot.start()));
+    const failed = started.find((result) => result.status === 'rejected');
+    if (failed) {
+      await Promise.all(slots.map((slot) => slot.close()));
+      throw failed.reason;
+    }
+    return new WorkerPool(slots);
+  }
+
+  /** Process ids of the workers that run. */
+  get pids(): number[] {
+    return this.#slots.flatMap((slot) => (slot.running ? [slot.running.worker.pid] : []));
+  }
+
+  /**
+   * The worker with the fewest rooms; `release` must be called when the room is gone.
+   * @throws SfuError `unavailable` while none runs
+   */
+  acquire(): { running: RunningWorker; release: () => void } {
+    const [slot] = this.#slots.filter((slot) => slot.running).sort((a, b) => a.rooms - b.rooms);
+    if (!slot?.running) throw new SfuError('unavailable', 'no mediasoup worker is running; try again');
+    slot.rooms += 1;
+    let held = true;
+    const release = (): void => {
+      if (held) slot.rooms -= 1;
+      held = false;
+    };
+    return { running: slot.running, release };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => slot.close()));
+  }
+}
+
+/** One worker's place: keeps its ports, and starts a new process when the old one dies. */
+class WorkerSlot {
+  readonly #options: WorkerPoolOptions;
+  readonly #index: number;
+  readonly #logger: Logger;
+  #closed = false;
+  #restart: NodeJS.Timeout | undefined;
+  #starting: Promise<void> | undefined;
+  #failures = 0;
+  running: RunningWorker | undefined;
+  rooms = 0;
+
+  constructor(options: WorkerPoolOptions, index: number) {
+    this.#options = options;
+    this.#index = index;
+    this.#logger = options.logger.child({ worker: index });
+  }
+
+  start(): Promise<void> {
+    this.#starting = this.#start().finally(() => (this.#starting = undefined));
+    return this.#starting;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#restart);
+    await this.#starting?.catch(() => undefined);
+    const running = this.running;
+    this.running = undefined;
+    if (running) await endWorker(running.worker, this.#logger);
+  }
+
+  async #start(): Promise<void> {
+    const { workerBin } = this.#options;
+    const worker = await createWorker({
+      logLevel: 'warn',
+      ...(workerBin === undefined ? {} : { workerBin }),
+    });
+    let running: RunningWorker;
+    try {
+      running = { worker, webRtcServer: await this.#listen(worker) };
+    } catch (err) {
+      await endWorker(worker, this.#logger);
+      throw err;
+    }
+    if (this.#closed || worker.closed) {
+      await endWorker(worker, this.#logger);
+      throw new Error('the mediasoup worker ended while it was started');
+    }
+    worker.on('died', (err) => this.#died(worker, err));
+    this.#failures = 0;
+    this.running = running;
+    this.#logger.info({ pid: worker.pid }, 'mediasoup worker started');
+  }
+
+  async #listen(worker: ms.Worker): Promise<ms.WebRtcServer> {
+    const { host, announcedAddress, udpPort, tcpPort } = this.#options;
+    const address = { ip: host, ...(announcedAddress === undefined ? {} : { announcedAddress }) };
+    const udp = udpPort + this.#index;
+    const tcp = tcpPort + this.#index;
+    try {
+      return await worker.createWebRtcServer({
+        listenInfos: [
+          { protocol: 'udp', ...address, port: udp },
+          { protocol: 'tcp', ...address, port: tcp },
+        ],
+      });
+    } catch (err) {
+      const reason = err instanceof Error ? err.message : String(err);
+      throw new Error(`cannot listen for media on ${host}, UDP port ${udp} and TCP port ${tcp}: ${reason}`, {
+        cause: err,
+      });
+    }
+  }
+
+  #died(worker: ms.Worker, err: Error): void {
+    if (this.running?.worker !== worker) return;
+    this.running = undefined;
+    this.#logger.error({ err, pid: worker.pid, rooms: this.rooms }, 'mediasoup worker died; its rooms end');
+    this.#startAgain();
+  }
+
+  #startAgain(): void {
+    if (this.#closed) return;
+    const delay = Math.min(RESTART_MIN_MS * 2 ** this.#failures, RESTART_MAX_MS);
+    this.#failures += 1;
+    this.#restart = setTimeout(() => {
+      this.start().catch((err: unknown) => {
+        if (this.#closed) return;
+        this.#logger.error({ err }, 'mediasoup worker could not be started again');
+        this.#startAgain();
+      });
+    }, delay);
+  }
+}
+
+/** Resolves when the process is gone; kills it when it does not go by itself. */
+async function endWorker(worker: ms.Worker, logger: Logger): Promise<void> {
+  if (worker.subprocessClosed) return;
+  const gone = once(worker, 'subprocessclose');
+  if (!worker.closed) worker.close();
+  const kill = setTimeout(() => {
+    logger.warn({ pid: worker.pid }, 'mediasoup worker did not end, killing it');
+    process.kill(worker.pid, 'SIGKILL');
+  }, CLOSE_DEADLINE_MS);
+  await gone;
+  clearTimeout(kill);
+}
