@@ -1,0 +1,131 @@
+/** Reads, validates and completes the configuration. */
+import { resolve } from 'node:path';
+import { checkConfig } from './check.ts';
+import { ConfigError } from './errors.ts';
+import { KEYS, environmentName } from './keys.ts';
+import type { KeyName, Values } from './keys.ts';
+import { findFile, readEnvironment, readFileValues } from './sources.ts';
+import type { RawValue, RawValues } from './sources.ts';
+import type { Config } from './types.ts';
+
+export interface LoadOptions {
+  /** Environment variables, as `process.env`. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Relative paths are relative to it; default: the process's. */
+  readonly cwd?: string;
+  /** The command line's arguments; only `--config FILE` (or `--config=FILE`) is looked at, and wins over SLUICE_CONFIG. */
+  readonly argv?: readonly string[];
+}
+
+/**
+ * The configuration: defaults, then the YAML file (`--config`, SLUICE_CONFIG, or config/sluice.yaml when there is
+ * one), then environment variables.
+ * @throws ConfigError with everything that is wrong
+ */
+export function loadConfig({ env, cwd = process.cwd(), argv = [] }: LoadOptions): Config {
+  const problems: string[] = [];
+  const raw: RawValues = new Map();
+  const file = findFile(fileFromArguments(argv) ?? (env['SLUICE_CONFIG'] || undefined), cwd, problems);
+  if (file !== undefined) readFileValues(file, raw, problems);
+  readEnvironment(env, raw, problems);
+
+  const values = validate(raw, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const config = complete(values, file?.path, cwd);
+  const warnings = checkConfig(config, values, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return deepFreeze({ ...config, warnings });
+}
+
+function fileFromArguments(argv: readonly string[]): string | undefined {
+  const at = argv.findIndex((argument) => argument === '--config' || argument.startsWith('--config='));
+  const argument = argv[at];
+  return argument === '--config' ? argv[at + 1] : argument?.slice('--config='.length);
+}
+
+function validate(raw: RawValues, problems: string[]): Values {
+  const values: Record<string, unknown> = {};
+  for (const [key, written] of raw) {
+    const result = KEYS[key].schema.safeParse(written.value);
+    if (result.success) values[key] = result.data;
+    else problems.push(describe(key, written));
+  }
+  return values;
+}
+
+/** `http.port (SLUICE_HTTP_PORT) is "eighty" in the environment: must be …`. */
+function describe(key: KeyName, written: RawValue): string {
+  const { secret, allowed } = KEYS[key];
+  const value = secret ? 'has a value that cannot be used' : `is ${shorten(JSON.stringify(written.value))}`;
+  return `${key} (${environmentName(key)}) ${value} in ${written.from}: must be ${allowed}`;
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Without configuration anybody on this machine may try everything; check.ts keeps it on this machine. */
+export const DEVELOPMENT_KEYS: Readonly<Record<string, string>> = { devkey: 'secret' };
+
+function complete(values: Values, file: string | undefined, cwd: string): Omit<Config, 'warnings'> {
+  const dataDir = resolve(cwd, values.data_dir ?? 'data');
+  const localPath = values['storage.local.path'];
+  const keys = values.keys ?? DEVELOPMENT_KEYS;
+  const cert = values['tls.cert'];
+  const key = values['tls.key'];
+  return {
+    file,
+    http: { host: values['http.host'] ?? '127.0.0.1', port: values['http.port'] ?? 7880 },
+    rtc: {
+      udpPort: values['rtc.udp_port'] ?? 7882,
+      tcpPort: values['rtc.tcp_port'] ?? 7882,
+      announcedAddress: values['rtc.announced_address'],
+      plainPortRange: values['rtc.plain_port_range'] ?? { min: 40000, max: 49999 },
+      iceServers: (values['rtc.ice_servers'] ?? []).map(withoutUndefined),
+      workers: values['rtc.workers'] ?? 1,
+    },
+    worker: {
+      address: values['worker.address'] ?? '127.0.0.1',
+      maxJobs: values['worker.max_jobs'],
+    },
+    tls:
+      cert !== undefined && key !== undefined
+        ? { cert: resolve(cwd, cert), key: resolve(cwd, key) }
+        : undefined,
+    dataDir,
+    redis: { url: values['redis.url'] },
+    keys,
+    storage: {
+      type: values['storage.type'] ?? 'local',
+      local: { path: localPath === undefined ? resolve(dataDir, 'recordings') : resolve(cwd, localPath) },
+      s3: {
+        bucket: values['storage.s3.bucket'] ?? '',
+        region: values['storage.s3.region'] ?? 'us-east-1',
+        endpoint: values['storage.s3.endpoint'] ?? '',
+        accessKey: values['storage.s3.access_key'] ?? '',
+        secret: values['storage.s3.secret'] ?? '',
+        sessionToken: values['storage.s3.session_token'] ?? '',
+        forcePathStyle: values['storage.s3.force_path_style'] ?? false,
+      },
+    },
+    webhook: {
+      urls: values['webhook.urls'] ?? [],
+      apiKey: values['webhook.api_key'] ?? Object.keys(keys)[0] ?? '',
+    },
+    log: { level: values['log.level'] ?? 'info', pretty: values['log.pretty'] ?? 'auto' },
+  };
+}
+
+/** zod writes `undefined` for what is missing; with exactOptionalPropertyTypes missing means missing. */
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+function withoutUndefined<T extends object>(value: T): Defined<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as Defined<T>;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,84 @@
+/** The configuration as the code sees it: complete, validated, never changed after start. */
+
+/** A STUN or TURN server as `rtc.ice_servers` names it. */
+export interface IceServerConfig {
+  /** `stun:`, `stuns:`, `turn:` or `turns:` URLs. */
+  readonly urls: readonly string[];
+  /** Static TURN credentials. */
+  readonly username?: string;
+  readonly credential?: string;
+  /** Shared secret of the TURN server (coturn's `static-auth-secret`): credentials are made a client. */
+  readonly secret?: string;
+  /** Seconds a credential made from `secret` is good for. */
+  readonly ttl: number;
+}
+
+export interface S3Config {
+  readonly bucket: string;
+  readonly region: string;
+  /** Empty: AWS itself. */
+  readonly endpoint: string;
+  /** Empty: the AWS SDK's own chain (environment, profile, instance role). */
+  readonly accessKey: string;
+  readonly secret: string;
+  readonly sessionToken: string;
+  readonly forcePathStyle: boolean;
+}
+
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+export interface Config {
+  /** The file that was read, absolute; undefined when there was none. */
+  readonly file: string | undefined;
+  readonly http: {
+    readonly host: string;
+    /** 0: any free port. */
+    readonly port: number;
+  };
+  readonly rtc: {
+    /** Of the first mediasoup worker; the next ones take the ports above. 0: any free port. */
+    readonly udpPort: number;
+    readonly tcpPort: number;
+    /** Put into ICE candidates instead of the address listened on. */
+    readonly announcedAddress: string | undefined;
+    /** Ports of PlainTransports and of the workers' RTP sockets, both ends included. */
+    readonly plainPortRange: { readonly min: number; readonly max: number };
+    readonly iceServers: readonly IceServerConfig[];
+    /** mediasoup workers. */
+    readonly workers: number;
+  };
+  readonly worker: {
+    /** Where the SFU reaches this worker's RTP sockets. */
+    readonly address: string;
+    /** Jobs at once; undefined: as many as the machine's CPU has room for. */
+    readonly maxJobs: number | undefined;
+  };
+  /** PEM files, absolute paths. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly redis: {
+    /** Undefined: `sluice start` runs a redis-server of its own. May hold a password. */
+    readonly url: string | undefined;
+  };
+  /** API key -> secret. */
+  readonly keys: Readonly<Record<string, string>>;
+  readonly storage: {
+    readonly type: 'local' | 's3';
+    /** Absolute. */
+    readonly local: { readonly path: string };
+    readonly s3: S3Config;
+  };
+  readonly webhook: {
+    readonly urls: readonly string[];
+    /** The API key webhooks are signed with. */
+    readonly apiKey: string;
+  };
+  readonly log: {
+    readonly level: LogLevel;
+    /** `auto`: pretty on a terminal, JSON lines elsewhere. */
+    readonly pretty: boolean | 'auto';
+  };
+  /** What is allowed but unwise, for the log at start. Holds no secret. */
+  readonly warnings: readonly string[];
+}
