@@ -1,0 +1,148 @@
+/**
+ * The peer connection of the test publisher. JavaScript cannot be called from webrtcbin's thread, so there
+ * are no signal handlers: promises are waited for, and states are polled from the main loop.
+ */
+import GLib from 'gi://GLib?version=2.0';
+import Gst from 'gi://Gst?version=1.0';
+import GstSdp from 'gi://GstSdp?version=1.0';
+import GstWebRTC from 'gi://GstWebRTC?version=1.0';
+
+const POLL_MS = 20;
+/** Least time between two RTCP reports, so that receivers can align sound and picture from the first second on. */
+const RTCP_INTERVAL_NS = 500e6;
+
+/** What is used of webrtcbin; the GIR file describes neither its properties nor its signals. */
+interface WebRtcBin {
+  ice_gathering_state: GstWebRTC.WebRTCICEGatheringState;
+  connection_state: GstWebRTC.WebRTCPeerConnectionState;
+  local_description: GstWebRTC.WebRTCSessionDescription | null;
+  get_by_name(name: 'rtpbin'): unknown;
+  get_static_pad(name: string): unknown;
+  emit(signal: 'get-transceiver', index: number): GstWebRTC.WebRTCRTPTransceiver & { do_nack: boolean };
+  emit(signal: 'create-offer', options: null, promise: Gst.Promise): void;
+  emit(
+    signal: 'set-local-description' | 'set-remote-description',
+    description: GstWebRTC.WebRTCSessionDescription,
+    promise: Gst.Promise,
+  ): void;
+}
+/** The rtpbin inside webrtcbin. */
+interface RtpBin {
+  rtcp_sync_send_time: boolean;
+  emit(signal: 'get-internal-session', id: number): { rtcp_min_interval: number } | null;
+}
+
+export type PeerState = 'new' | 'connecting' | 'connected' | 'disconnected' | 'failed' | 'closed';
+
+export class Peer {
+  readonly #bin: WebRtcBin;
+
+  /** @param bin the webrtcbin, its pads linked, before it leaves READY */
+  constructor(bin: Gst.Element) {
+    this.#bin = bin as unknown as WebRtcBin;
+    // Sender Reports tie RTP time to when frames were taken, not to when the encoder let them go.
+    this.#rtpBin().rtcp_sync_send_time = false;
+  }
+
+  /** What the offer says about the nth track. */
+  configure(index: number, preferences: string, msid: string): void {
+    const transceiver = this.#bin.emit('get-transceiver', index);
+    transceiver.direction = GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY;
+    const caps = Gst.Caps.from_string(preferences);
+    if (!caps) throw new Error(`not caps: ${preferences}`);
+    transceiver.codec_preferences = caps;
+    // Answers NACKs with RTX.
+    transceiver.do_nack = transceiver.kind === GstWebRTC.WebRTCKind.VIDEO;
+    const pad = this.#bin.get_static_pad(`sink_${index}`) as { msid: string } | null;
+    if (pad) pad.msid = msid;
+  }
+
+  /** Calls back with the offer, all candidates in it. */
+  offer(done: (sdp: string) => void): void {
+    const created = Gst.Promise.new();
+    this.#bin.emit('create-offer', null, created);
+    const offer = reply(created, 'create-offer').get_value('offer');
+    const set = Gst.Promise.new();
+    this.#bin.emit('set-local-description', offer as GstWebRTC.WebRTCSessionDescription, set);
+    reply(set, 'set-local-description', true);
+    poll(() => {
+      const description = this.#bin.local_description;
+      if (!description || this.#bin.ice_gathering_state !== GstWebRTC.WebRTCICEGatheringState.COMPLETE)
+        return false;
+      done(withPorts(description.sdp.as_text()));
+      return true;
+    });
+  }
+
+  /** @throws Error when the answer is not SDP or does not answer the offer */
+  answer(sdp: string): void {
+    const [parsed, message] = GstSdp.SDPMessage.new_from_text(sdp);
+    if (parsed !== GstSdp.SDPResult.OK) throw new Error('the answer is not valid SDP');
+    const description = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message);
+    const set = Gst.Promise.new();
+    this.#bin.emit('set-remote-description', description, set);
+    reply(set, 'set-remote-description', true);
+    const session = this.#rtpBin().emit('get-internal-session', 0);
+    if (session) session.rtcp_min_interval = RTCP_INTERVAL_NS;
+  }
+
+  get state(): PeerState {
+    return STATES[this.#bin.connection_state] ?? 'new';
+  }
+
+  /** Calls back at every change of state, until the listener answers false. */
+  onState(listener: (state: PeerState) => boolean): void {
+    let last = this.state;
+    poll(() => {
+      const state = this.state;
+      if (state === last) return false;
+      last = state;
+      return !listener(state);
+    });
+  }
+
+  #rtpBin(): RtpBin {
+    const bin = this.#bin.get_by_name('rtpbin');
+    if (!bin) throw new Error('webrtcbin has no rtpbin');
+    return bin as RtpBin;
+  }
+}
+
+const STATES: Readonly<Record<number, PeerState>> = {
+  [GstWebRTC.WebRTCPeerConnectionState.NEW]: 'new',
+  [GstWebRTC.WebRTCPeerConnectionState.CONNECTING]: 'connecting',
+  [GstWebRTC.WebRTCPeerConnectionState.CONNECTED]: 'connected',
+  [GstWebRTC.WebRTCPeerConnectionState.DISCONNECTED]: 'disconnected',
+  [GstWebRTC.WebRTCPeerConnectionState.FAILED]: 'failed',
+  [GstWebRTC.WebRTCPeerConnectionState.CLOSED]: 'closed',
+};
+
+/** Waits for webrtcbin's thread and answers what it said. */
+function reply(promise: Gst.Promise, what: string, mayBeEmpty?: false): Gst.Structure;
+function reply(promise: Gst.Promise, what: string, mayBeEmpty: true): Gst.Structure | null;
+function reply(promise: Gst.Promise, what: string, mayBeEmpty = false): Gst.Structure | null {
+  const result = promise.wait();
+  const structure = promise.get_reply();
+  if (result !== Gst.PromiseResult.REPLIED || (!structure && !mayBeEmpty))
+    throw new Error(`${what} got no answer`);
+  if (structure?.has_field('error')) {
+    const error = structure.get_value('error') as GLib.Error;
+    throw new Error(`${what}: ${error.message}`);
+  }
+  return structure;
+}
+
+/**
+ * Gives bundled sections the discard port. webrtcbin marks them `bundle-only` with port 0 (RFC 8843), which
+ * receivers that do not know that attribute take for a rejected section.
+ */
+function withPorts(sdp: string): string {
+  return sdp.replace(/^(m=\w+) 0 /gm, '$1 9 ').replace(/^a=bundle-only\r?\n/gm, '');
+}
+
+/** Calls `check` from the main loop until it answers true. */
+function poll(check: () => boolean): void {
+  GLib.timeout_add(GLib.PRIORITY_DEFAULT, POLL_MS, () =>
+    check() ? GLib.SOURCE_REMOVE : GLib.SOURCE_CONTINUE,
+  );
+}
