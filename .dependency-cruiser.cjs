@@ -7,6 +7,7 @@ const ROWS = [
   ['pipeline', 'bridge', 'storage', 'webhooks'],
   ['egress', 'ingress'],
   ['api', 'jobs', 'signaling'],
+  ['demo'],
   ['cli'],
 ];
 
@@ -51,7 +52,13 @@ module.exports = {
       comment: 'src/ shares nothing with the gjs programs but their protocol, and they know nothing of src/.',
       severity: 'error',
       from: { path: '^src/' },
-      to: { path: '^pipelines/', pathNot: '^pipelines/shared/' },
+      to: { path: '^pipelines/', pathNot: '^pipelines/(shared/|publisher/(protocol|signal)[.]ts$)' },
+    },
+    {
+      name: 'test-publisher-for-the-demo-only',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/demo/' },
+      to: { path: '^pipelines/publisher/' },
     },
     {
       name: 'programs-stand-alone',

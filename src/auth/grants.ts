@@ -1,8 +1,8 @@
 /** What verified claims allow. */
 import { ParticipantInfo_Kind, TrackSource } from '@livekit/protocol';
-import type { Permissions } from '../sfu/types.ts';
 import type { Claims, VideoGrant } from './claims.ts';
 import { AuthError, permissionDenied } from './errors.ts';
+import type { Permissions } from './permissions.ts';
 
 /** What somebody who enters a room with a token is there. */
 export interface ParticipantGrant {

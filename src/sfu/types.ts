@@ -7,6 +7,9 @@ import type {
   TrackInfo,
   TrackSource,
 } from '@livekit/protocol';
+import type { Permissions } from '../auth/permissions.ts';
+
+export type { Permissions };
 
 export interface RoomOptions {
   name: string;
@@ -17,17 +20,6 @@ export interface RoomOptions {
   /** 0: no limit. Hidden participants do not count. */
   maxParticipants?: number;
   metadata?: string;
-}
-
-/** What a participant may do; from the access token's video grant. */
-export interface Permissions {
-  canPublish: boolean;
-  canSubscribe: boolean;
-  canPublishData: boolean;
-  /** Empty: every source. */
-  canPublishSources: TrackSource[];
-  hidden: boolean;
-  recorder: boolean;
 }
 
 export interface JoinOptions {
