@@ -67,7 +67,20 @@ export interface EventLine {
   /** Egress clock, ns. */
   atNs: number;
   wallMs: number;
-  name: 'mute' | 'unmute' | 'pause' | 'resume' | 'join' | 'leave' | 'publish' | 'unpublish' | 'marker' | 'metadata' | 'stall' | 'flow' | 'pipeline_restart';
+  name:
+    | 'mute'
+    | 'unmute'
+    | 'pause'
+    | 'resume'
+    | 'join'
+    | 'leave'
+    | 'publish'
+    | 'unpublish'
+    | 'marker'
+    | 'metadata'
+    | 'stall'
+    | 'flow'
+    | 'pipeline_restart';
   data?: Record<string, string | number | boolean>;
 }
 

@@ -1,0 +1,63 @@
+/** From a chunk's bytes to its line in the index (pure). */
+import { InspectError } from './inspection.ts';
+import type { InspectOptions, Inspection } from './inspection.ts';
+import { parseChunkName } from './files.ts';
+import type { LogContainer } from './files.ts';
+import { inspectMkv } from './mkv-inspect.ts';
+import { inspectTs } from './ts-inspect.ts';
+import type { ChunkLine } from './types.ts';
+
+/** @throws InspectError */
+export function inspectChunk(data: Uint8Array, container: LogContainer, options: InspectOptions): Inspection {
+  return container === 'mpegts' ? inspectTs(data, options) : inspectMkv(data);
+}
+
+export interface ChunkContext {
+  attempt: number;
+  epochMs: number;
+  container: LogContainer;
+  /** Egress-clock time the chunk is near to, ns. */
+  nearNs: number;
+  /** Its writer closed the file. */
+  closed: boolean;
+  /** What the pipeline said the chunk lasts, up to the next one's start, ns; 0 or absent: not known. */
+  durationNs?: number;
+}
+
+/** What the pipeline says of a chunk's length is believed when it is this near to what the chunk holds, ns. */
+const DURATION_TOLERANCE_NS = 0.5e9;
+
+/**
+ * Describes a chunk file's bytes.
+ * @throws InspectError when nothing in it can be used; the message says why
+ */
+export function describeChunk(data: Uint8Array, file: string, context: ChunkContext): ChunkLine {
+  const name = parseChunkName(file);
+  if (!name) throw new InspectError(`not a chunk's file name: ${file}`);
+  if (data.length === 0) throw new InspectError('the file is empty');
+  const found = inspectChunk(data, context.container, context);
+  const parts = [found.video, found.audio].filter((part) => part !== null);
+  if (parts.length === 0) throw new InspectError('no whole frame in it');
+  const startNs = Math.min(...parts.map((part) => part.startNs));
+  const contentNs = Math.max(...parts.map((part) => part.endNs)) - startNs;
+  const told = context.durationNs ?? 0;
+  const believed = told > 0 && Math.abs(told - contentNs) < DURATION_TOLERANCE_NS;
+  const cut = data.length - found.wholeBytes;
+  return {
+    type: 'chunk',
+    attempt: context.attempt,
+    run: name.run,
+    number: name.number,
+    file,
+    startNs,
+    durationNs: Math.round(believed ? told : contentNs),
+    wallMs: Math.round(context.epochMs + startNs / 1e6),
+    bytes: found.wholeBytes,
+    videoFrames: found.video?.frames ?? 0,
+    audioFrames: found.audio?.frames ?? 0,
+    keyFrames: found.video?.keyFrames ?? 0,
+    video: found.video?.infos ?? [],
+    audio: found.audio?.info ?? null,
+    ...(cut > 0 ? { truncatedBytes: cut } : {}),
+  };
+}

@@ -1,0 +1,88 @@
+/** From what each attempt's index and folder hold to one log (pure). */
+import type { Chunk, EventLine, GapLine } from './types.ts';
+import type { LogContainer } from './files.ts';
+
+/** The log as its views see it. */
+export interface SegmentLog {
+  egressId: string;
+  /** Wall clock of egress-clock zero, ms since the epoch. */
+  epochMs: number;
+  container: LogContainer;
+  /** In order of attempt, run and number: also of time. `bytes` is how much of the file counts. */
+  chunks: Chunk[];
+  /** Where media is missing, in order of time: recorded by the writer, or found between chunks. */
+  gaps: GapLine[];
+  events: EventLine[];
+  /** The end line is there: nothing more will come. */
+  complete: boolean;
+  /** Egress clock of the end line, else end of the last chunk, ns. */
+  endNs: number;
+  videoFrames: number;
+  audioFrames: number;
+  /** What is wrong with the log's own files, one sentence each. */
+  problems: string[];
+}
+
+/** What counts of one attempt. */
+export interface AttemptContent {
+  chunks: Chunk[];
+  gaps: GapLine[];
+  events: EventLine[];
+  endNs: number | undefined;
+  problems: string[];
+}
+
+/** Less than this between two chunks is jitter, ns. */
+export const GAP_THRESHOLD_NS = 0.25e9;
+
+export function foldLog(
+  head: { egressId: string; epochMs: number; container: LogContainer },
+  attempts: readonly AttemptContent[],
+): SegmentLog {
+  const chunks = attempts
+    .flatMap((attempt) => attempt.chunks)
+    .sort((a, b) => a.attempt - b.attempt || a.run - b.run || a.number - b.number);
+  const recorded = attempts.flatMap((attempt) => attempt.gaps);
+  const problems = attempts.flatMap((attempt) => attempt.problems);
+  const gaps = [...recorded];
+  for (const [i, after] of chunks.entries()) {
+    const before = chunks[i - 1];
+    if (!before) continue;
+    const gap = gapBetween(before, after);
+    if (gap && !recorded.some((other) => covers(other, gap))) gaps.push(gap);
+    if (after.startNs < before.startNs) problems.push(`${after.file} starts before ${before.file} in time`);
+  }
+  gaps.sort((a, b) => a.startNs - b.startNs);
+  const last = chunks.at(-1);
+  const endNs = attempts.findLast((attempt) => attempt.endNs !== undefined)?.endNs;
+  return {
+    ...head,
+    chunks,
+    gaps,
+    events: attempts.flatMap((attempt) => attempt.events).sort((a, b) => a.atNs - b.atNs),
+    complete: endNs !== undefined,
+    endNs: endNs ?? (last ? last.startNs + last.durationNs : 0),
+    videoFrames: chunks.reduce((sum, chunk) => sum + chunk.videoFrames, 0),
+    audioFrames: chunks.reduce((sum, chunk) => sum + chunk.audioFrames, 0),
+    problems,
+  };
+}
+
+type Span = Pick<Chunk, 'attempt' | 'run' | 'startNs' | 'durationNs'>;
+
+/** The gap between two chunks that follow each other, if there is one. */
+export function gapBetween(before: Span, after: Span): GapLine | undefined {
+  const endNs = before.startNs + before.durationNs;
+  if (after.startNs - endNs < GAP_THRESHOLD_NS) return undefined;
+  const reason =
+    before.attempt !== after.attempt
+      ? 'another worker took over'
+      : before.run !== after.run
+        ? 'the pipeline was restarted'
+        : 'no media';
+  return { type: 'gap', startNs: endNs, endNs: after.startNs, reason };
+}
+
+function covers(gap: GapLine, other: GapLine): boolean {
+  return gap.startNs <= other.startNs + GAP_THRESHOLD_NS && gap.endNs >= other.endNs - GAP_THRESHOLD_NS;
+}

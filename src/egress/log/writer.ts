@@ -1,0 +1,341 @@
+/** Writes an attempt of a segment log: chunks as the pipeline closes them, events, gaps, the end. */
+import { mkdir, open, readFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { describeChunk } from './chunk-line.ts';
+import {
+  attemptDir,
+  indexPath,
+  isMissing,
+  listAttempts,
+  listChunkFiles,
+  parseChunkName,
+  pidPath,
+  readIfThere,
+} from './files.ts';
+import type { LogContainer } from './files.ts';
+import { gapBetween } from './fold.ts';
+import type { SegmentLog } from './fold.ts';
+import { InspectError } from './inspection.ts';
+import { LogError, readLog } from './reader.ts';
+import { readIndexes, sealAttempts } from './seal.ts';
+import type { Chunk, EventLine, GapLine, IndexLine } from './types.ts';
+
+/** A newer attempt has taken the log over: this one may write nothing more. */
+export class SupersededError extends LogError {
+  constructor(attempt: number, newer: number) {
+    super(`attempt ${attempt} was superseded by attempt ${newer}: its log is sealed`);
+    this.name = 'SupersededError';
+  }
+}
+
+export interface SegmentLogOptions {
+  /** `<data_dir>/egress/<egress id>`; made when it does not exist. */
+  dir: string;
+  egressId: string;
+  attempt: number;
+  /** Wall clock of egress-clock zero, ms since the epoch; the same in every attempt. */
+  epochMs: number;
+  container: LogContainer;
+  logger: Logger;
+}
+
+/** A chunk the pipeline has closed, as it announces it. */
+export interface ChunkAnnouncement {
+  /** Bare name, or a path to it, inside the attempt's folder. */
+  file: string;
+  /** Egress clock and length, ns. The chunk's own timestamps are what is written down. */
+  startNs: number;
+  durationNs: number;
+}
+
+/** A process an older attempt has left behind, perhaps: its number was in `pipeline.pid`. */
+export interface Leftover {
+  attempt: number;
+  pid: number;
+}
+
+/** Lines are on disk at the latest this long after they were written, ms. */
+const SYNC_DELAY_MS = 500;
+
+export class SegmentLogWriter {
+  /** Folder of this attempt: the pipeline writes its chunks here. */
+  readonly folder: string;
+  /** What older attempts left, sealed; without chunks in a first attempt. */
+  readonly earlier: SegmentLog;
+  readonly leftovers: readonly Leftover[];
+  readonly #options: SegmentLogOptions;
+  readonly #index: FileHandle;
+  readonly #logger: Logger;
+  readonly #listed = new Set<string>();
+  readonly #listeners = new Set<(chunk: Chunk) => void>();
+  /** Everything that writes goes through here, one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #last: Chunk | undefined;
+  #unsynced: string[] = [];
+  #syncTimer: NodeJS.Timeout | undefined;
+  #state: 'open' | 'ended' | 'closed' = 'open';
+
+  /**
+   * Begins attempt `attempt`: seals what older ones have written and writes the first line, on disk when this
+   * answers.
+   * @throws LogError when the attempt has begun already; SupersededError when a newer one has
+   */
+  static async open(options: SegmentLogOptions): Promise<SegmentLogWriter> {
+    const { dir, attempt } = options;
+    // The folder comes first: from here on an older writer finds out that it is superseded.
+    await mkdir(attemptDir(dir, attempt), { recursive: true });
+    const attempts = await listAttempts(dir);
+    const newest = attempts.at(-1);
+    if (newest !== undefined && newest > attempt) throw new SupersededError(attempt, newest);
+    const older = attempts.filter((number) => number < attempt);
+    const seals = await sealAttempts(dir, await readIndexes(dir, older));
+    const index = await openNew(indexPath(dir, attempt), attempt);
+    try {
+      const head: IndexLine = {
+        type: 'attempt',
+        attempt,
+        egressId: options.egressId,
+        epochMs: options.epochMs,
+        container: options.container,
+        seals,
+      };
+      await index.appendFile(`${JSON.stringify(head)}\n`);
+      await index.sync();
+      await syncFolder(attemptDir(dir, attempt));
+      await syncFolder(dir);
+      const earlier = await readLog(dir, { recover: false });
+      return new SegmentLogWriter(options, index, earlier, await readLeftovers(dir, older));
+    } catch (error) {
+      await index.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: SegmentLogOptions,
+    index: FileHandle,
+    earlier: SegmentLog,
+    leftovers: readonly Leftover[],
+  ) {
+    this.#options = options;
+    this.#index = index;
+    this.#logger = options.logger;
+    this.folder = attemptDir(options.dir, options.attempt);
+    this.earlier = earlier;
+    this.leftovers = leftovers;
+    this.#last = earlier.chunks.at(-1);
+    for (const problem of earlier.problems) this.#logger.warn({ problem }, 'the segment log is damaged');
+  }
+
+  /** Called with every chunk of this attempt, in order, once its line is written. @returns how to stop it. */
+  onChunk(listener: (chunk: Chunk) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Writes down a chunk the pipeline has closed. One that cannot be used becomes a gap, and undefined is answered;
+   * so is one that is in the index already. Chunks of the run that came before it unannounced are taken in first.
+   * @throws SupersededError
+   */
+  addChunk(announcement: ChunkAnnouncement): Promise<Chunk | undefined> {
+    return this.#enqueue(async () => {
+      await this.#assertCurrent();
+      const file = announcement.file.slice(announcement.file.lastIndexOf('/') + 1);
+      const name = parseChunkName(file);
+      if (!name) throw new LogError(`not a chunk's file name: ${file}`);
+      if (this.#listed.has(file)) return undefined;
+      await this.#adopt((other) => other.run === name.run && other.number < name.number);
+      return this.#take(file, { ...announcement, closed: true });
+    });
+  }
+
+  /**
+   * Takes in what a run has left on disk without announcing it: call it when its process is gone, however it went.
+   * @returns the chunks taken, as far as they are whole
+   * @throws SupersededError
+   */
+  endRun(run: number): Promise<Chunk[]> {
+    return this.#enqueue(async () => {
+      await this.#assertCurrent();
+      return this.#adopt((other) => other.run === run);
+    });
+  }
+
+  /** `atNs`: egress clock, ns. @throws SupersededError */
+  event(name: EventLine['name'], atNs: number, data?: EventLine['data']): Promise<void> {
+    const wallMs = Math.round(this.#options.epochMs + atNs / 1e6);
+    return this.#line({ type: 'event', atNs: Math.round(atNs), wallMs, name, ...(data ? { data } : {}) });
+  }
+
+  /** Media that should be there and is not, egress clock, ns. @throws SupersededError */
+  gap(startNs: number, endNs: number, reason: string): Promise<void> {
+    return this.#line({ type: 'gap', startNs: Math.round(startNs), endNs: Math.round(endNs), reason });
+  }
+
+  /** The log is complete; on disk when this answers. @throws SupersededError */
+  async end(atNs: number): Promise<void> {
+    await this.#line({ type: 'end', atNs: Math.round(atNs) });
+    this.#state = 'ended';
+    await this.close();
+  }
+
+  /** Everything written so far is on disk and the file closed; further writes are refused. Safe to call twice. */
+  async close(): Promise<void> {
+    await this.#queue;
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    clearTimeout(this.#syncTimer);
+    this.#listeners.clear();
+    try {
+      await this.#sync();
+    } finally {
+      await this.#index.close();
+    }
+  }
+
+  #line(line: EventLine | GapLine | IndexLine): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#assertCurrent();
+      await this.#append(line);
+    });
+  }
+
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(() => {
+      if (this.#state !== 'open') throw new LogError('the segment log has ended');
+      return work();
+    });
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  async #assertCurrent(): Promise<void> {
+    const newest = (await listAttempts(this.#options.dir)).at(-1) ?? 0;
+    if (newest > this.#options.attempt) throw new SupersededError(this.#options.attempt, newest);
+  }
+
+  async #adopt(wanted: (name: { run: number; number: number }) => boolean): Promise<Chunk[]> {
+    const adopted: Chunk[] = [];
+    for (const file of await listChunkFiles(this.#options.dir, this.#options.attempt)) {
+      const name = parseChunkName(file);
+      if (!name || this.#listed.has(file) || !wanted(name)) continue;
+      const chunk = await this.#take(file, { closed: false });
+      if (chunk) adopted.push(chunk);
+    }
+    return adopted;
+  }
+
+  async #take(
+    file: string,
+    known: { startNs?: number; durationNs?: number; closed: boolean },
+  ): Promise<Chunk | undefined> {
+    const { attempt, epochMs, container } = this.#options;
+    const path = join(this.folder, file);
+    this.#listed.add(file);
+    try {
+      const data = await readIfThere(path);
+      if (!data) throw new InspectError('the file is missing');
+      const line = describeChunk(data, file, {
+        attempt,
+        epochMs,
+        container,
+        closed: known.closed,
+        nearNs: known.startNs ?? this.#last?.startNs ?? 0,
+        ...(known.durationNs === undefined ? {} : { durationNs: known.durationNs }),
+      });
+      return await this.#write({ ...line, ...(known.closed ? {} : { recovered: true }), path });
+    } catch (error) {
+      if (!(error instanceof InspectError)) throw error;
+      this.#logger.warn({ file, reason: error.message }, 'a chunk cannot be used');
+      if (known.startNs !== undefined) {
+        const endNs = known.startNs + Math.max(0, known.durationNs ?? 0);
+        const reason = `the chunk cannot be used: ${error.message}`;
+        await this.#append({
+          type: 'gap',
+          startNs: Math.round(known.startNs),
+          endNs: Math.round(endNs),
+          reason,
+        });
+      }
+      return undefined;
+    }
+  }
+
+  async #write(chunk: Chunk): Promise<Chunk> {
+    const gap = this.#last && gapBetween(this.#last, chunk);
+    if (gap) await this.#append(gap);
+    const { path, ...line } = chunk;
+    await this.#append(line);
+    this.#last = chunk;
+    this.#unsynced.push(path);
+    for (const listener of this.#listeners) {
+      try {
+        listener(chunk);
+      } catch (error) {
+        this.#logger.error({ err: error }, 'a listener of the segment log failed');
+      }
+    }
+    return chunk;
+  }
+
+  async #append(line: IndexLine): Promise<void> {
+    await this.#index.appendFile(`${JSON.stringify(line)}\n`);
+    // Killing a process loses nothing that was written; only a machine's end does, and half a second of that is fine.
+    this.#syncTimer ??= setTimeout(() => {
+      this.#syncTimer = undefined;
+      this.#sync().catch((error: unknown) =>
+        this.#logger.error({ err: error }, 'the segment log cannot be synced'),
+      );
+    }, SYNC_DELAY_MS);
+  }
+
+  /** The chunks' bytes first: a line that survives must find what it speaks of. */
+  async #sync(): Promise<void> {
+    for (const path of this.#unsynced.splice(0)) {
+      const file = await open(path, 'r');
+      try {
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    }
+    if (this.#index.fd >= 0) await this.#index.datasync();
+  }
+}
+
+async function openNew(path: string, attempt: number): Promise<FileHandle> {
+  try {
+    return await open(path, 'ax');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
+      throw new LogError(`attempt ${attempt} has begun already: raise the attempt number`);
+    }
+    throw error;
+  }
+}
+
+/** Makes a new name in a folder survive a power cut. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function readLeftovers(dir: string, attempts: readonly number[]): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const attempt of attempts) {
+    try {
+      const pid = Number((await readFile(pidPath(dir, attempt), 'utf8')).trim());
+      if (Number.isInteger(pid) && pid > 1) found.push({ attempt, pid });
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+  return found;
+}
