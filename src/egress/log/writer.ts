@@ -1,6 +1,5 @@
 /** Writes an attempt of a segment log: chunks as the pipeline closes them, events, gaps, the end. */
-import { mkdir, open, readFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeChunk } from './chunk-line.ts';
@@ -17,6 +16,7 @@ import {
 import type { LogContainer } from './files.ts';
 import { gapBetween } from './fold.ts';
 import type { SegmentLog } from './fold.ts';
+import { IndexFile, syncPath } from './index-file.ts';
 import { InspectError } from './inspection.ts';
 import { LogError, readLog } from './reader.ts';
 import { readIndexes, sealAttempts } from './seal.ts';
@@ -56,9 +56,6 @@ export interface Leftover {
   pid: number;
 }
 
-/** Lines are on disk at the latest this long after they were written, ms. */
-const SYNC_DELAY_MS = 500;
-
 export class SegmentLogWriter {
   /** Folder of this attempt: the pipeline writes its chunks here. */
   readonly folder: string;
@@ -66,15 +63,13 @@ export class SegmentLogWriter {
   readonly earlier: SegmentLog;
   readonly leftovers: readonly Leftover[];
   readonly #options: SegmentLogOptions;
-  readonly #index: FileHandle;
+  readonly #index: IndexFile;
   readonly #logger: Logger;
   readonly #listed = new Set<string>();
   readonly #listeners = new Set<(chunk: Chunk) => void>();
   /** Everything that writes goes through here, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #last: Chunk | undefined;
-  #unsynced: string[] = [];
-  #syncTimer: NodeJS.Timeout | undefined;
   #state: 'open' | 'ended' | 'closed' = 'open';
 
   /**
@@ -91,7 +86,7 @@ export class SegmentLogWriter {
     if (newest !== undefined && newest > attempt) throw new SupersededError(attempt, newest);
     const older = attempts.filter((number) => number < attempt);
     const seals = await sealAttempts(dir, await readIndexes(dir, older));
-    const index = await openNew(indexPath(dir, attempt), attempt);
+    const index = await createIndex(options);
     try {
       const head: IndexLine = {
         type: 'attempt',
@@ -101,10 +96,10 @@ export class SegmentLogWriter {
         container: options.container,
         seals,
       };
-      await index.appendFile(`${JSON.stringify(head)}\n`);
+      await index.append(head);
       await index.sync();
-      await syncFolder(attemptDir(dir, attempt));
-      await syncFolder(dir);
+      await syncPath(attemptDir(dir, attempt));
+      await syncPath(dir);
       const earlier = await readLog(dir, { recover: false });
       return new SegmentLogWriter(options, index, earlier, await readLeftovers(dir, older));
     } catch (error) {
@@ -115,7 +110,7 @@ export class SegmentLogWriter {
 
   private constructor(
     options: SegmentLogOptions,
-    index: FileHandle,
+    index: IndexFile,
     earlier: SegmentLog,
     leftovers: readonly Leftover[],
   ) {
@@ -177,8 +172,11 @@ export class SegmentLogWriter {
 
   /** The log is complete; on disk when this answers. @throws SupersededError */
   async end(atNs: number): Promise<void> {
-    await this.#line({ type: 'end', atNs: Math.round(atNs) });
-    this.#state = 'ended';
+    await this.#enqueue(async () => {
+      await this.#assertCurrent();
+      await this.#index.append({ type: 'end', atNs: Math.round(atNs) });
+      this.#state = 'ended';
+    });
     await this.close();
   }
 
@@ -187,19 +185,14 @@ export class SegmentLogWriter {
     await this.#queue;
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    clearTimeout(this.#syncTimer);
     this.#listeners.clear();
-    try {
-      await this.#sync();
-    } finally {
-      await this.#index.close();
-    }
+    await this.#index.close();
   }
 
   #line(line: EventLine | GapLine | IndexLine): Promise<void> {
     return this.#enqueue(async () => {
       await this.#assertCurrent();
-      await this.#append(line);
+      await this.#index.append(line);
     });
   }
 
@@ -253,7 +246,7 @@ export class SegmentLogWriter {
       if (known.startNs !== undefined) {
         const endNs = known.startNs + Math.max(0, known.durationNs ?? 0);
         const reason = `the chunk cannot be used: ${error.message}`;
-        await this.#append({
+        await this.#index.append({
           type: 'gap',
           startNs: Math.round(known.startNs),
           endNs: Math.round(endNs),
@@ -266,11 +259,10 @@ export class SegmentLogWriter {
 
   async #write(chunk: Chunk): Promise<Chunk> {
     const gap = this.#last && gapBetween(this.#last, chunk);
-    if (gap) await this.#append(gap);
+    if (gap) await this.#index.append(gap);
     const { path, ...line } = chunk;
-    await this.#append(line);
+    await this.#index.append(line, path);
     this.#last = chunk;
-    this.#unsynced.push(path);
     for (const listener of this.#listeners) {
       try {
         listener(chunk);
@@ -280,50 +272,16 @@ export class SegmentLogWriter {
     }
     return chunk;
   }
-
-  async #append(line: IndexLine): Promise<void> {
-    await this.#index.appendFile(`${JSON.stringify(line)}\n`);
-    // Killing a process loses nothing that was written; only a machine's end does, and half a second of that is fine.
-    this.#syncTimer ??= setTimeout(() => {
-      this.#syncTimer = undefined;
-      this.#sync().catch((error: unknown) =>
-        this.#logger.error({ err: error }, 'the segment log cannot be synced'),
-      );
-    }, SYNC_DELAY_MS);
-  }
-
-  /** The chunks' bytes first: a line that survives must find what it speaks of. */
-  async #sync(): Promise<void> {
-    for (const path of this.#unsynced.splice(0)) {
-      const file = await open(path, 'r');
-      try {
-        await file.datasync();
-      } finally {
-        await file.close();
-      }
-    }
-    if (this.#index.fd >= 0) await this.#index.datasync();
-  }
 }
 
-async function openNew(path: string, attempt: number): Promise<FileHandle> {
+async function createIndex({ dir, attempt, logger }: SegmentLogOptions): Promise<IndexFile> {
   try {
-    return await open(path, 'ax');
+    return await IndexFile.create(indexPath(dir, attempt), logger);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
       throw new LogError(`attempt ${attempt} has begun already: raise the attempt number`);
     }
     throw error;
-  }
-}
-
-/** Makes a new name in a folder survive a power cut. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 
