@@ -19,6 +19,8 @@ export interface EgressRecord {
   requestType: string;
   /** Proto JSON of the request as it came, secrets included: never shown, never logged. */
   requestJson: string;
+  /** TrackEgressRequest: kind of its track, as it was in the room; the request does not say. */
+  trackKind: 'audio' | 'video' | undefined;
   /** Wall clock of the request, ms since the epoch: `{time}` and `{utc}` in file names, the same in every attempt. */
   createdAtMs: number;
   info: EgressInfo;
