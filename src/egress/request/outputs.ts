@@ -1,0 +1,159 @@
+/** Outputs of a request -> outputs of a plan. */
+import { EncodedFileType, SegmentedFileProtocol, SegmentedFileSuffix } from '@livekit/protocol';
+import type {
+  DirectFileOutput,
+  EncodedFileOutput,
+  ImageOutput,
+  SegmentedFileOutput,
+  StreamOutput as StreamRequest,
+} from '@livekit/protocol';
+import { NameConflict, segmentNames, templateProblem } from '../filename.ts';
+import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan-types.ts';
+import { invalid, unimplemented } from './errors.ts';
+import type { StorageList } from './storage.ts';
+import { checkStreamProtocol, checkStreamUrl } from './stream-url.ts';
+
+const DEFAULT_SEGMENT_DURATION = 4;
+const MAX_SEGMENT_DURATION = 60;
+/** More destinations than this at once is a mistake, not a broadcast. */
+export const MAX_STREAM_URLS = 16;
+
+/** What room composite and track composite requests share. */
+export interface EncodedRequest {
+  /** The deprecated single output. */
+  output:
+    | { case: 'file'; value: EncodedFileOutput }
+    | { case: 'stream'; value: StreamRequest }
+    | { case: 'segments'; value: SegmentedFileOutput }
+    | { case: undefined; value?: undefined };
+  fileOutputs: EncodedFileOutput[];
+  streamOutputs: StreamRequest[];
+  segmentOutputs: SegmentedFileOutput[];
+  imageOutputs: ImageOutput[];
+}
+
+function checkTemplate(field: string, template: string): void {
+  const problem = templateProblem(template);
+  if (problem !== undefined) throw invalid(field, problem);
+}
+
+function encodedFile(file: EncodedFileOutput, storages: StorageList): FileOutput {
+  switch (file.fileType) {
+    case EncodedFileType.DEFAULT_FILETYPE:
+    case EncodedFileType.MP4:
+      break;
+    case EncodedFileType.OGG:
+    case EncodedFileType.MP3:
+      throw unimplemented('file_type', `file_type ${EncodedFileType[file.fileType]}`, 'use MP4');
+    default:
+      throw invalid('file_type', `${String(file.fileType)} is not a file type; use MP4`);
+  }
+  checkTemplate('filepath', file.filepath);
+  return {
+    type: 'file',
+    filepath: file.filepath,
+    fileType: 'mp4',
+    disableManifest: file.disableManifest,
+    storage: storages.add(file.output),
+  };
+}
+
+function segments(request: SegmentedFileOutput, storages: StorageList): SegmentsOutput {
+  if (
+    request.protocol !== SegmentedFileProtocol.DEFAULT_SEGMENTED_FILE_PROTOCOL &&
+    request.protocol !== SegmentedFileProtocol.HLS_PROTOCOL
+  ) {
+    throw invalid('protocol', `${String(request.protocol)} is not a segment protocol; use HLS_PROTOCOL`);
+  }
+  if (
+    request.filenameSuffix !== SegmentedFileSuffix.INDEX &&
+    request.filenameSuffix !== SegmentedFileSuffix.TIMESTAMP
+  ) {
+    throw invalid(
+      'filename_suffix',
+      `${String(request.filenameSuffix)} is not a suffix; use INDEX or TIMESTAMP`,
+    );
+  }
+  const segmentDuration = request.segmentDuration || DEFAULT_SEGMENT_DURATION;
+  if (segmentDuration > MAX_SEGMENT_DURATION) {
+    throw invalid(
+      'segment_duration',
+      `${segmentDuration} is not allowed; use 1 to ${MAX_SEGMENT_DURATION} seconds, or 0 for ${DEFAULT_SEGMENT_DURATION}`,
+    );
+  }
+  checkTemplate('filename_prefix', request.filenamePrefix);
+  checkTemplate('playlist_name', request.playlistName);
+  checkTemplate('live_playlist_name', request.livePlaylistName);
+  const output: SegmentsOutput = {
+    type: 'segments',
+    filenamePrefix: request.filenamePrefix,
+    playlistName: request.playlistName,
+    livePlaylistName: request.livePlaylistName,
+    segmentDuration,
+    suffix: request.filenameSuffix === SegmentedFileSuffix.TIMESTAMP ? 'timestamp' : 'index',
+    disableManifest: request.disableManifest,
+    storage: storages.add(request.output),
+  };
+  try {
+    // Names that contradict each other do so whatever stands for their placeholders.
+    segmentNames(output, { roomName: 'room', roomId: 'RM_', createdAtMs: 0, identifier: 'room' });
+  } catch (error) {
+    if (error instanceof NameConflict) throw invalid(error.field, error.message);
+    throw error;
+  }
+  return output;
+}
+
+function stream(request: StreamRequest, alone: boolean): StreamOutput {
+  checkStreamProtocol(request.protocol);
+  if (request.urls.length === 0 && alone) {
+    throw invalid('stream url', 'a stream that is the only output needs at least one URL');
+  }
+  const urls = [...new Set(request.urls)];
+  if (urls.length > MAX_STREAM_URLS) {
+    throw invalid('urls', `${urls.length} destinations are too many; use at most ${MAX_STREAM_URLS}`);
+  }
+  for (const url of urls) checkStreamUrl('urls', url);
+  return { type: 'stream', protocol: 'rtmp', urls };
+}
+
+/** The list counts; the deprecated field only where its list is empty, because SDKs send both. */
+function only<T>(list: readonly T[], legacy: T | undefined, what: string): T | undefined {
+  if (list.length > 1) throw invalid(`multiple ${what} outputs`, `use at most one ${what} output`);
+  return list[0] ?? legacy;
+}
+
+/** @throws RequestError */
+export function encodedOutputs(request: EncodedRequest, storages: StorageList): EgressOutput[] {
+  const { output: legacy } = request;
+  const file = only(request.fileOutputs, legacy.case === 'file' ? legacy.value : undefined, 'file');
+  const streams = only(request.streamOutputs, legacy.case === 'stream' ? legacy.value : undefined, 'stream');
+  const segmented = only(
+    request.segmentOutputs,
+    legacy.case === 'segments' ? legacy.value : undefined,
+    'segmented file',
+  );
+  if (request.imageOutputs.length > 0) {
+    throw unimplemented('image_outputs', 'image_outputs', 'use file, segment or stream outputs');
+  }
+  const outputs: EgressOutput[] = [];
+  if (file) outputs.push(encodedFile(file, storages));
+  if (streams) outputs.push(stream(streams, !file && !segmented));
+  if (segmented) outputs.push(segments(segmented, storages));
+  if (outputs.length === 0) {
+    throw invalid('output', 'name at least one of file_outputs, segment_outputs and stream_outputs');
+  }
+  return outputs;
+}
+
+/** @throws RequestError */
+export function directFile(file: DirectFileOutput, storages: StorageList): FileOutput {
+  checkTemplate('filepath', file.filepath);
+  return {
+    type: 'file',
+    filepath: file.filepath,
+    fileType: 'auto',
+    disableManifest: file.disableManifest,
+    storage: storages.add(file.output),
+  };
+}
