@@ -30,14 +30,25 @@ export const BridgeCloseCode = {
 } as const;
 
 export const srtpParametersSchema = z.object({
-  cryptoSuite: z.enum(['AEAD_AES_256_GCM', 'AEAD_AES_128_GCM', 'AES_CM_128_HMAC_SHA1_80', 'AES_CM_128_HMAC_SHA1_32']),
+  cryptoSuite: z.enum([
+    'AEAD_AES_256_GCM',
+    'AEAD_AES_128_GCM',
+    'AES_CM_128_HMAC_SHA1_80',
+    'AES_CM_128_HMAC_SHA1_32',
+  ]),
   /** Master key and salt, base64. */
   keyBase64: z.string(),
 });
 /** SRTP keying of one direction of one PlainTransport. */
 export type BridgeSrtpParameters = z.infer<typeof srtpParametersSchema>;
 
-export const trackSourceSchema = z.enum(['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio']);
+export const trackSourceSchema = z.enum([
+  'unknown',
+  'camera',
+  'microphone',
+  'screen_share',
+  'screen_share_audio',
+]);
 export type BridgeTrackSource = z.infer<typeof trackSourceSchema>;
 
 export const bridgeTrackSchema = z.object({
@@ -207,14 +218,24 @@ export const bridgeRequestSchema = z.object({
 export type BridgeRequest = z.infer<typeof bridgeRequestSchema>;
 
 export const bridgeErrorSchema = z.object({
-  code: z.enum(['not_joined', 'already_joined', 'not_found', 'not_allowed', 'superseded', 'invalid', 'unsupported_codec', 'internal']),
+  code: z.enum([
+    'not_joined',
+    'already_joined',
+    'not_found',
+    'not_allowed',
+    'superseded',
+    'invalid',
+    'unsupported_codec',
+    'internal',
+  ]),
   message: z.string(),
 });
 export type BridgeErrorBody = z.infer<typeof bridgeErrorSchema>;
 
+// The error comes first: `unknown` would take a missing result for one.
 export const bridgeReplySchema = z.union([
-  z.object({ id: z.number().int(), result: z.unknown() }),
   z.object({ id: z.number().int(), error: bridgeErrorSchema }),
+  z.object({ id: z.number().int(), result: z.unknown() }),
 ]);
 export type BridgeReply = z.infer<typeof bridgeReplySchema>;
 
@@ -223,11 +244,25 @@ export const bridgeEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('participantJoined'), participant: bridgeParticipantSchema }),
   z.object({ event: z.literal('participantUpdated'), participant: bridgeParticipantSchema }),
   z.object({ event: z.literal('participantLeft'), participantId: z.string(), identity: z.string() }),
-  z.object({ event: z.literal('trackPublished'), participantId: z.string(), identity: z.string(), track: bridgeTrackSchema }),
-  z.object({ event: z.literal('trackUnpublished'), participantId: z.string(), identity: z.string(), trackId: z.string() }),
+  z.object({
+    event: z.literal('trackPublished'),
+    participantId: z.string(),
+    identity: z.string(),
+    track: bridgeTrackSchema,
+  }),
+  z.object({
+    event: z.literal('trackUnpublished'),
+    participantId: z.string(),
+    identity: z.string(),
+    trackId: z.string(),
+  }),
   z.object({ event: z.literal('trackMuted'), trackId: z.string(), muted: z.boolean() }),
   /** The consumer's current simulcast layer; null when nothing is sent. */
-  z.object({ event: z.literal('layersChanged'), subscriptionId: z.string(), spatialLayer: z.number().nullable() }),
+  z.object({
+    event: z.literal('layersChanged'),
+    subscriptionId: z.string(),
+    spatialLayer: z.number().nullable(),
+  }),
   /** The SFU closed the subscription (the track went away). */
   z.object({ event: z.literal('subscriptionClosed'), subscriptionId: z.string(), trackId: z.string() }),
   /** Identities, loudest first. */
