@@ -27,16 +27,19 @@ const REDACTED_PATHS = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.$
 
 export interface LoggerOptions {
   /** Part of the service the lines come from: `server`, `worker`, `sfu`, ... */
-  component: string;
+  component?: string;
   /** Where lines go; default: standard output. */
   destination?: DestinationStream;
 }
 
 /** The root logger of a process. Parts take `logger.child({ roomName, egressId, … })` of it. */
-export function createLogger(config: Pick<Config, 'log'>, { component, destination }: LoggerOptions): Logger {
+export function createLogger(
+  config: Pick<Config, 'log'>,
+  { component, destination }: LoggerOptions = {},
+): Logger {
   const options = {
     level: config.log.level,
-    base: { component },
+    base: component === undefined ? {} : { component },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: REDACTED_PATHS, censor: '{redacted}' },
@@ -65,7 +68,7 @@ export function createLogger(config: Pick<Config, 'log'>, { component, destinati
       colorize: process.stdout.isTTY === true,
       sync: true,
       ignore: 'component',
-      messageFormat: '{component}: {msg}',
+      messageFormat: '{if component}{component}: {end}{msg}',
       translateTime: 'SYS:HH:MM:ss.l',
       singleLine: true,
     }),

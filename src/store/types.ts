@@ -43,19 +43,31 @@ export interface EgressStore {
   list(filter?: { roomName?: string; active?: boolean }): Promise<EgressInfo[]>;
   /** A worker takes `attempt`. False when a newer attempt exists or the egress has ended. */
   begin(egressId: string, attempt: number): Promise<boolean>;
-  /** Fenced: false, and nothing written, unless `attempt` is the current one. */
+  /**
+   * Fenced: false, and nothing written, unless `attempt` is the current one and the egress has not ended. An info whose
+   * status is an ended one ends it.
+   */
   saveInfo(egressId: string, attempt: number, info: EgressInfo, appliedRevision: number): Promise<boolean>;
   /** Sets egress-clock zero once; answers the value in force, or undefined when fenced. */
   setEpoch(egressId: string, attempt: number, epochMs: number): Promise<number | undefined>;
   /** Moves the fence from `from` to `from + 1`; answers the new attempt, or undefined if somebody else did or it has ended. */
   raiseAttempt(egressId: string, from: number): Promise<number | undefined>;
   /** Atomic read-change-write of `desired`; undefined when there is no such egress. Wakes {@link onDesired}. */
-  changeDesired(egressId: string, change: (desired: EgressDesired) => EgressDesired): Promise<EgressRecord | undefined>;
+  changeDesired(
+    egressId: string,
+    change: (desired: EgressDesired) => EgressDesired,
+  ): Promise<EgressRecord | undefined>;
   /** Ends an egress no worker has taken. False when one has. */
   abortUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
-  /** Called with the latest `desired` on each change, and once after a reconnect to Redis. */
+  /**
+   * Called with the latest `desired` on each change, and with the present one when the subscription is in force: at
+   * first, and again after a reconnect to Redis. Revisions never go back.
+   */
   onDesired(egressId: string, listener: (desired: EgressDesired) => void): () => void;
-  /** Called on every saveInfo, by any process: webhooks hang here. */
+  /**
+   * Called whenever EgressInfo changed, by any process that is connected at that moment. What must not miss a change
+   * (webhooks) reads the outbox instead, which is written in the same step.
+   */
   onInfo(listener: (info: EgressInfo) => void): () => void;
   close(): Promise<void>;
 }

@@ -1,0 +1,55 @@
+/** How an EgressRecord is laid out in its Redis hash. */
+import { EgressInfo, EgressStatus } from '@livekit/protocol';
+import { z } from 'zod';
+import { StoreError } from './errors.ts';
+import type { EgressDesired, EgressRecord } from './types.ts';
+
+const desiredSchema = z.object({
+  revision: z.number().int().min(0),
+  stop: z.string().optional(),
+  streamUrls: z.array(z.string()),
+  layout: z.string().optional(),
+});
+
+/** The hash's fields; Redis holds text. */
+const hashSchema = z.object({
+  roomName: z.string(),
+  requestType: z.string(),
+  requestJson: z.string(),
+  /** Empty: unknown. */
+  trackKind: z.enum(['audio', 'video', '']).transform((kind) => (kind === '' ? undefined : kind)),
+  createdAtMs: z.coerce.number(),
+  info: z.string(),
+  desired: z.string(),
+  attempt: z.coerce.number().int(),
+  appliedRevision: z.coerce.number().int(),
+  epochMs: z.coerce.number().optional(),
+  bridgeUrl: z.string(),
+});
+
+/** Whether nothing more can happen to it. */
+export function hasEnded(status: EgressStatus): boolean {
+  return status >= EgressStatus.EGRESS_COMPLETE;
+}
+
+/** @throws StoreError `data_loss` when the hash is not a record. */
+export function decodeRecord(egressId: string, hash: Record<string, string>): EgressRecord {
+  const parsed = hashSchema.safeParse(hash);
+  if (!parsed.success) throw new StoreError('data_loss', `the stored record of ${egressId} cannot be read`);
+  const { info, desired, epochMs, ...rest } = parsed.data;
+  return { egressId, ...rest, epochMs, info: decodeInfo(info), desired: decodeDesired(desired) };
+}
+
+export function decodeInfo(json: string): EgressInfo {
+  return EgressInfo.fromJsonString(json, { ignoreUnknownFields: true });
+}
+
+export function decodeDesired(json: string): EgressDesired {
+  const { revision, stop, streamUrls, layout } = desiredSchema.parse(JSON.parse(json));
+  return {
+    revision,
+    streamUrls,
+    ...(stop === undefined ? {} : { stop }),
+    ...(layout === undefined ? {} : { layout }),
+  };
+}
