@@ -7,6 +7,7 @@ const ROWS = [
   ['pipeline', 'bridge', 'storage', 'webhooks'],
   ['egress', 'ingress'],
   ['api', 'jobs', 'signaling'],
+  ['service'],
   ['demo'],
   ['cli'],
 ];
