@@ -252,8 +252,8 @@ describe('docker/', () => {
     const { services } = parse(readFileSync(join(ROOT, 'docker/compose.yaml'), 'utf8'), { merge: true }) as {
       services: Record<string, { command: string[]; ports?: string[]; build?: { dockerfile: string } }>;
     };
-    expect(services['redis']!.command.join(' ')).toMatch(/noeviction.*--appendonly yes/);
-    expect(services['server']!.ports).toEqual(['7880:7880/tcp', '7882:7882/udp', '7882:7882/tcp']);
-    expect(services['worker']!.build).toEqual(services['server']!.build);
+    expect(services.redis!.command.join(' ')).toMatch(/noeviction.*--appendonly yes/);
+    expect(services.server!.ports).toEqual(['7880:7880/tcp', '7882:7882/udp', '7882:7882/tcp']);
+    expect(services.worker!.build).toEqual(services.server!.build);
   });
 });
