@@ -93,5 +93,6 @@ export function tokenFromRequest(
     }
     return token;
   }
-  return query.get('access_token') || undefined;
+  const token = query.get('access_token');
+  return token === '' ? undefined : (token ?? undefined);
 }

@@ -1,16 +1,12 @@
 /** StartEgress request -> plan. Pure: everything that can be wrong with a request is found here, up front. */
-import {
-  AudioMixing,
-  RoomCompositeEgressRequest,
-  TrackCompositeEgressRequest,
-  TrackEgressRequest,
-} from '@livekit/protocol';
-import type { WebhookConfig } from '@livekit/protocol';
+import { AudioMixing, RoomCompositeEgressRequest, TrackCompositeEgressRequest } from '@livekit/protocol';
+import type { TrackEgressRequest, WebhookConfig } from '@livekit/protocol';
 import type { EgressRecord } from '../store/types.ts';
 import type { EgressOutput, EgressPlan } from './plan-types.ts';
 import { DEFAULT_KEY_FRAME_INTERVAL } from './presets.ts';
 import { encodingOf } from './request/encoding.ts';
 import type { Encoding, EncodingChoice } from './request/encoding.ts';
+import { isKnownValue } from './request/enums.ts';
 import { invalid, unimplemented } from './request/errors.ts';
 import { directFile, encodedOutputs } from './request/outputs.ts';
 import { StorageList } from './request/storage.ts';
@@ -60,9 +56,14 @@ function planRoomComposite(request: RoomCompositeEgressRequest, { egressId }: Pl
     );
   }
   if (request.audioMixing !== AudioMixing.DEFAULT_MIXING) {
-    const name = AudioMixing[request.audioMixing];
-    if (name === undefined) throw invalid('audio_mixing', `${String(request.audioMixing)} is not a mixing`);
-    throw unimplemented('audio_mixing', `audio_mixing ${name}`, 'use DEFAULT_MIXING');
+    if (!isKnownValue(AudioMixing, request.audioMixing)) {
+      throw invalid('audio_mixing', `${request.audioMixing} is not a mixing; use DEFAULT_MIXING`);
+    }
+    throw unimplemented(
+      'audio_mixing',
+      `audio_mixing ${AudioMixing[request.audioMixing]}`,
+      'use DEFAULT_MIXING',
+    );
   }
   if (audioOnly && videoOnly) throw invalid('audio_only and video_only', 'at most one of them can be true');
   const storages = new StorageList();

@@ -3,6 +3,7 @@ import { AudioCodec, EncodingOptionsPreset, VideoCodec } from '@livekit/protocol
 import type { EncodingOptions } from '@livekit/protocol';
 import type { AudioEncoding, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
 import { DEFAULT_AUDIO, DEFAULT_VIDEO, presetPicture } from '../presets.ts';
+import { isKnownValue } from './enums.ts';
 import { invalid, unimplemented } from './errors.ts';
 
 /** The oneof `options` of every v1 request. */
@@ -125,7 +126,8 @@ export function encodingOf(choice: EncodingChoice): Encoding {
     case 'preset': {
       const picture = presetPicture(choice.value);
       if (!picture) {
-        const name = EncodingOptionsPreset[choice.value] ?? String(choice.value);
+        const known = isKnownValue(EncodingOptionsPreset, choice.value);
+        const name = known ? EncodingOptionsPreset[choice.value] : `preset ${choice.value}`;
         throw invalid('preset', `${name} does not encode; use H264_720P_30 or another H264 preset`);
       }
       return {

@@ -9,6 +9,7 @@ import type {
 } from '@livekit/protocol';
 import { NameConflict, segmentNames, templateProblem } from '../filename.ts';
 import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan-types.ts';
+import { isKnownValue } from './enums.ts';
 import { invalid, unimplemented } from './errors.ts';
 import type { StorageList } from './storage.ts';
 import { checkStreamProtocol, checkStreamUrl } from './stream-url.ts';
@@ -59,20 +60,11 @@ function encodedFile(file: EncodedFileOutput, storages: StorageList): FileOutput
 }
 
 function segments(request: SegmentedFileOutput, storages: StorageList): SegmentsOutput {
-  if (
-    request.protocol !== SegmentedFileProtocol.DEFAULT_SEGMENTED_FILE_PROTOCOL &&
-    request.protocol !== SegmentedFileProtocol.HLS_PROTOCOL
-  ) {
-    throw invalid('protocol', `${String(request.protocol)} is not a segment protocol; use HLS_PROTOCOL`);
+  if (!isKnownValue(SegmentedFileProtocol, request.protocol)) {
+    throw invalid('protocol', `${request.protocol} is not a segment protocol; use HLS_PROTOCOL`);
   }
-  if (
-    request.filenameSuffix !== SegmentedFileSuffix.INDEX &&
-    request.filenameSuffix !== SegmentedFileSuffix.TIMESTAMP
-  ) {
-    throw invalid(
-      'filename_suffix',
-      `${String(request.filenameSuffix)} is not a suffix; use INDEX or TIMESTAMP`,
-    );
+  if (!isKnownValue(SegmentedFileSuffix, request.filenameSuffix)) {
+    throw invalid('filename_suffix', `${request.filenameSuffix} is not a suffix; use INDEX or TIMESTAMP`);
   }
   const segmentDuration = request.segmentDuration || DEFAULT_SEGMENT_DURATION;
   if (segmentDuration > MAX_SEGMENT_DURATION) {

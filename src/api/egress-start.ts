@@ -1,0 +1,124 @@
+/** Start* of the Egress service: everything is checked, stored and queued before the answer. */
+import { randomInt } from 'node:crypto';
+import { TrackCompositeEgressRequest, TrackEgressRequest } from '@livekit/protocol';
+import type { EgressInfo } from '@livekit/protocol';
+import type { Logger } from 'pino';
+import { abortedInfo, initialInfo } from '../egress/info.ts';
+import { planEgress } from '../egress/plan.ts';
+import type { EgressPlan } from '../egress/plan-types.ts';
+import { chooseProgram } from '../egress/program.ts';
+import { storeRequest } from '../egress/request/types.ts';
+import type { StartRequest } from '../egress/request/types.ts';
+import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
+import type { EgressStore } from '../store/types.ts';
+import { withDeadline } from './deadline.ts';
+import { TwirpError } from './errors.ts';
+import { ROOM_NOT_FOUND } from './room-service.ts';
+
+/** The part of the egress queue the API needs. Attempts count from 1. */
+export interface EgressQueueFace {
+  /** Adding an attempt again changes nothing. */
+  add(egressId: string, attempt: number): Promise<void>;
+  /** False when a worker has it, or it was never there. */
+  remove(egressId: string, attempt: number): Promise<boolean>;
+}
+
+export interface EgressStartOptions {
+  sfu: Pick<Sfu, 'room'>;
+  store: Pick<EgressStore, 'create' | 'abortUntaken'>;
+  queue: EgressQueueFace;
+  /** Where workers reach this node's rooms, e.g. ws://127.0.0.1:7880/bridge. */
+  bridgeUrl: () => string;
+}
+
+const ID_CHARACTERS = '23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+
+/** `EG_` and 12 characters that are hard to confuse, as LiveKit's. */
+function newEgressId(): string {
+  return `EG_${Array.from({ length: 12 }, () => ID_CHARACTERS[randomInt(ID_CHARACTERS.length)]).join('')}`;
+}
+
+/** A visible track of the room. @throws TwirpError `not_found` */
+function findTrack(room: SfuRoom, trackId: string): SfuTrack {
+  for (const participant of room.participants.values()) {
+    const track = participant.permissions.hidden ? undefined : participant.tracks.get(trackId);
+    if (track) return track;
+  }
+  throw new TwirpError('not_found', `track ${trackId.slice(0, 64)} not found`);
+}
+
+/** @throws TwirpError when a named track is not there, or not of the kind it is named as. */
+function checkKind(field: string, track: SfuTrack, kind: 'audio' | 'video'): void {
+  if (track.kind === kind) return;
+  throw new TwirpError(
+    'invalid_argument',
+    `request has missing or invalid field: ${field}: ${track.sid} is a ${track.kind} track`,
+  );
+}
+
+/** The tracks a plan names, as they are now; errors are found here rather than by a worker. */
+function checkTracks(plan: EgressPlan, room: SfuRoom): void {
+  if (plan.source.type !== 'tracks') return;
+  const { audioTrackId, videoTrackId } = plan.source;
+  const audio = audioTrackId === undefined ? undefined : findTrack(room, audioTrackId);
+  const video = videoTrackId === undefined ? undefined : findTrack(room, videoTrackId);
+  if (audio) checkKind('audio_track_id', audio, 'audio');
+  if (video) checkKind('video_track_id', video, 'video');
+  // Throws for codecs that cannot be recorded, or not into what was asked for.
+  chooseProgram(plan, video?.mimeType, audio?.mimeType);
+}
+
+/** Identifiers of rooms and tracks are checked by the SFU; here only that they are named. */
+export async function startEgress(
+  request: StartRequest,
+  { sfu, store, queue, bridgeUrl }: EgressStartOptions,
+  logger: Logger,
+): Promise<EgressInfo> {
+  const egressId = newEgressId();
+  // What is wrong with the request itself is said first, whether or not its room is there.
+  let plan = planEgress(request, { egressId });
+  const room = sfu.room(plan.roomName);
+  if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
+  let trackKind: 'audio' | 'video' | undefined;
+  if (request instanceof TrackEgressRequest) {
+    trackKind = findTrack(room, request.trackId).kind;
+    plan = planEgress(request, { egressId, trackKind });
+  }
+  checkTracks(plan, room);
+
+  const createdAtMs = Date.now();
+  const info = initialInfo(request, plan, { roomId: room.sid, createdAtMs });
+  const abort = () => store.abortUntaken(egressId, abortedInfo(info, Date.now()));
+  const streams = plan.outputs.find((output) => output.type === 'stream');
+  const log = logger.child({ egressId, room: plan.roomName });
+  await withDeadline(
+    'the store of egresses',
+    store.create({
+      egressId,
+      roomName: plan.roomName,
+      ...storeRequest(request),
+      trackKind,
+      createdAtMs,
+      info,
+      desired: { revision: 0, streamUrls: streams?.urls ?? [] },
+      bridgeUrl: bridgeUrl(),
+    }),
+    // Nobody was told of it: it must not stay as if it were about to start.
+    () => void abort().catch((error: unknown) => log.warn({ err: error }, 'late egress not aborted')),
+  );
+  try {
+    await withDeadline('the queue of egresses', queue.add(egressId, 1));
+  } catch (error) {
+    await abort().catch((cause: unknown) => log.warn({ err: cause }, 'egress without a job not aborted'));
+    throw error;
+  }
+  log.info(
+    {
+      request: request.getType().typeName,
+      outputs: plan.outputs.map((output) => output.type),
+      tracks: request instanceof TrackCompositeEgressRequest ? plan.source : undefined,
+    },
+    'egress queued',
+  );
+  return info;
+}

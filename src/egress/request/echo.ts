@@ -1,0 +1,71 @@
+/** The request as EgressInfo echoes it: without keys, secrets and stream keys, the way LiveKit hides them. */
+import { RoomCompositeEgressRequest, TrackCompositeEgressRequest } from '@livekit/protocol';
+import type { EgressInfo, StreamOutput, TrackEgressRequest } from '@livekit/protocol';
+import { redactStreamUrl } from '../../redact.ts';
+import type { UploadChoice } from './storage.ts';
+import type { StartRequest } from './types.ts';
+
+const hide = (secret: string, placeholder: string): string => (secret === '' ? '' : placeholder);
+
+function redactUpload(upload: UploadChoice): void {
+  switch (upload.case) {
+    case 's3': {
+      const s3 = upload.value;
+      s3.accessKey = hide(s3.accessKey, '{access_key}');
+      s3.secret = hide(s3.secret, '{secret}');
+      s3.assumeRoleExternalId = hide(s3.assumeRoleExternalId, '{external_id}');
+      s3.sessionToken = hide(s3.sessionToken, '{session_token}');
+      return;
+    }
+    case 'gcp':
+      upload.value.credentials = hide(upload.value.credentials, '{credentials}');
+      return;
+    case 'azure':
+      upload.value.accountName = hide(upload.value.accountName, '{account_name}');
+      upload.value.accountKey = hide(upload.value.accountKey, '{account_key}');
+      return;
+    case 'aliOSS':
+      upload.value.accessKey = hide(upload.value.accessKey, '{access_key}');
+      upload.value.secret = hide(upload.value.secret, '{secret}');
+      return;
+    case undefined:
+      return;
+  }
+}
+
+function redactStream(stream: StreamOutput): void {
+  stream.urls = stream.urls.map(redactStreamUrl);
+}
+
+function redactEncoded(request: RoomCompositeEgressRequest | TrackCompositeEgressRequest): void {
+  const { output } = request;
+  for (const file of request.fileOutputs) redactUpload(file.output);
+  for (const segments of request.segmentOutputs) redactUpload(segments.output);
+  for (const images of request.imageOutputs) redactUpload(images.output);
+  for (const stream of request.streamOutputs) redactStream(stream);
+  /* eslint-disable @typescript-eslint/no-deprecated -- the deprecated output holds secrets too */
+  if (output.case === 'stream') redactStream(output.value);
+  else if (output.case !== undefined) redactUpload(output.value.output);
+  /* eslint-enable @typescript-eslint/no-deprecated */
+}
+
+function redactTrack(request: TrackEgressRequest): void {
+  const { output } = request;
+  if (output.case === 'file') redactUpload(output.value.output);
+  if (output.case === 'websocketUrl') output.value = redactStreamUrl(output.value);
+}
+
+/** A redacted copy; the request itself is not changed. */
+export function echoed(request: StartRequest): EgressInfo['request'] {
+  const copy = request.clone();
+  if (copy instanceof RoomCompositeEgressRequest) {
+    redactEncoded(copy);
+    return { case: 'roomComposite', value: copy };
+  }
+  if (copy instanceof TrackCompositeEgressRequest) {
+    redactEncoded(copy);
+    return { case: 'trackComposite', value: copy };
+  }
+  redactTrack(copy);
+  return { case: 'track', value: copy };
+}
