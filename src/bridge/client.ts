@@ -132,7 +132,7 @@ export class BridgeClient {
     try {
       await this.#wire.request('leave', {});
     } catch (err) {
-      if (!this.closed) this.#logger.debug({ err }, 'bridge: leave was not answered');
+      this.#logger.debug({ err }, 'bridge: leave was not answered');
     }
     await this.#wire.end();
   }

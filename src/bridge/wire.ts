@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { BridgeRequestError } from './errors.ts';
+import { parseMessage } from './messages.ts';
 import { bridgeEventSchema, bridgeReplySchema } from './protocol.ts';
 import type { BridgeEvent, BridgeMethod, BridgeReply } from './protocol.ts';
 
@@ -37,7 +38,7 @@ export class Wire {
     this.#socket = socket;
     this.#timeoutMs = timeoutMs;
     this.#logger = logger;
-    socket.on('message', (data, binary) => this.#message(String(data), binary));
+    socket.on('message', (data, binary) => this.#message(parseMessage(data, binary)));
     socket.on('ping', () => this.#heard());
     socket.on('open', () => this.#heard());
     socket.on('error', (err) => (this.#failure = err.message));
@@ -92,20 +93,14 @@ export class Wire {
     this.#socket.terminate();
   }
 
-  #message(text: string, binary: boolean): void {
+  #message(message: unknown): void {
     this.#heard();
-    let message: unknown;
-    try {
-      message = binary ? undefined : JSON.parse(text);
-    } catch {
-      message = undefined;
-    }
     const reply = bridgeReplySchema.safeParse(message);
-    if (reply.success) return this.#reply(reply.data);
     const event = bridgeEventSchema.safeParse(message);
-    if (event.success) return this.#onEvent?.(event.data);
+    if (reply.success) this.#reply(reply.data);
+    else if (event.success) this.#onEvent?.(event.data);
     // A newer server may say more than this client knows.
-    this.#logger.warn({ bytes: text.length }, 'bridge: message of an unknown kind ignored');
+    else this.#logger.warn('bridge: message of an unknown kind ignored');
   }
 
   #reply(reply: BridgeReply): void {

@@ -7,7 +7,7 @@ const ALPHABET = '23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 /** @param prefix e.g. `RM_` */
 export function newId(prefix: string): string {
   let id = prefix;
-  for (let i = 0; i < 12; i++) id += ALPHABET[randomInt(ALPHABET.length)];
+  for (let i = 0; i < 12; i++) id += ALPHABET.charAt(randomInt(ALPHABET.length));
   return id;
 }
 

@@ -56,9 +56,8 @@ export class Room implements SfuRoom {
     this.router = parts.router;
     this.#parts = parts;
     this.#logger = parts.logger.child({ roomId: this.sid, room: this.name });
-    // 0 stands for the default, as in LiveKit's protobuf.
-    this.#emptyTimeout = options.emptyTimeout || DEFAULT_EMPTY_TIMEOUT;
-    this.#departureTimeout = options.departureTimeout || DEFAULT_DEPARTURE_TIMEOUT;
+    this.#emptyTimeout = secondsOr(options.emptyTimeout, DEFAULT_EMPTY_TIMEOUT);
+    this.#departureTimeout = secondsOr(options.departureTimeout, DEFAULT_DEPARTURE_TIMEOUT);
     this.#maxParticipants = options.maxParticipants ?? 0;
     this.#metadata = options.metadata ?? '';
     this.#speakers = new ActiveSpeakers((identities) => {
@@ -229,4 +228,9 @@ function enabledCodecs(router: ms.Router): Codec[] {
       .filter((mimeType) => !/\/(rtx|CN|telephone-event)$/.test(mimeType)),
   );
   return [...names].map((mime) => new Codec({ mime }));
+}
+
+/** 0 stands for the default, as in LiveKit's protobuf. */
+function secondsOr(seconds: number | undefined, otherwise: number): number {
+  return seconds === undefined || seconds === 0 ? otherwise : seconds;
 }

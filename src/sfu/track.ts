@@ -1,12 +1,6 @@
 /** A published track over its mediasoup producer. */
-import {
-  SimulcastCodecInfo,
-  TrackInfo,
-  TrackSource,
-  TrackType,
-  VideoLayer,
-  VideoQuality,
-} from '@livekit/protocol';
+import type { TrackSource } from '@livekit/protocol';
+import { SimulcastCodecInfo, TrackInfo, TrackType, VideoLayer, VideoQuality } from '@livekit/protocol';
 import { parseScalabilityMode } from 'mediasoup';
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
@@ -30,7 +24,8 @@ export class Track implements SfuTrack {
   readonly #events: SfuEvents;
   readonly #logger: Logger;
   readonly #schedule = new KeyFrameSchedule();
-  #tracing = false;
+  readonly #requestListeners = new Set<() => void>();
+  #traced = '';
 
   constructor(
     participant: SfuParticipant,
@@ -88,7 +83,7 @@ export class Track implements SfuTrack {
       simulcast: this.producer.type === 'simulcast',
       layers,
       codecs: [new SimulcastCodecInfo({ mimeType: this.mimeType, mid, layers })],
-      stereo: this.producer.rtpParameters.codecs[0]?.parameters?.['stereo'] === 1,
+      stereo: this.producer.rtpParameters.codecs[0]?.parameters?.stereo === 1,
     });
   }
 
@@ -107,10 +102,20 @@ export class Track implements SfuTrack {
         });
       },
     });
-    this.#traceKeyFrames();
+    this.#updateTrace();
     return () => {
       release();
-      this.#traceKeyFrames();
+      this.#updateTrace();
+    };
+  }
+
+  onKeyFrameRequest(listener: () => void): () => void {
+    const entry = (): void => listener();
+    this.#requestListeners.add(entry);
+    this.#updateTrace();
+    return () => {
+      this.#requestListeners.delete(entry);
+      this.#updateTrace();
     };
   }
 
@@ -142,19 +147,33 @@ export class Track implements SfuTrack {
     this.#events.emit({ type: 'track_muted', track: this });
   }
 
-  /** mediasoup reports keyframes only while somebody wants to know. */
-  #traceKeyFrames(): void {
-    if (this.#tracing === this.#schedule.active || this.producer.closed) return;
-    this.#tracing = this.#schedule.active;
-    this.producer.enableTraceEvent(this.#tracing ? ['keyframe'] : []).catch((err: unknown) => {
+  /** mediasoup reports keyframes and requests only while somebody wants to know. */
+  #updateTrace(): void {
+    const types: ms.ProducerTraceEventType[] = [];
+    if (this.#schedule.active) types.push('keyframe');
+    if (this.#requestListeners.size > 0) types.push('pli', 'fir');
+    if (this.#traced === types.join() || this.producer.closed) return;
+    this.#traced = types.join();
+    this.producer.enableTraceEvent(types).catch((err: unknown) => {
       if (!this.producer.closed) this.#logger.warn({ err }, 'keyframe trace could not be switched');
     });
   }
 
   #trace(trace: ms.ProducerTraceEventData): void {
-    if (trace.type !== 'keyframe') return;
-    const info = keyFrameTraceSchema.safeParse(trace.info);
-    if (info.success) this.#schedule.keyFrame(this.#layerOf(info.data.rtpPacket.ssrc));
+    if (trace.type === 'pli' || trace.type === 'fir') {
+      for (const listener of [...this.#requestListeners]) this.#call(listener);
+    } else if (trace.type === 'keyframe') {
+      const info = keyFrameTraceSchema.safeParse(trace.info);
+      if (info.success) this.#schedule.keyFrame(this.#layerOf(info.data.rtpPacket.ssrc));
+    }
+  }
+
+  #call(listener: () => void): void {
+    try {
+      listener();
+    } catch (err) {
+      this.#logger.error({ err }, 'listener of a keyframe request threw');
+    }
   }
 
   #layerOf(ssrc: number): number {

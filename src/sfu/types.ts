@@ -99,6 +99,8 @@ export interface SfuTrack {
    *   simulcast layer that one receives
    */
   requestKeyFrameCadence(intervalMs: number, consumer: ms.Consumer): () => void;
+  /** Calls back whenever the publisher is asked for a keyframe (PLI or FIR). Answers a function that ends it. */
+  onKeyFrameRequest(listener: () => void): () => void;
   /** Closes the producer and unpublishes. */
   close(): void;
 }

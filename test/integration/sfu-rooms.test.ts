@@ -214,7 +214,7 @@ describe('tracks', () => {
         width: 640,
         height: 360,
       });
-      expect(info.layers.map(({ width, height, ssrc }) => [width, height, ssrc])).toEqual([
+      expect(info.codecs[0]!.layers.map(({ width, height, ssrc }) => [width, height, ssrc])).toEqual([
         [320, 180, sender.ssrcs[0]],
         [640, 360, sender.ssrcs[1]],
       ]);

@@ -1,0 +1,139 @@
+/** The bridge's server half: workers enter rooms over `GET /bridge`. */
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import type { Sfu } from '../sfu/types.ts';
+import { Fence } from './fence.ts';
+import type { MediaAddresses } from './media-address.ts';
+import { BridgeCloseCode } from './protocol.ts';
+import { BridgeSession, closeSocket } from './session.ts';
+import type { BridgeGrant, SessionParts } from './session.ts';
+
+export type { MediaAddresses } from './media-address.ts';
+export type { BridgeGrant } from './session.ts';
+
+export const BRIDGE_PATH = '/bridge';
+const DEFAULT_PING_INTERVAL_MS = 500;
+/** Requests are small. */
+const MAX_MESSAGE_BYTES = 256 * 1024;
+
+export interface BridgeOptions {
+  sfu: Sfu;
+  /** Whom a token lets in. Rejects when it lets nobody in; the reason is logged, the worker is told only that. */
+  authenticate: (token: string) => Promise<BridgeGrant>;
+  /**
+   * A worker that had joined is gone without `leave`, and neither was it superseded or removed nor has its room
+   * ended: its job is to be put back into the queue. Called once for each such worker. Rejections are logged.
+   */
+  onLost: (identity: string, roomName: string, attempt: number) => void | Promise<void>;
+  /** Addresses of PlainTransports, as the SFU was given them. */
+  media: MediaAddresses;
+  logger: Logger;
+  /** A worker that leaves four pings in a row unanswered is lost. Default 500. */
+  pingIntervalMs?: number;
+}
+
+export interface Bridge {
+  /** Ends every session (close code 4002) without calling `onLost`, and stops taking new ones. */
+  close(): Promise<void>;
+}
+
+/**
+ * Takes the WebSocket upgrades of {@link BRIDGE_PATH}. Other paths are left to other `upgrade` listeners, and
+ * answered 404 when there is none.
+ */
+export function attachBridge(server: Server, options: BridgeOptions): Bridge {
+  const { logger, authenticate } = options;
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+  });
+  const sessions = new Set<BridgeSession>();
+  let closing = false;
+  const parts: SessionParts = {
+    sfu: options.sfu,
+    fence: new Fence(),
+    media: options.media,
+    members: new WeakMap(),
+    pingIntervalMs: options.pingIntervalMs ?? DEFAULT_PING_INTERVAL_MS,
+    onLost: (identity, roomName, attempt) => {
+      if (closing) return;
+      void (async () => options.onLost(identity, roomName, attempt))().catch((err: unknown) => {
+        logger.error(
+          { err, identity, room: roomName, attempt },
+          'bridge: a lost worker could not be reported',
+        );
+      });
+    },
+    logger,
+  };
+
+  const start = (socket: WebSocket, grant: BridgeGrant | undefined, reachedAt: string): void => {
+    socket.on('error', () => undefined);
+    if (!grant) {
+      closeSocket(socket, BridgeCloseCode.refused, 'the access token was refused');
+      return;
+    }
+    if (closing) {
+      closeSocket(socket, BridgeCloseCode.roomClosed, 'the server is shutting down');
+      return;
+    }
+    const session = new BridgeSession(socket, grant, reachedAt, parts);
+    sessions.add(session);
+    socket.once('close', () => sessions.delete(session));
+  };
+
+  const upgrade = async (request: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> => {
+    // Until the WebSocket has the stream, a reset must not become an uncaught error.
+    const ignore = (): void => undefined;
+    stream.on('error', ignore);
+    let grant: BridgeGrant | undefined;
+    try {
+      grant = await authenticate(tokenOf(request));
+    } catch (err) {
+      logger.warn({ err }, 'bridge: access token refused');
+    }
+    if (stream.destroyed) return;
+    stream.off('error', ignore);
+    // A refused worker is told by close code, which every WebSocket client shows.
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      start(socket, grant, request.socket.localAddress ?? '127.0.0.1');
+    });
+  };
+
+  const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
+    if (pathOf(request) === BRIDGE_PATH) void upgrade(request, stream, head);
+    else if (server.listenerCount('upgrade') === 1) {
+      stream.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    }
+  };
+  server.on('upgrade', onUpgrade);
+
+  return {
+    close: async () => {
+      closing = true;
+      server.off('upgrade', onUpgrade);
+      for (const session of [...sessions]) session.shutDown();
+      const closed = [...sockets.clients].map(
+        (socket) => new Promise((resolve) => socket.once('close', resolve)),
+      );
+      await Promise.all(closed);
+      await new Promise((resolve) => sockets.close(resolve));
+    },
+  };
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '').split('?', 1)[0] ?? '';
+}
+
+/** From the header, or the query parameter `access_token`; '' when there is none. */
+function tokenOf(request: IncomingMessage): string {
+  const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (bearer !== undefined) return bearer;
+  const query = (request.url ?? '').split('?')[1] ?? '';
+  return new URLSearchParams(query).get('access_token') ?? '';
+}
