@@ -1,0 +1,45 @@
+/** What signalling needs of the server it is part of. */
+import type { ParticipantInfo_Kind } from '@livekit/protocol';
+import type { FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Permissions, Sfu } from '../sfu/types.ts';
+
+/** Whom a request's access token lets in, and where; `ParticipantGrant` of auth/ is one. */
+export interface SignalingGrant {
+  identity: string;
+  name: string;
+  metadata: string;
+  attributes: Record<string, string>;
+  kind: ParticipantInfo_Kind;
+  roomName: string;
+  permissions: Permissions;
+}
+
+export interface IceServer {
+  urls: string[];
+  username?: string;
+  credential?: string;
+}
+
+export interface SignalingOptions {
+  sfu: Sfu;
+  /** @throws AuthError */
+  authenticate(request: FastifyRequest): Promise<SignalingGrant>;
+  /** STUN and TURN servers for one client, in the order it should try them. */
+  iceServers(client: { identity: string }): IceServer[];
+  logger: Logger;
+  timing?: Partial<SignalingTiming>;
+}
+
+/** Milliseconds. */
+export interface SignalingTiming {
+  /** A session whose media connection is not up by then is removed. */
+  connectTimeoutMs: number;
+  /**
+   * How long a connection may be down for an ICE restart to bring it back. The SFU notices that a peer is
+   * silent after another 10 s or so (STUN consent, RFC 7675).
+   */
+  lostTimeoutMs: number;
+}
+
+export const DEFAULT_TIMING: SignalingTiming = { connectTimeoutMs: 30_000, lostTimeoutMs: 5_000 };
