@@ -13,7 +13,13 @@ export default defineConfig(
       // Numbers read well in messages, and nothing else gets in by accident.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       // `() => emitter.emit(...)` is how listeners are written.
-      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-confusing-void-expression': [
+        'error',
+        { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true },
+      ],
+      // An empty string is as good as none in many places, and `||` says so.
+      '@typescript-eslint/prefer-nullish-coalescing': ['error', { ignorePrimitives: { string: true } }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       // `while (true)` with an exit inside is the plain way to write a reader loop.
       '@typescript-eslint/no-unnecessary-condition': [
         'error',
