@@ -16,6 +16,8 @@ export const DEFAULT_EMPTY_TIMEOUT = 300;
 export const DEFAULT_DEPARTURE_TIMEOUT = 20;
 /** A WebRTC transport's first guess of what a viewer can take, bit/s: enough for one 720p layer. */
 const INITIAL_OUTGOING_BITRATE = 2_000_000;
+/** Seconds without an ICE consent check until a peer counts as gone; browsers check every 2.5 s. */
+const ICE_CONSENT_TIMEOUT = 10;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What a room needs of the node it is on. */
@@ -23,6 +25,8 @@ export interface RoomParts {
   router: ms.Router;
   audioLevels: ms.AudioLevelObserver;
   webRtcServer: ms.WebRtcServer;
+  /** In the same mediasoup worker. */
+  createRouter: (mediaCodecs: ms.RouterRtpCodecCapability[]) => Promise<ms.Router>;
   /** For PlainTransports. */
   plainListenInfo: ms.TransportListenInfo;
   events: SfuEvents;
@@ -44,6 +48,7 @@ export class Room implements SfuRoom {
   readonly #emptyTimeout: number;
   readonly #departureTimeout: number;
   readonly #maxParticipants: number;
+  readonly #sideRouters = new Set<ms.Router>();
   #metadata: string;
   #closed = false;
   /** Whether a visible participant has ever been here. */
@@ -127,9 +132,21 @@ export class Room implements SfuRoom {
     return participant;
   }
 
-  createWebRtcTransport(): Promise<ms.WebRtcTransport> {
-    return this.router.createWebRtcTransport({
+  async createRouter(mediaCodecs: readonly ms.RouterRtpCodecCapability[]): Promise<ms.Router> {
+    const router = await this.#parts.createRouter([...mediaCodecs]);
+    if (this.#closed) {
+      router.close();
+      throw new SfuError('failed_precondition', 'the room has ended');
+    }
+    this.#sideRouters.add(router);
+    router.observer.once('close', () => this.#sideRouters.delete(router));
+    return router;
+  }
+
+  createWebRtcTransport(router: ms.Router = this.router): Promise<ms.WebRtcTransport> {
+    return router.createWebRtcTransport({
       webRtcServer: this.#parts.webRtcServer,
+      iceConsentTimeout: ICE_CONSENT_TIMEOUT,
       enableUdp: true,
       enableTcp: true,
       preferUdp: true,
@@ -175,6 +192,7 @@ export class Room implements SfuRoom {
     this.#speakers.close();
     this.#logger.info({ reason }, 'room finished');
     this.#parts.events.emit({ type: 'room_finished', room: this });
+    for (const router of [...this.#sideRouters]) router.close();
     this.router.close();
   }
 

@@ -164,6 +164,7 @@ export class SfuNode implements Sfu {
         router,
         audioLevels,
         webRtcServer: running.webRtcServer,
+        createRouter: (mediaCodecs) => running.worker.createRouter({ mediaCodecs }),
         plainListenInfo: this.#plainListenInfo,
         events: this.#events,
         logger: this.#logger,

@@ -141,8 +141,13 @@ export interface SfuRoom {
   info(): RoomInfo;
   /** An identity that is already there is removed first (`duplicate_identity`), as LiveKit does. @throws SfuError */
   join(options: JoinOptions): SfuParticipant;
-  /** On the node's WebRtcServer (UDP and TCP). */
-  createWebRtcTransport(): Promise<ms.WebRtcTransport>;
+  /** On the node's WebRtcServer (UDP and TCP), for `router` of {@link createRouter} or else the room's. */
+  createWebRtcTransport(router?: ms.Router): Promise<ms.WebRtcTransport>;
+  /**
+   * Another router in the room's mediasoup worker: for viewers whose payload types are not the room's, as
+   * consumers cannot have other ones than their router. Closed with the room; the caller may close it earlier.
+   */
+  createRouter(mediaCodecs: readonly ms.RouterRtpCodecCapability[]): Promise<ms.Router>;
   /** rtcpMux, comedia false; the caller connects it. */
   createPlainTransport(options: {
     srtp: boolean;

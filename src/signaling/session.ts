@@ -23,7 +23,7 @@ export interface SessionParts {
   /** ICE and DTLS are up. */
   connected(): void;
   /** Called once, last of all. */
-  closed(): void;
+  closed?(): void;
 }
 
 /** What a PATCH is answered with; no fragment when there was only trickling. */
@@ -122,7 +122,7 @@ export class Session {
     this.transport.close();
     this.participant.close(reason);
     this.#parts.logger.info({ reason }, 'session ended');
-    this.#parts.closed();
+    this.#parts.closed?.();
   }
 }
 

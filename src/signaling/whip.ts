@@ -65,11 +65,9 @@ async function begin(
       connected: () => {
         if (!publishAll(joined, producers, logger)) session.close('removed');
       },
-      closed: () => undefined,
     });
     logger.info(
       {
-        sessionId: session.id.slice(0, 6),
         tracks: plan.tracks.map(describe),
         rejected: Object.fromEntries(plan.rejected),
       },
@@ -145,7 +143,7 @@ function publishAll(participant: SfuParticipant, produced: readonly Produced[], 
       const { msid } = track.section;
       participant.publish(producer, {
         source: sourceOf(track),
-        ...(msid === undefined ? {} : { name: msid.track, stream: msid.stream }),
+        ...(msid === undefined ? {} : { stream: msid.stream }),
       });
     }
     return true;
