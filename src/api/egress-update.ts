@@ -4,8 +4,7 @@ import type { EgressInfo, UpdateStreamRequest } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { planOfRecord } from '../egress/plan.ts';
 import { MAX_STREAM_URLS } from '../egress/request/outputs.ts';
-import { checkStreamUrl } from '../egress/request/stream-url.ts';
-import { redactStreamUrl } from '../redact.ts';
+import { checkStreamUrl, showStreamUrl } from '../egress/request/stream-url.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
@@ -18,7 +17,7 @@ const POLL_MS = 50;
 function changedUrls(urls: readonly string[], request: UpdateStreamRequest): string[] {
   const after = new Set([...urls, ...request.addOutputUrls]);
   for (const url of request.removeOutputUrls) {
-    if (!after.delete(url)) throw new TwirpError('not_found', `stream ${redactStreamUrl(url)} not found`);
+    if (!after.delete(url)) throw new TwirpError('not_found', `stream ${showStreamUrl(url)} not found`);
   }
   if (after.size > MAX_STREAM_URLS) {
     throw new TwirpError(

@@ -18,12 +18,20 @@ const PROTOCOLS: Readonly<Record<string, string>> = {
 };
 
 /**
+ * A URL as an error may show it. One that is not of RTMP's form may have its key anywhere after the host.
+ */
+export function showStreamUrl(url: string): string {
+  if (url.length <= MAX_URL_LENGTH && RTMP.test(url)) return redactStreamUrl(url);
+  const parsed = URL.parse(url);
+  return parsed ? `${parsed.protocol}//${parsed.host}/{...}` : '{...}';
+}
+
+/**
  * @param field for messages, e.g. `add_output_urls`.
  * @throws RequestError that shows the URL without its key.
  */
 export function checkStreamUrl(field: string, url: string): void {
-  const shown = redactStreamUrl(url.slice(0, MAX_URL_LENGTH));
-  const bad = (why: string) => invalid(field, `invalid url ${shown}: ${why}`);
+  const bad = (why: string) => invalid(field, `invalid url ${showStreamUrl(url)}: ${why}`);
   if (url.length > MAX_URL_LENGTH) throw bad(`longer than ${MAX_URL_LENGTH} characters`);
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(url)) throw bad('it holds a control character');

@@ -1,0 +1,548 @@
+import {
+  AudioCodec,
+  AudioMixing,
+  EncodedFileOutput,
+  EncodedFileType,
+  EncodingOptions,
+  EncodingOptionsPreset,
+  GCPUpload,
+  AzureBlobUpload,
+  AliOSSUpload,
+  ImageOutput,
+  ProxyConfig,
+  RoomCompositeEgressRequest,
+  S3Upload,
+  SegmentedFileOutput,
+  SegmentedFileSuffix,
+  StreamOutput,
+  StreamProtocol,
+  TrackCompositeEgressRequest,
+  TrackEgressRequest,
+  VideoCodec,
+  WebhookConfig,
+  DirectFileOutput,
+} from '@livekit/protocol';
+import { describe, expect, it } from 'vitest';
+import { planEgress, planOfRecord } from '../../src/egress/plan.ts';
+import { RequestError } from '../../src/egress/request/errors.ts';
+import { storeRequest } from '../../src/egress/request/types.ts';
+
+const egressId = 'EG_test';
+/** A value no enum has a name for, as a newer client may send it. */
+const unnamed = (value: number) => value as never;
+const mp4 = new EncodedFileOutput({ filepath: 'a.mp4' });
+const hls = (more: Partial<SegmentedFileOutput> = {}) =>
+  new SegmentedFileOutput({ filenamePrefix: 'seg', ...more });
+const rtmp = (...urls: string[]) => new StreamOutput({ urls });
+
+type RoomOptions = ConstructorParameters<typeof RoomCompositeEgressRequest>[0];
+const room = (more: RoomOptions = {}) =>
+  new RoomCompositeEgressRequest({ roomName: 'demo', fileOutputs: [mp4], ...more });
+const advanced = (options: ConstructorParameters<typeof EncodingOptions>[0]) =>
+  room({ options: { case: 'advanced', value: new EncodingOptions(options) } });
+const plan = (request: Parameters<typeof planEgress>[0]) => planEgress(request, { egressId });
+
+function refusal(request: Parameters<typeof planEgress>[0]): RequestError {
+  try {
+    plan(request);
+  } catch (error) {
+    if (error instanceof RequestError) return error;
+    throw error;
+  }
+  throw new Error('the request was not refused');
+}
+
+describe('a room composite', () => {
+  it("takes LiveKit's defaults", () => {
+    expect(plan(room())).toEqual({
+      egressId,
+      roomName: 'demo',
+      source: { type: 'room', layout: 'grid', audioOnly: false, videoOnly: false },
+      choice: { program: 'composite' },
+      video: {
+        codec: 'h264',
+        profile: 'main',
+        width: 1280,
+        height: 720,
+        framerate: 30,
+        bitrate: 3000,
+        keyFrameInterval: 2,
+        preset: 'veryfast',
+      },
+      audio: { codec: 'aac', bitrate: 128, frequency: 44100, channels: 2 },
+      outputs: [{ type: 'file', filepath: 'a.mp4', fileType: 'mp4', disableManifest: false, storage: 0 }],
+      storages: [{ type: 'default' }],
+    });
+  });
+
+  it('knows layout grid by name too, and sound or picture alone', () => {
+    expect(plan(room({ layout: 'grid' })).source).toMatchObject({ layout: 'grid' });
+    expect(plan(room({ audioOnly: true }))).toMatchObject({ video: null, audio: { codec: 'aac' } });
+    expect(plan(room({ videoOnly: true }))).toMatchObject({ audio: null, video: { width: 1280 } });
+  });
+
+  it.each([
+    [EncodingOptionsPreset.H264_720P_30, 1280, 720, 30, 3000],
+    [EncodingOptionsPreset.H264_720P_60, 1280, 720, 60, 4500],
+    [EncodingOptionsPreset.H264_1080P_30, 1920, 1080, 30, 4500],
+    [EncodingOptionsPreset.H264_1080P_60, 1920, 1080, 60, 6000],
+    [EncodingOptionsPreset.PORTRAIT_H264_720P_30, 720, 1280, 30, 3000],
+    [EncodingOptionsPreset.PORTRAIT_H264_720P_60, 720, 1280, 60, 4500],
+    [EncodingOptionsPreset.PORTRAIT_H264_1080P_30, 1080, 1920, 30, 4500],
+    [EncodingOptionsPreset.PORTRAIT_H264_1080P_60, 1080, 1920, 60, 6000],
+  ])('preset %s is %ix%i at %i fps and %i kbit/s', (value, width, height, framerate, bitrate) => {
+    const { video } = plan(room({ options: { case: 'preset', value } }));
+    expect(video).toMatchObject({ width, height, framerate, bitrate, profile: 'main' });
+  });
+
+  it('advanced options replace the defaults they name', () => {
+    const { video, audio } = plan(
+      advanced({
+        width: 640,
+        height: 360,
+        depth: 24,
+        framerate: 25,
+        videoCodec: VideoCodec.H264_HIGH,
+        videoBitrate: 900,
+        keyFrameInterval: 3,
+        audioCodec: AudioCodec.AAC,
+        audioBitrate: 96,
+        audioFrequency: 48000,
+      }),
+    );
+    expect(video).toEqual({
+      codec: 'h264',
+      profile: 'high',
+      width: 640,
+      height: 360,
+      framerate: 25,
+      bitrate: 900,
+      keyFrameInterval: 3,
+      preset: 'veryfast',
+    });
+    expect(audio).toEqual({ codec: 'aac', bitrate: 96, frequency: 48000, channels: 2 });
+    expect(plan(advanced({ videoCodec: VideoCodec.H264_BASELINE })).video?.profile).toBe('baseline');
+    expect(plan(advanced({})).video).toEqual(plan(room()).video);
+  });
+
+  // [segment duration, asked for, keyframes every]
+  it.each([
+    [4, 0, 2],
+    [0, 0, 2],
+    [1, 0, 1],
+    [3, 0, 1.5],
+    [5, 0, 5 / 3],
+    [6, 0, 2],
+    [4, 1, 1],
+    [4, 4, 4],
+    [4, 10, 4],
+    [4, 3, 2],
+  ])(
+    'segments of %i s and a keyframe interval of %f: keyframes every %f s',
+    (segmentDuration, interval, expected) => {
+      const { video } = plan(
+        room({
+          fileOutputs: [],
+          segmentOutputs: [hls({ segmentDuration })],
+          options: { case: 'advanced', value: new EncodingOptions({ keyFrameInterval: interval }) },
+        }),
+      );
+      expect(video?.keyFrameInterval).toBeCloseTo(expected, 9);
+    },
+  );
+});
+
+describe('outputs', () => {
+  it('file, segments and streams in one egress, each with its storage, kept once', () => {
+    const s3 = new S3Upload({
+      bucket: 'bucket',
+      accessKey: 'AK',
+      secret: 'SK',
+      region: 'us-east-1',
+      forcePathStyle: true,
+    });
+    const { outputs, storages } = plan(
+      room({
+        fileOutputs: [new EncodedFileOutput({ filepath: 'r/', output: { case: 's3', value: s3 } })],
+        segmentOutputs: [
+          hls({
+            playlistName: 'p',
+            livePlaylistName: 'l',
+            filenameSuffix: SegmentedFileSuffix.TIMESTAMP,
+            output: { case: 's3', value: s3.clone() },
+          }),
+        ],
+        streamOutputs: [rtmp('rtmp://a/app/k1', 'rtmps://b:443/app/k2', 'rtmp://a/app/k1')],
+      }),
+    );
+    expect(outputs).toEqual([
+      { type: 'file', filepath: 'r/', fileType: 'mp4', disableManifest: false, storage: 0 },
+      { type: 'stream', protocol: 'rtmp', urls: ['rtmp://a/app/k1', 'rtmps://b:443/app/k2'] },
+      {
+        type: 'segments',
+        filenamePrefix: 'seg',
+        playlistName: 'p',
+        livePlaylistName: 'l',
+        segmentDuration: 4,
+        suffix: 'timestamp',
+        disableManifest: false,
+        storage: 0,
+      },
+    ]);
+    expect(storages).toEqual([
+      {
+        type: 's3',
+        s3: {
+          bucket: 'bucket',
+          region: 'us-east-1',
+          endpoint: '',
+          accessKey: 'AK',
+          secret: 'SK',
+          sessionToken: '',
+          forcePathStyle: true,
+          metadata: {},
+          tagging: '',
+          contentDisposition: 'inline',
+        },
+      },
+    ]);
+  });
+
+  it('the deprecated field counts alone, and is ignored where the list is there', () => {
+    const legacy = new EncodedFileOutput({ filepath: 'legacy.mp4' });
+    const output = { case: 'file' as const, value: legacy };
+    expect(plan(room({ fileOutputs: [], output })).outputs).toMatchObject([{ filepath: 'legacy.mp4' }]);
+    expect(plan(room({ output })).outputs).toMatchObject([{ filepath: 'a.mp4' }]);
+    expect(plan(room({ fileOutputs: [], output: { case: 'segments', value: hls() } })).outputs).toMatchObject(
+      [{ type: 'segments' }],
+    );
+    expect(
+      plan(room({ fileOutputs: [], output: { case: 'stream', value: rtmp('rtmp://a/b/c') } })).outputs,
+    ).toMatchObject([{ type: 'stream' }]);
+  });
+
+  it('a stream without URLs is good next to another output', () => {
+    expect(plan(room({ streamOutputs: [rtmp()] })).outputs).toContainEqual({
+      type: 'stream',
+      protocol: 'rtmp',
+      urls: [],
+    });
+  });
+});
+
+describe('tracks', () => {
+  const tracks = (more: ConstructorParameters<typeof TrackCompositeEgressRequest>[0] = {}) =>
+    new TrackCompositeEgressRequest({
+      roomName: 'demo',
+      audioTrackId: 'TR_A',
+      videoTrackId: 'TR_V',
+      fileOutputs: [mp4],
+      ...more,
+    });
+
+  it('are copied where possible, unless encoding is asked for', () => {
+    expect(plan(tracks())).toMatchObject({
+      source: { type: 'tracks', audioTrackId: 'TR_A', videoTrackId: 'TR_V' },
+      choice: { program: 'auto' },
+      outputs: [{ fileType: 'mp4' }],
+    });
+    // The preset whose number is 0 is still one that was asked for.
+    const value = EncodingOptionsPreset.H264_720P_30;
+    expect(plan(tracks({ options: { case: 'preset', value } })).choice).toEqual({ program: 'composite' });
+  });
+
+  it('have only the legs that are named', () => {
+    expect(plan(tracks({ audioTrackId: '' }))).toMatchObject({
+      audio: null,
+      source: { audioTrackId: undefined },
+    });
+    expect(plan(tracks({ videoTrackId: '' }))).toMatchObject({
+      video: null,
+      source: { videoTrackId: undefined },
+    });
+  });
+
+  it('one track into a file of its own kind', () => {
+    const request = new TrackEgressRequest({
+      roomName: 'demo',
+      trackId: 'TR_1',
+      output: {
+        case: 'file',
+        value: new DirectFileOutput({ filepath: 't/{track_id}', disableManifest: true }),
+      },
+    });
+    expect(planEgress(request, { egressId, trackKind: 'audio' })).toMatchObject({
+      source: { type: 'tracks', audioTrackId: 'TR_1', videoTrackId: undefined },
+      choice: { program: 'auto' },
+      video: null,
+      outputs: [
+        { type: 'file', filepath: 't/{track_id}', fileType: 'auto', disableManifest: true, storage: 0 },
+      ],
+    });
+    expect(planEgress(request, { egressId, trackKind: 'video' })).toMatchObject({
+      source: { audioTrackId: undefined, videoTrackId: 'TR_1' },
+      audio: null,
+    });
+  });
+
+  it('is the same plan when it comes back from the store', () => {
+    for (const request of [room({ streamOutputs: [rtmp('rtmp://a/b/c')] }), tracks()]) {
+      const record = { egressId, ...storeRequest(request), trackKind: undefined };
+      expect(planOfRecord(record)).toEqual(plan(request));
+    }
+    expect(() =>
+      planOfRecord({ egressId, requestType: 'WebEgressRequest', requestJson: '{}', trackKind: undefined }),
+    ).toThrow('cannot run a stored WebEgressRequest');
+  });
+});
+
+const upload = (s3: ConstructorParameters<typeof S3Upload>[0]) =>
+  room({
+    fileOutputs: [
+      new EncodedFileOutput({ output: { case: 's3', value: new S3Upload({ bucket: 'bucket', ...s3 }) } }),
+    ],
+  });
+const streams = (...urls: string[]) => room({ fileOutputs: [], streamOutputs: [rtmp(...urls)] });
+const track = (more: ConstructorParameters<typeof TrackEgressRequest>[0]) =>
+  new TrackEgressRequest({
+    roomName: 'demo',
+    trackId: 'TR_1',
+    output: { case: 'file', value: new DirectFileOutput() },
+    ...more,
+  });
+const segments = (more: Partial<SegmentedFileOutput>) => room({ segmentOutputs: [hls(more)] });
+
+describe('refused', () => {
+  it.each<[string, Parameters<typeof planEgress>[0], 'invalid_argument' | 'unimplemented', RegExp]>([
+    ['no room', room({ roomName: '' }), 'invalid_argument', /room_name/],
+    ['layout speaker', room({ layout: 'speaker' }), 'unimplemented', /layout "speaker".*"grid"/],
+    ['layout grid-light', room({ layout: 'grid-light' }), 'unimplemented', /layout "grid-light"/],
+    ['a template of their own', room({ customBaseUrl: 'https://x' }), 'unimplemented', /custom_base_url/],
+    [
+      'audio mixing',
+      room({ audioMixing: AudioMixing.DUAL_CHANNEL_AGENT }),
+      'unimplemented',
+      /DUAL_CHANNEL_AGENT/,
+    ],
+    ['an unknown mixing', room({ audioMixing: unnamed(9) }), 'invalid_argument', /audio_mixing/],
+    [
+      'neither sound nor picture',
+      room({ audioOnly: true, videoOnly: true }),
+      'invalid_argument',
+      /audio_only and video_only/,
+    ],
+    ['webhooks', room({ webhooks: [new WebhookConfig({ url: 'http://h' })] }), 'unimplemented', /webhooks/],
+    ['no output', room({ fileOutputs: [] }), 'invalid_argument', /output: name at least one/],
+    ['two files', room({ fileOutputs: [mp4, mp4] }), 'invalid_argument', /multiple file outputs/],
+    [
+      'two streams',
+      room({ streamOutputs: [rtmp('rtmp://a/b/c'), rtmp('rtmp://a/b/d')] }),
+      'invalid_argument',
+      /multiple stream outputs/,
+    ],
+    [
+      'two segment outputs',
+      room({ segmentOutputs: [hls(), hls()] }),
+      'invalid_argument',
+      /multiple segmented file outputs/,
+    ],
+    ['images', room({ imageOutputs: [new ImageOutput()] }), 'unimplemented', /image_outputs/],
+    [
+      'OGG',
+      room({ fileOutputs: [new EncodedFileOutput({ fileType: EncodedFileType.OGG })] }),
+      'unimplemented',
+      /OGG.*MP4/,
+    ],
+    [
+      'MP3',
+      room({ fileOutputs: [new EncodedFileOutput({ fileType: EncodedFileType.MP3 })] }),
+      'unimplemented',
+      /MP3/,
+    ],
+    [
+      'an unknown file type',
+      room({ fileOutputs: [new EncodedFileOutput({ fileType: unnamed(7) })] }),
+      'invalid_argument',
+      /file_type/,
+    ],
+    [
+      'NUL in a name',
+      room({ fileOutputs: [new EncodedFileOutput({ filepath: 'a\u0000b' })] }),
+      'invalid_argument',
+      /filepath.*control/,
+    ],
+    [
+      'a name too long',
+      room({ fileOutputs: [new EncodedFileOutput({ filepath: 'x'.repeat(300) })] }),
+      'invalid_argument',
+      /filepath.*longer/,
+    ],
+    ['an odd width', advanced({ width: 641 }), 'invalid_argument', /width.*641 is odd/],
+    ['a width too small', advanced({ width: 14 }), 'invalid_argument', /width.*16 to 4096/],
+    ['a width too large', advanced({ width: 8192 }), 'invalid_argument', /width/],
+    ['a negative width', advanced({ width: -2 }), 'invalid_argument', /width/],
+    ['an odd height', advanced({ height: 17 }), 'invalid_argument', /height/],
+    ['a height too small', advanced({ height: 8 }), 'invalid_argument', /height/],
+    ['depth 16', advanced({ depth: 16 }), 'unimplemented', /depth 16/],
+    ['depth 7', advanced({ depth: 7 }), 'invalid_argument', /depth/],
+    ['240 fps', advanced({ framerate: 240 }), 'invalid_argument', /framerate.*1 to 60/],
+    ['a negative bitrate', advanced({ videoBitrate: -1 }), 'invalid_argument', /video_bitrate/],
+    ['a bitrate in bits', advanced({ videoBitrate: 3_000_000 }), 'invalid_argument', /video_bitrate.*kbit/],
+    ['an audio bitrate in bits', advanced({ audioBitrate: 128_000 }), 'invalid_argument', /audio_bitrate/],
+    [
+      'an audio frequency nobody plays',
+      advanced({ audioFrequency: 44000 }),
+      'invalid_argument',
+      /audio_frequency.*44100/,
+    ],
+    [
+      'a keyframe interval that is no number',
+      advanced({ keyFrameInterval: Number.NaN }),
+      'invalid_argument',
+      /key_frame_interval/,
+    ],
+    [
+      'a keyframe interval of minutes',
+      advanced({ keyFrameInterval: 600 }),
+      'invalid_argument',
+      /key_frame_interval/,
+    ],
+    ['audio codec Opus', advanced({ audioCodec: AudioCodec.OPUS }), 'unimplemented', /OPUS.*AAC/],
+    ['audio codec MP3', advanced({ audioCodec: AudioCodec.AC_MP3 }), 'unimplemented', /AC_MP3/],
+    ['an unknown audio codec', advanced({ audioCodec: unnamed(42) }), 'invalid_argument', /audio_codec/],
+    ['video codec VP8', advanced({ videoCodec: VideoCodec.VP8 }), 'unimplemented', /VP8.*H264/],
+    ['an unknown video codec', advanced({ videoCodec: unnamed(42) }), 'invalid_argument', /video_codec/],
+    ['a quality', advanced({ videoQuality: 5 }), 'unimplemented', /video_quality/],
+    [
+      'preset PASSTHROUGH',
+      room({ options: { case: 'preset', value: EncodingOptionsPreset.PASSTHROUGH } }),
+      'invalid_argument',
+      /PASSTHROUGH/,
+    ],
+    [
+      'an unknown preset',
+      room({ options: { case: 'preset', value: unnamed(99) } }),
+      'invalid_argument',
+      /preset 99/,
+    ],
+    [
+      'segments of an hour',
+      segments({ segmentDuration: 3600 }),
+      'invalid_argument',
+      /segment_duration.*1 to 60/,
+    ],
+    ['an unknown suffix', segments({ filenameSuffix: unnamed(5) }), 'invalid_argument', /filename_suffix/],
+    ['an unknown segment protocol', segments({ protocol: unnamed(5) }), 'invalid_argument', /protocol/],
+    [
+      'playlists in two folders',
+      segments({ playlistName: 'a/p', livePlaylistName: 'b/l' }),
+      'invalid_argument',
+      /live_playlist_name.*same directory/,
+    ],
+    [
+      'playlists of one name',
+      segments({ playlistName: 'p', livePlaylistName: 'p.m3u8' }),
+      'invalid_argument',
+      /live_playlist_name.*identical/,
+    ],
+    ['no URL at all', streams(), 'invalid_argument', /stream url/],
+    [
+      '17 destinations',
+      streams(...Array.from({ length: 17 }, (_, i) => `rtmp://a/b/${i}`)),
+      'invalid_argument',
+      /at most 16/,
+    ],
+    ['SRT', streams('srt://host:9000?streamid=publish:abcdefgh'), 'unimplemented', /SRT.*rtmp/],
+    ['mux://', streams('mux://abcdefghijkl'), 'unimplemented', /mux/],
+    ['twitch://', streams('twitch://live_1234567890'), 'unimplemented', /twitch/],
+    ['a WebSocket', streams('wss://host/x'), 'unimplemented', /WebSocket/],
+    ['HTTP', streams('http://host/app/key'), 'invalid_argument', /invalid scheme "http"/],
+    ['a file', streams('file:///etc/passwd'), 'invalid_argument', /invalid scheme "file"/],
+    ['no URL', streams('not a url'), 'invalid_argument', /rtmp urls must be of format/],
+    ['RTMP without a key', streams('rtmp://host/app'), 'invalid_argument', /rtmp urls must be of format/],
+    ['RTMP without a host', streams('rtmp:///app/key'), 'invalid_argument', /rtmp urls must be of format/],
+    ['a newline in a URL', streams('rtmp://host/app/key\n'), 'invalid_argument', /control character/],
+    ['an endless URL', streams(`rtmp://host/app/${'k'.repeat(5000)}`), 'invalid_argument', /longer than/],
+    [
+      'protocol SRT',
+      room({ streamOutputs: [new StreamOutput({ protocol: StreamProtocol.SRT })] }),
+      'unimplemented',
+      /SRT/,
+    ],
+    [
+      'protocol WEBSOCKET',
+      room({ streamOutputs: [new StreamOutput({ protocol: StreamProtocol.WEBSOCKET })] }),
+      'unimplemented',
+      /WEBSOCKET/,
+    ],
+    [
+      'an unknown protocol',
+      room({ streamOutputs: [new StreamOutput({ protocol: unnamed(9) })] }),
+      'invalid_argument',
+      /protocol/,
+    ],
+    ['S3 without a bucket', upload({ bucket: '' }), 'invalid_argument', /s3.bucket/],
+    ['a bucket with a slash', upload({ bucket: 'a/b' }), 'invalid_argument', /s3.bucket/],
+    ['half a pair of keys', upload({ accessKey: 'AK' }), 'invalid_argument', /s3.secret.*both/],
+    ['the other half', upload({ secret: 'SK' }), 'invalid_argument', /s3.access_key.*both/],
+    ['a session token alone', upload({ sessionToken: 'ST' }), 'invalid_argument', /s3.session_token/],
+    ['an endpoint that is no URL', upload({ endpoint: 'minio:9000' }), 'invalid_argument', /s3.endpoint/],
+    [
+      'an assumed role',
+      upload({ assumeRoleArn: 'arn:aws:iam::1:role/x' }),
+      'unimplemented',
+      /assume_role_arn/,
+    ],
+    ['a proxy', upload({ proxy: new ProxyConfig({ url: 'http://p' }) }), 'unimplemented', /proxy/],
+    [
+      'GCP',
+      room({ fileOutputs: [new EncodedFileOutput({ output: { case: 'gcp', value: new GCPUpload() } })] }),
+      'unimplemented',
+      /gcp/,
+    ],
+    [
+      'Azure',
+      room({
+        fileOutputs: [new EncodedFileOutput({ output: { case: 'azure', value: new AzureBlobUpload() } })],
+      }),
+      'unimplemented',
+      /azure/,
+    ],
+    [
+      'AliOSS',
+      room({
+        fileOutputs: [new EncodedFileOutput({ output: { case: 'aliOSS', value: new AliOSSUpload() } })],
+      }),
+      'unimplemented',
+      /aliOSS/,
+    ],
+    [
+      'a track composite of nothing',
+      new TrackCompositeEgressRequest({ roomName: 'demo', fileOutputs: [mp4] }),
+      'invalid_argument',
+      /audio_track_id or video_track_id/,
+    ],
+    ['a track egress of nothing', track({ trackId: '' }), 'invalid_argument', /track_id/],
+    ['a track egress to nowhere', track({ output: { case: undefined } }), 'invalid_argument', /output/],
+    [
+      'a track to a WebSocket',
+      track({ output: { case: 'websocketUrl', value: 'wss://h/?token=abcdefghij' } }),
+      'unimplemented',
+      /websocket_url/,
+    ],
+  ])('%s', (_what, request, code, message) => {
+    const error = refusal(request);
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+    if (code === 'invalid_argument')
+      expect(error.message).toContain('request has missing or invalid field: ');
+    else expect(error.message).toContain('is not implemented');
+  });
+
+  it('without showing the stream key or the secret', () => {
+    expect(refusal(streams('rtmps://host/sekretkey123')).message).not.toContain('sekretkey123');
+    expect(refusal(streams('http://user:pa55word@host/app/sekretkey123')).message).not.toContain('pa55word');
+    expect(refusal(streams(`srt://h:1?passphrase=sekretkey123`)).message).not.toContain('sekretkey123');
+    expect(refusal(upload({ accessKey: '', secret: 'sekretkey123' })).message).not.toContain('sekretkey123');
+  });
+});
