@@ -24,6 +24,16 @@ export interface ChunkContext {
   durationNs?: number;
 }
 
+/** Sound that goes on this little after the last picture is the muxer's interleaving, ns. */
+const INTERLEAVE_NS = 0.1e9;
+
+/** From picture to picture where there are pictures, for chunks are cut at them; unless they stop before the sound. */
+function contentLength({ video, audio }: Inspection): number {
+  if (video && (!audio || audio.endNs - video.endNs < INTERLEAVE_NS)) return video.endNs - video.startNs;
+  const parts = [video, audio].filter((part) => part !== null);
+  return Math.max(...parts.map((part) => part.endNs)) - Math.min(...parts.map((part) => part.startNs));
+}
+
 /** What the pipeline says of a chunk's length is believed when it is this near to what the chunk holds, ns. */
 const DURATION_TOLERANCE_NS = 0.5e9;
 
@@ -39,7 +49,7 @@ export function describeChunk(data: Uint8Array, file: string, context: ChunkCont
   const parts = [found.video, found.audio].filter((part) => part !== null);
   if (parts.length === 0) throw new InspectError('no whole frame in it');
   const startNs = Math.min(...parts.map((part) => part.startNs));
-  const contentNs = Math.max(...parts.map((part) => part.endNs)) - startNs;
+  const contentNs = contentLength(found);
   const told = context.durationNs ?? 0;
   const believed = told > 0 && Math.abs(told - contentNs) < DURATION_TOLERANCE_NS;
   const cut = data.length - found.wholeBytes;

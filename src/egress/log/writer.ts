@@ -243,7 +243,8 @@ export class SegmentLogWriter {
     } catch (error) {
       if (!(error instanceof InspectError)) throw error;
       this.#logger.warn({ file, reason: error.message }, 'a chunk cannot be used');
-      if (known.startNs !== undefined) {
+      // Where nothing is known of its length, the gap shows when the next chunk comes.
+      if (known.startNs !== undefined && (known.durationNs ?? 0) > 0) {
         const endNs = known.startNs + Math.max(0, known.durationNs ?? 0);
         const reason = `the chunk cannot be used: ${error.message}`;
         await this.#index.append({

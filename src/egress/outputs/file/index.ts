@@ -1,0 +1,74 @@
+/** File views: one finished file out of a segment log. */
+import { mkdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { SegmentLog } from '../../log/reader.ts';
+import { OutputError } from '../errors.ts';
+import { writeOgg } from './ogg.ts';
+import { remux } from './remux.ts';
+import type { FileViewOptions, FileViewResult } from './view.ts';
+
+export type { FileViewOptions, FileViewResult } from './view.ts';
+
+export type FileViewFormat = 'mp4' | 'webm' | 'ogg' | 'mp3';
+
+/** The kind of file a log's codecs go into by copy (pure); undefined when it holds no media. */
+export function naturalFormat(log: SegmentLog): FileViewFormat | undefined {
+  const codec = log.chunks.find((chunk) => chunk.video.length > 0)?.video[0]?.codec;
+  if (codec !== undefined) return codec === 'h264' ? 'mp4' : 'webm';
+  const sound = log.chunks.find((chunk) => chunk.audio)?.audio?.codec;
+  return sound === undefined ? undefined : sound === 'opus' ? 'ogg' : 'mp4';
+}
+
+/** Room left besides the file itself, bytes. */
+const SPARE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Makes the file. Its folder is made too; until it is whole it is called `<path>.part`, which is removed on failure.
+ * @throws OutputError, FfmpegError, Error of the file system; the signal's reason when aborted
+ */
+export async function writeFileView(
+  format: FileViewFormat,
+  options: FileViewOptions,
+): Promise<FileViewResult> {
+  const { log, path, signal } = options;
+  signal?.throwIfAborted();
+  assertFits(log, format);
+  await mkdir(dirname(path), { recursive: true });
+  await assertRoom(log, dirname(path));
+  const part = `${path}.part`;
+  await rm(part, { force: true });
+  try {
+    const partOptions = { ...options, path: part };
+    const result = format === 'ogg' ? await writeOgg(partOptions) : await remux(partOptions, format);
+    await rename(part, path);
+    options.onProgress?.(1);
+    return { ...result, path, bytes: (await stat(path)).size };
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+function assertFits(log: SegmentLog, format: FileViewFormat): void {
+  const natural = naturalFormat(log);
+  if (natural === undefined) throw new OutputError('empty', 'the segment log holds no media');
+  const fits = format === natural || format === 'mp3';
+  const video = log.chunks.some((chunk) => chunk.video.length > 0);
+  if (!fits || (format === 'mp3' && video)) {
+    const codecs = [...new Set(log.chunks.flatMap((chunk) => [...chunk.video, chunk.audio ?? []].flat()))];
+    const names = [...new Set(codecs.map((info) => info.codec))].join(' and ');
+    throw new OutputError('unsupported', `${names} cannot be copied into ${format}: it goes into ${natural}`);
+  }
+}
+
+async function assertRoom(log: SegmentLog, folder: string): Promise<void> {
+  const needed = log.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0) + SPARE_BYTES;
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= needed) return;
+  const mib = (bytes: number): string => `${Math.ceil(bytes / 1024 / 1024)} MiB`;
+  throw new OutputError(
+    'no_space',
+    `${folder} has ${mib(free)} free and ${mib(needed)} are needed for the file`,
+  );
+}
