@@ -1,0 +1,214 @@
+/** The HLS output: chunks become segments in storage, playlists follow them. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Storage, StoredObject } from '../../../storage/types.ts';
+import { StorageError } from '../../../storage/types.ts';
+import type { Chunk } from '../../log/types.ts';
+import { relativeUri, segmentKey } from './names.ts';
+import type { SegmentSuffix } from './names.ts';
+import { piecesBytes, piecesOf, readPieces } from './pieces.ts';
+import { longestSegmentNs, renderPlaylist, targetDurationFor } from './playlist.ts';
+import type { PlaylistSegment } from './playlist.ts';
+import { Segmenter } from './segmenter.ts';
+import type { Segment } from './segmenter.ts';
+
+export interface HlsOptions {
+  storage: Storage;
+  /** Keys in the storage: segments are `<segmentPrefix>_00000.ts`. */
+  segmentPrefix: string;
+  playlistKey: string;
+  /** Absent: no live playlist. */
+  livePlaylistKey?: string;
+  suffix: SegmentSuffix;
+  /** Seconds, positive. */
+  segmentDuration: number;
+  /** Chunks of earlier attempts: what is stored of them is recognised, what is missing is stored. */
+  earlier: readonly Chunk[];
+  logger: Logger;
+  /** Called once the first playlist is stored, and after each further segment. */
+  onUpdate?: (status: HlsStatus) => void;
+  /** The output cannot go on: the request's fault (no such bucket), or {@link GIVE_UP_MS} of failure. */
+  onFailure?: (error: Error) => void;
+}
+
+export interface HlsStatus {
+  segments: number;
+  bytes: number;
+  durationNs: number;
+  /** Wall clock of the first segment's start and the last one's end, ms; undefined before the first. */
+  startedMs: number | undefined;
+  endedMs: number | undefined;
+}
+
+export interface HlsResult extends HlsStatus {
+  playlist: StoredObject;
+  livePlaylist: StoredObject | undefined;
+}
+
+/** A store that fails for this long without one success is given up, ms. */
+const GIVE_UP_MS = 120_000;
+const RETRY_MS = { first: 500, most: 10_000 };
+
+const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
+
+export class HlsOutput {
+  readonly #options: HlsOptions;
+  readonly #segmenter: Segmenter;
+  readonly #targetDuration: number;
+  readonly #cancel = new AbortController();
+  #segments: PlaylistSegment[] = [];
+  #bytes = 0;
+  #queue: Promise<void>;
+  #failure: Error | undefined;
+  #result: HlsResult | undefined;
+
+  constructor(options: HlsOptions) {
+    this.#options = options;
+    this.#segmenter = new Segmenter(options.segmentDuration);
+    this.#targetDuration = targetDurationFor(options.segmentDuration);
+    this.#queue = Promise.resolve();
+    if (options.earlier.length > 0) {
+      this.#enqueue(async () => {
+        for (const chunk of options.earlier) await this.#take(chunk, true);
+        // The attempt that follows is another stream in any case.
+        await this.#store(this.#segmenter.flush(), true);
+        if (this.#segments.length > 0) await this.#publish(false);
+      });
+    }
+  }
+
+  get status(): HlsStatus {
+    const last = this.#segments.at(-1);
+    return {
+      segments: this.#segments.length,
+      bytes: this.#bytes,
+      durationNs: this.#segments.reduce((sum, segment) => sum + segment.durationNs, 0),
+      startedMs: this.#segments[0]?.wallMs,
+      endedMs: last && last.wallMs + last.durationNs / 1e6,
+    };
+  }
+
+  /** Takes the log's next chunk; the work goes on in the background, in order. */
+  push(chunk: Chunk): void {
+    this.#enqueue(async () => {
+      if (await this.#take(chunk, false)) await this.#publish(false);
+    });
+  }
+
+  /**
+   * Stores the last segment and ends the playlists.
+   * @throws what made the output fail
+   */
+  async finish(): Promise<HlsResult> {
+    this.#enqueue(async () => {
+      await this.#store(this.#segmenter.flush(), false);
+      this.#result = { ...(await this.#publish(true)), ...this.status };
+    });
+    await this.#queue;
+    if (!this.#result) throw this.#failure ?? new Error('the HLS output was closed');
+    return this.#result;
+  }
+
+  /** Stops at once; what is stored stays as it is. */
+  async close(): Promise<void> {
+    this.#cancel.abort(new Error('the HLS output was closed'));
+    await this.#queue;
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#failure || this.#cancel.signal.aborted) return;
+      try {
+        await work();
+      } catch (error) {
+        if (this.#cancel.signal.aborted) return;
+        this.#failure = error instanceof Error ? error : new Error(String(error));
+        this.#options.logger.error({ err: this.#failure }, 'the HLS output failed');
+        this.#options.onFailure?.(this.#failure);
+      }
+    });
+  }
+
+  /** True when a segment was stored. */
+  async #take(chunk: Chunk, earlier: boolean): Promise<boolean> {
+    const before = this.#segments.length;
+    for (const piece of await piecesOf(chunk, longestSegmentNs(this.#targetDuration))) {
+      await this.#store(this.#segmenter.push(piece), earlier);
+    }
+    return this.#segments.length > before;
+  }
+
+  async #store(segments: readonly Segment[], earlier: boolean): Promise<void> {
+    const { storage, segmentPrefix, suffix, playlistKey } = this.#options;
+    for (const segment of segments) {
+      const key = segmentKey(segmentPrefix, suffix, segment.index, segment.wallMs);
+      const bytes = piecesBytes(segment.pieces);
+      const there = earlier && (await this.#persist(() => storage.size(key))) === bytes;
+      if (!there) {
+        const data = await readPieces(segment.pieces);
+        await this.#persist((signal) =>
+          storage.putBytes(key, data, { contentType: 'video/mp2t', size: data.length, signal }),
+        );
+      }
+      const { index, durationNs, wallMs, discontinuity } = segment;
+      const uri = relativeUri(playlistKey, key);
+      this.#segments.push({ uri, index, durationNs, wallMs, discontinuity });
+      this.#bytes += bytes;
+    }
+  }
+
+  /** Playlists last: what they list is there. */
+  async #publish(ended: boolean): Promise<Pick<HlsResult, 'playlist' | 'livePlaylist'>> {
+    const { playlistKey, livePlaylistKey } = this.#options;
+    const playlist = await this.#put(playlistKey, this.#segments, 'event', ended);
+    let livePlaylist: StoredObject | undefined;
+    if (livePlaylistKey !== undefined) {
+      livePlaylist = await this.#put(livePlaylistKey, this.#rebase(livePlaylistKey), 'live', ended);
+    }
+    this.#options.onUpdate?.(this.status);
+    return { playlist, livePlaylist };
+  }
+
+  /** The live playlist may be in another folder than the other one. */
+  #rebase(livePlaylistKey: string): PlaylistSegment[] {
+    const { segmentPrefix, suffix } = this.#options;
+    return this.#segments.map((segment) => ({
+      ...segment,
+      uri: relativeUri(livePlaylistKey, segmentKey(segmentPrefix, suffix, segment.index, segment.wallMs)),
+    }));
+  }
+
+  async #put(
+    key: string,
+    segments: readonly PlaylistSegment[],
+    type: 'event' | 'live',
+    ended: boolean,
+  ): Promise<StoredObject> {
+    const text = renderPlaylist(segments, { type, ended, targetDuration: this.#targetDuration });
+    const bytes = Buffer.from(text);
+    return this.#persist((signal) =>
+      this.#options.storage.putBytes(key, bytes, {
+        contentType: PLAYLIST_TYPE,
+        size: bytes.length,
+        cacheControl: 'no-cache',
+        signal,
+      }),
+    );
+  }
+
+  /** Tries again for as long as it is the store that fails: the log keeps everything meanwhile. */
+  async #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = this.#cancel.signal;
+    const deadline = Date.now() + GIVE_UP_MS;
+    for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.most)) {
+      try {
+        return await work(signal);
+      } catch (error) {
+        const again = error instanceof StorageError && error.blame === 'destination' && Date.now() < deadline;
+        if (!again || signal.aborted) throw error;
+        this.#options.logger.warn({ err: error, retryMs: pause }, 'the store failed: trying again');
+        await delay(pause, undefined, { signal });
+      }
+    }
+  }
+}

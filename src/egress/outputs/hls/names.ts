@@ -1,0 +1,23 @@
+/** What segments are called, and how playlists point at them. Pure. */
+import { posix } from 'node:path';
+
+export type SegmentSuffix = 'index' | 'timestamp';
+
+/**
+ * Key of a segment: `<prefix>_00042.ts`, or `<prefix>_20260131120000123.ts` with its wall clock (UTC), as LiveKit
+ * names them.
+ */
+export function segmentKey(prefix: string, suffix: SegmentSuffix, index: number, wallMs: number): string {
+  const tail =
+    suffix === 'index'
+      ? String(index).padStart(5, '0')
+      : new Date(wallMs).toISOString().replace(/\D/g, '').slice(0, 17);
+  return `${prefix}_${tail}.ts`;
+}
+
+/** URI of the object `key` as a playlist at `playlistKey` refers to it. */
+export function relativeUri(playlistKey: string, key: string): string {
+  const path = posix.relative(posix.dirname(`/${playlistKey}`), `/${key}`);
+  // Colons too: a first part with one would be read as a scheme (RFC 3986, 4.2).
+  return path.split('/').map(encodeURIComponent).join('/');
+}
