@@ -1,0 +1,111 @@
+/** Turns the store's outbox of EgressInfo changes into webhook events, each exactly once, in order. */
+import { WebhookConfig } from '@livekit/protocol';
+import type { EgressInfo } from '@livekit/protocol';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { channels, keys } from '../store/keys.ts';
+import { decodeInfo } from '../store/record.ts';
+import { Subscriptions } from '../store/subscriptions.ts';
+import type { WebhookLists } from './lists.ts';
+import type { WebhookFields } from './types.ts';
+
+const entrySchema = z.object({
+  egressId: z.string(),
+  event: z.enum(['egress_started', 'egress_updated', 'egress_ended']),
+  info: z.string(),
+});
+
+const requestSchema = z.object({ webhooks: z.array(z.json()).optional() });
+
+export interface OutboxOptions {
+  redis: Redis;
+  /** Closed with this. */
+  subscriber: Redis;
+  lists: WebhookLists;
+  /** Queues the events that became of `outboxHead`; false when another process has. */
+  publish: (
+    event: WebhookFields,
+    orderKey: string,
+    extra: readonly WebhookConfig[],
+    outboxHead: string,
+  ) => Promise<boolean>;
+  logger: Logger;
+}
+
+export class EgressOutbox {
+  readonly #options: OutboxOptions;
+  readonly #subscriptions: Subscriptions;
+  #draining: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#subscriptions = new Subscriptions(options.subscriber, options.logger);
+    this.#subscriptions.add(channels.info, {
+      onMessage: () => this.drain(),
+      onSubscribed: () => this.drain(),
+    });
+  }
+
+  /** Empties the outbox, if that is not being done already. */
+  drain(): void {
+    this.#again = true;
+    this.#draining ??= this.#drain()
+      .catch((error: unknown) => {
+        if (!this.#closed)
+          this.#options.logger.warn({ err: error }, 'egress outbox not emptied; trying again later');
+      })
+      .finally(() => {
+        this.#draining = undefined;
+        if (this.#again && !this.#closed) this.drain();
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#subscriptions.close();
+    await this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      for (;;) {
+        const head = await this.#options.lists.outboxHead();
+        if (head === undefined || this.#closed) break;
+        await this.#publish(head);
+      }
+    }
+  }
+
+  async #publish(head: string): Promise<void> {
+    const { publish, lists, logger } = this.#options;
+    let entry: z.infer<typeof entrySchema>;
+    let egressInfo: EgressInfo;
+    try {
+      entry = entrySchema.parse(JSON.parse(head));
+      egressInfo = decodeInfo(entry.info);
+    } catch (error) {
+      logger.error({ err: error }, 'an entry of the egress outbox cannot be read and is dropped');
+      await lists.add([], head);
+      return;
+    }
+    const extra = await this.#webhooksOf(entry.egressId);
+    await publish({ event: entry.event, egressInfo }, entry.egressId, extra, head);
+  }
+
+  /** The webhooks the egress's request named. */
+  async #webhooksOf(egressId: string): Promise<WebhookConfig[]> {
+    const json = await this.#options.redis.hget(keys.egress(egressId), 'requestJson');
+    if (json === null) return [];
+    try {
+      const { webhooks = [] } = requestSchema.parse(JSON.parse(json));
+      return webhooks.map((webhook) => WebhookConfig.fromJson(webhook, { ignoreUnknownFields: true }));
+    } catch {
+      this.#options.logger.warn({ egressId }, 'the webhooks of a request cannot be read');
+      return [];
+    }
+  }
+}
