@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { problemHandler, SignalingError } from './errors.ts';
 import { MAX_SDP_BYTES } from './sdp/raw.ts';
+import { TokenHash } from './seats.ts';
 import type { Session } from './session.ts';
 import type { IceServer, SignalingGrant, SignalingOptions } from './types.ts';
 
@@ -104,7 +105,7 @@ export function addResource(app: FastifyInstance, options: SignalingOptions, res
   async function sessionOf(request: FastifyRequest): Promise<Session> {
     const { id } = sessionParams.parse(request.params);
     const session = sessions.get(id);
-    if (session?.hasToken(request.headers.authorization)) return session;
+    if (session?.hasToken(new TokenHash(request.headers.authorization))) return session;
     const grant = await options.authenticate(request);
     if (!session) throw new SignalingError(404, 'there is no such session: it has ended, or never was');
     if (!session.isOf(grant)) throw new SignalingError(403, 'this session belongs to another participant');

@@ -1,23 +1,24 @@
-/** One WHIP or WHEP session: a participant and its transport, which end together. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+/** One WHIP or WHEP session: a seat in a room and a transport, which end together. */
+import { randomBytes } from 'node:crypto';
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
-import type { LeaveReason, SfuParticipant } from '../sfu/types.ts';
+import type { LeaveReason } from '../sfu/types.ts';
 import { ConnectionWatch } from './connection.ts';
 import { SignalingError } from './errors.ts';
 import { parseFragment, writeFragment } from './sdp/fragment.ts';
 import type { Offer } from './sdp/offer.ts';
+import type { Seat, TokenHash } from './seats.ts';
 import type { SignalingGrant, SignalingTiming } from './types.ts';
 
 export interface SessionParts {
   offer: Offer;
   /** Sections the answer keeps. */
   mids: readonly string[];
-  participant: SfuParticipant;
+  seat: Seat;
   transport: ms.WebRtcTransport;
   grant: SignalingGrant;
   /** Of the request that began the session. */
-  authorization: string | undefined;
+  token: TokenHash;
   timing: SignalingTiming;
   logger: Logger;
   /** ICE and DTLS are up. */
@@ -34,11 +35,9 @@ export interface PatchResult {
 export class Session {
   /** 160 random bits: part of a URL nobody can guess. */
   readonly id = randomBytes(20).toString('base64url');
-  readonly participant: SfuParticipant;
   readonly transport: ms.WebRtcTransport;
   readonly #parts: SessionParts;
   readonly #watch: ConnectionWatch;
-  readonly #tokenHash: Buffer | undefined;
   /** The peer's current ICE user name. */
   #remoteUfrag: string;
   #etag = newEtag();
@@ -47,9 +46,7 @@ export class Session {
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    this.participant = parts.participant;
     this.transport = parts.transport;
-    this.#tokenHash = parts.authorization === undefined ? undefined : hash(parts.authorization);
     this.#remoteUfrag = parts.offer.transport.usernameFragment;
     this.#watch = new ConnectionWatch(parts.transport, parts.timing, {
       connected: () => parts.connected(),
@@ -58,7 +55,7 @@ export class Session {
         this.close(reason);
       },
     });
-    parts.participant.onClose((reason) => this.close(reason));
+    parts.seat.participant.onClose((reason) => this.close(reason));
     parts.transport.observer.once('close', () => this.close('connection_lost'));
   }
 
@@ -72,9 +69,8 @@ export class Session {
   }
 
   /** Whether a request comes with the very token that began this session. */
-  hasToken(authorization: string | undefined): boolean {
-    if (authorization === undefined || !this.#tokenHash) return false;
-    return timingSafeEqual(this.#tokenHash, hash(authorization));
+  hasToken(token: TokenHash): boolean {
+    return this.#parts.token.matches(token);
   }
 
   isOf(grant: SignalingGrant): boolean {
@@ -114,13 +110,13 @@ export class Session {
     }
   }
 
-  /** The participant leaves and the transport goes; also called when either went by itself. */
+  /** Gives the seat back and closes the transport; also called when either went by itself. */
   close(reason: LeaveReason): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch.close();
     this.transport.close();
-    this.participant.close(reason);
+    this.#parts.seat.release(reason);
     this.#parts.logger.info({ reason }, 'session ended');
     this.#parts.closed?.();
   }
@@ -128,8 +124,4 @@ export class Session {
 
 function newEtag(): string {
   return `"${randomBytes(12).toString('base64url')}"`;
-}
-
-function hash(value: string): Buffer {
-  return createHash('sha256').update(value).digest();
 }

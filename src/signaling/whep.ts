@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import type { types as ms } from 'mediasoup';
 import { z } from 'zod';
-import type { SfuParticipant } from '../sfu/types.ts';
 import { SignalingError } from './errors.ts';
 import { addResource } from './resource.ts';
 import type { BegunSession } from './resource.ts';
@@ -12,6 +11,8 @@ import type { AnsweredSection } from './sdp/answer.ts';
 import { parseOffer } from './sdp/offer.ts';
 import { answeredCodec, planPlayback, routerCodecs } from './sdp/playback.ts';
 import type { PlaybackPlan } from './sdp/playback.ts';
+import { takeSeat, TokenHash } from './seats.ts';
+import type { Seat } from './seats.ts';
 import { Session } from './session.ts';
 import { SideRouters } from './side-routers.ts';
 import { DEFAULT_TIMING } from './types.ts';
@@ -71,13 +72,15 @@ async function begin(
 
   const side = plan.routerNumbers ? undefined : await sideRouters.acquire(room, routerCodecs(plan));
   let transport: ms.WebRtcTransport | undefined;
-  let participant: SfuParticipant | undefined;
+  let seat: Seat | undefined;
   let viewer: Viewer | undefined;
   try {
     const router = side?.router ?? room.router;
     transport = await room.createWebRtcTransport(router);
     await transport.connect({ dtlsParameters: offer.transport.dtlsParameters });
-    participant = room.join({ ...grant });
+    const token = new TokenHash(request.headers.authorization);
+    seat = takeSeat(room, grant, token, 'whep');
+    const { participant } = seat;
     const logger = options.logger.child({
       roomId: room.sid,
       room: room.name,
@@ -100,10 +103,10 @@ async function begin(
     const session = new Session({
       offer,
       mids: plan.slots.map(({ section }) => section.mid),
-      participant,
+      seat,
       transport,
       grant,
-      authorization: request.headers.authorization,
+      token,
       timing: { ...DEFAULT_TIMING, ...options.timing },
       logger,
       connected: () => void showing.goLive(),
@@ -138,7 +141,7 @@ async function begin(
   } catch (error) {
     viewer?.close();
     transport?.close();
-    participant?.close('client_left');
+    seat?.release('client_left');
     side?.release();
     throw error;
   }

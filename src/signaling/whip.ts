@@ -13,6 +13,8 @@ import { SdpError } from './sdp/errors.ts';
 import { planIngest } from './sdp/ingest.ts';
 import type { IngestPlan, IngestTrack } from './sdp/ingest.ts';
 import { parseOffer } from './sdp/offer.ts';
+import { takeSeat, TokenHash } from './seats.ts';
+import type { Seat } from './seats.ts';
 import { Session } from './session.ts';
 import { DEFAULT_TIMING } from './types.ts';
 import type { SignalingGrant, SignalingOptions } from './types.ts';
@@ -39,31 +41,32 @@ async function begin(
   dropForbidden(plan, grant);
 
   const transport = await room.createWebRtcTransport();
-  let participant: SfuParticipant | undefined;
+  let seat: Seat | undefined;
   try {
     await transport.connect({ dtlsParameters: offer.transport.dtlsParameters });
     const producers = await produceAll(transport, plan.tracks);
-    participant = room.join({ ...grant });
-    const joined = participant;
+    const token = new TokenHash(authorization);
+    seat = takeSeat(room, grant, token, 'whip');
+    const { participant } = seat;
     const logger = options.logger.child({
       roomId: room.sid,
       room: room.name,
-      participantId: joined.sid,
-      identity: joined.identity,
+      participantId: participant.sid,
+      identity: participant.identity,
       protocol: 'whip',
     });
     const session = new Session({
       offer,
       mids: plan.tracks.map(({ section }) => section.mid),
-      participant,
+      seat,
       transport,
       grant,
-      authorization,
+      token,
       timing: { ...DEFAULT_TIMING, ...options.timing },
       logger,
       // Announced when media can flow: who subscribes earlier would wait for a session that may never connect.
       connected: () => {
-        if (!publishAll(joined, producers, logger)) session.close('removed');
+        if (!publishAll(participant, producers, logger)) session.close('removed');
       },
     });
     logger.info(
@@ -93,7 +96,7 @@ async function begin(
     return { session, answer };
   } catch (error) {
     transport.close();
-    participant?.close('client_left');
+    seat?.release('client_left');
     throw error;
   }
 }
