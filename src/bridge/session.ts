@@ -224,6 +224,7 @@ export class BridgeSession {
 
 /** Closes with a code; a peer that does not answer is cut off. */
 export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  if (socket.readyState === socket.CLOSED) return;
   // A close frame holds 123 bytes of reason (RFC 6455 §5.5).
   socket.close(
     code,

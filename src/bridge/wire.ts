@@ -31,6 +31,8 @@ export class Wire {
   #closure: { code: number; reason: string } | undefined;
   #failure: string | undefined;
   #onEvent: BridgeEventListener | undefined;
+  /** Events that came before {@link onEvent}. */
+  #early: BridgeEvent[] = [];
   #nextId = 1;
   #silence: NodeJS.Timeout | undefined;
 
@@ -71,8 +73,11 @@ export class Wire {
     });
   }
 
+  /** One listener; it must not throw. */
   onEvent(listener: BridgeEventListener): void {
     this.#onEvent = listener;
+    for (const event of this.#early) listener(event);
+    this.#early = [];
   }
 
   onClosed(listener: BridgeCloseListener): void {
@@ -98,9 +103,14 @@ export class Wire {
     const reply = bridgeReplySchema.safeParse(message);
     const event = bridgeEventSchema.safeParse(message);
     if (reply.success) this.#reply(reply.data);
-    else if (event.success) this.#onEvent?.(event.data);
+    else if (event.success) this.#event(event.data);
     // A newer server may say more than this client knows.
     else this.#logger.warn('bridge: message of an unknown kind ignored');
+  }
+
+  #event(event: BridgeEvent): void {
+    if (this.#onEvent) this.#onEvent(event);
+    else this.#early.push(event);
   }
 
   #reply(reply: BridgeReply): void {
