@@ -67,8 +67,7 @@ export class Feeder {
     const track = kind === 'video' ? this.#video : this.#audio;
     if (!track) throw new Error(`cannot mute ${kind}: this publisher has none`);
     track.muted = muted;
-    if (kind === 'video' && !muted)
-      this.#encoder?.send_event(GstVideo.video_event_new_upstream_force_key_unit(0, true, 1));
+    if (kind === 'video' && !muted) this.#forceKeyframe();
   }
 
   /** New size from the next frame on; the encoder starts anew with new parameter sets. */
@@ -77,6 +76,17 @@ export class Feeder {
     if (!video || !this.#video) throw new Error('cannot change the resolution: this publisher has no video');
     this.#painter = new Painter(width, height, COLORS[color]);
     this.#video.source.set_caps(Gst.Caps.from_string(pictureCaps(width, height, video.fps)));
+  }
+
+  /** Makes the next frame a keyframe. */
+  #forceKeyframe(): void {
+    const { video } = this.#settings;
+    if (!video || !this.#video) return;
+    // A wish for a time before the last keyframe counts as granted, so it is for just after the last frame.
+    const wish = this.#startNs + Math.round(((this.#video.next - 1) * SECOND) / video.fps) + 1;
+    const event = GstVideo.video_event_new_upstream_force_key_unit(wish, true, 1);
+    // To the encoder's source pad: an element given the event would hand it on upstream.
+    this.#encoder?.get_static_pad('src')?.send_event(event);
   }
 
   #track(name: string): Track | null {

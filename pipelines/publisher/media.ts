@@ -38,7 +38,8 @@ function videoBranch(video: PublisherVideo, ssrc: number): string {
     `appsrc name=${NAMES.video} is-live=true format=time max-buffers=4 leaky-type=downstream caps="${pictureCaps(video.width, video.height, video.fps)}"`,
     encoder(video),
     video.codec === 'h264'
-      ? `rtph264pay config-interval=-1 aggregate-mode=zero-latency mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`
+      ? // The encoder repeats its parameter sets; the payloader would put them before every slice of a keyframe.
+        `rtph264pay config-interval=0 aggregate-mode=zero-latency mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`
       : `rtpvp8pay picture-id-mode=15-bit mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`,
     `capsfilter caps="${videoRtpCaps(video)},ssrc=(uint)${ssrc}"`,
     `${NAMES.peer}.`,

@@ -5,6 +5,7 @@
  *     ┌──────────────────────────┐
  *     │ ▙▚▞▙▚▞ barcode ▞▚▙▞▚▞▙▚▞ │
  *     │ ┌ flash ┐      colour    │
+ *     │ ░▒░▒▒░▒░ texture ▒░▒▒░▒░ │
  *     │ ═══════ moving bar ══█══ │
  *     └──────────────────────────┘
  */
@@ -23,6 +24,8 @@ export const BARCODE_AREA: Rect = { x: 0.05, y: 0.05, width: 0.9, height: 0.26 }
 export const FLASH_AREA: Rect = { x: 0.05, y: 0.4, width: 0.4, height: 0.28 };
 /** Background only, for reading the colour. */
 export const COLOR_AREA: Rect = { x: 0.55, y: 0.4, width: 0.4, height: 0.28 };
+/** Grain that changes with every frame, so that frames cost as much as a camera's and fill several packets. */
+export const TEXTURE_AREA: Rect = { x: 0, y: 0.7, width: 1, height: 0.07 };
 export const BAR_AREA: Rect = { x: 0, y: 0.78, width: 1, height: 0.14 };
 
 const BAR_WIDTH = 0.08;
@@ -32,6 +35,9 @@ const BLACK = 16;
 const WHITE = 235;
 const BAR_TRACK = 60;
 const NEUTRAL = 128;
+const TEXTURE_LUMA = 100;
+/** Largest distance from {@link TEXTURE_LUMA}: below what counts as a picture that moved. */
+const TEXTURE_DEPTH = 18;
 
 /** Limited-range BT.601 of a full-range colour. */
 export function rgbToYuv([r, g, b]: Rgb): [y: number, u: number, v: number] {
@@ -66,6 +72,7 @@ export class Painter {
   readonly frame: Uint8Array;
   readonly #width: number;
   readonly #height: number;
+  readonly #grain: Uint8Array;
 
   /**
    * @param width pixels, even and at least 160 (below that a barcode cell is lost in the encoder)
@@ -83,7 +90,8 @@ export class Painter {
     this.frame.fill(y, 0, luma);
     this.frame.fill(u, luma, luma * 1.25);
     this.frame.fill(v, luma * 1.25);
-    for (const area of [BARCODE_AREA, FLASH_AREA, BAR_AREA]) this.#neutralChroma(area);
+    this.#grain = grain(width * 4);
+    for (const area of [BARCODE_AREA, FLASH_AREA, TEXTURE_AREA, BAR_AREA]) this.#neutralChroma(area);
   }
 
   /** Draws frame `n` of a publisher with `fps` and answers {@link frame}. */
@@ -93,10 +101,20 @@ export class Painter {
       this.#repeatTopLine(cellArea(row, 0));
     });
     this.#fill(FLASH_AREA, flashLit(n, fps) ? WHITE : BLACK);
+    this.#drawTexture(n);
     this.#fill(BAR_AREA, BAR_TRACK);
     const position = ((n / fps) % BAR_PERIOD) / BAR_PERIOD;
     this.#fill({ ...BAR_AREA, x: position * (1 - BAR_WIDTH), width: BAR_WIDTH }, WHITE);
     return this.frame;
+  }
+
+  #drawTexture(n: number): void {
+    const { top, bottom } = this.#pixels(TEXTURE_AREA);
+    for (let y = top; y < bottom; y++) {
+      // Another piece of the grain in each line of each frame: nothing to predict it from.
+      const offset = (n * 7919 + y * 104_729) % (this.#grain.length - this.#width);
+      this.frame.set(this.#grain.subarray(offset, offset + this.#width), y * this.#width);
+    }
   }
 
   #fill(area: Rect, luma: number): void {
@@ -142,4 +160,13 @@ export class Painter {
       bottom: Math.round((area.y + area.height) * this.#height),
     };
   }
+}
+
+/** The same grain every time. */
+function grain(length: number): Uint8Array {
+  let seed = 12_345;
+  return Uint8Array.from({ length }, () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return TEXTURE_LUMA + (seed % (2 * TEXTURE_DEPTH + 1)) - TEXTURE_DEPTH;
+  });
 }

@@ -54,6 +54,8 @@ interface Heard {
 interface Seen {
   report: VideoReport;
   tiles: TileFrame[][];
+  /** When the last frame ends. */
+  end: number;
   errors: string[];
 }
 
@@ -65,14 +67,15 @@ export async function analyse(input: string, options: AnalyseOptions): Promise<C
     look(input, file, start, options),
     listen(input, file, start, options),
   ]);
-  const duration = file.duration ?? Math.max(seen?.report.lastTime ?? 0, heard?.report.lastTime ?? 0);
+  // A container may say less than it holds, and some say nothing.
+  const end = Math.max(file.duration ?? 0, seen?.end ?? 0, heard?.report.lastTime ?? 0);
   return {
     file,
-    duration,
+    duration: file.duration ?? end,
     video: seen?.report ?? null,
     audio: heard?.report ?? null,
     tiles: options.tiles.map((spec, index) => {
-      const { from = 0, to = duration } = spec;
+      const { from = 0, to = end } = spec;
       const within = ({ time }: { time: number }) => time >= from && time < to;
       return reportTile(spec, {
         frames: seen?.tiles[index]?.filter(within) ?? [],
@@ -147,6 +150,7 @@ async function look(
       frozen: stretches(times, still, end, (options.frozenMs ?? 200) / 1000),
     },
     tiles,
+    end,
     errors,
   };
 }
