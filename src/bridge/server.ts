@@ -1,5 +1,5 @@
 /** The bridge's server half: workers enter rooms over `GET /bridge`. */
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
@@ -21,8 +21,11 @@ const MAX_MESSAGE_BYTES = 256 * 1024;
 
 export interface BridgeOptions {
   sfu: Sfu;
-  /** Whom a token lets in. Rejects when it lets nobody in; the reason is logged, the worker is told only that. */
-  authenticate: (token: string) => Promise<BridgeGrant>;
+  /**
+   * Whom a token lets in; undefined: the request has none. Rejects when it lets nobody in: the reason is logged,
+   * the worker is told only that.
+   */
+  authenticate: (token: string | undefined) => Promise<BridgeGrant>;
   /**
    * A worker that had joined is gone without `leave`, and neither was it superseded or removed nor has its room
    * ended: its job is to be put back into the queue. Called once for each such worker. Rejections are logged.
@@ -36,15 +39,15 @@ export interface BridgeOptions {
 }
 
 export interface Bridge {
-  /** Ends every session (close code 4002) without calling `onLost`, and stops taking new ones. */
+  /** Takes over the WebSocket upgrade of a request for {@link BRIDGE_PATH}; the caller has looked at the path. */
+  handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void;
+  /** Whether this attempt's worker is in a room now. */
+  isJoined(identity: string, attempt: number): boolean;
+  /** Ends every session (close code 4002) without calling `onLost`, and takes no new ones. */
   close(): Promise<void>;
 }
 
-/**
- * Takes the WebSocket upgrades of {@link BRIDGE_PATH}. Other paths are left to other `upgrade` listeners, and
- * answered 404 when there is none.
- */
-export function attachBridge(server: Server, options: BridgeOptions): Bridge {
+export function createBridge(options: BridgeOptions): Bridge {
   const { logger, authenticate } = options;
   const sockets = new WebSocketServer({
     noServer: true,
@@ -77,10 +80,6 @@ export function attachBridge(server: Server, options: BridgeOptions): Bridge {
       closeSocket(socket, BridgeCloseCode.refused, 'the access token was refused');
       return;
     }
-    if (closing) {
-      closeSocket(socket, BridgeCloseCode.roomClosed, 'the server is shutting down');
-      return;
-    }
     const session = new BridgeSession(socket, grant, reachedAt, parts);
     sessions.add(session);
     socket.once('close', () => sessions.delete(session));
@@ -97,6 +96,10 @@ export function attachBridge(server: Server, options: BridgeOptions): Bridge {
       logger.warn({ err }, 'bridge: access token refused');
     }
     if (stream.destroyed) return;
+    if (closing) {
+      stream.destroy();
+      return;
+    }
     stream.off('error', ignore);
     // A refused worker is told by close code, which every WebSocket client shows.
     sockets.handleUpgrade(request, stream, head, (socket) => {
@@ -104,18 +107,11 @@ export function attachBridge(server: Server, options: BridgeOptions): Bridge {
     });
   };
 
-  const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
-    if (pathOf(request) === BRIDGE_PATH) void upgrade(request, stream, head);
-    else if (server.listenerCount('upgrade') === 1) {
-      stream.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-    }
-  };
-  server.on('upgrade', onUpgrade);
-
   return {
+    handleUpgrade: (request, stream, head) => void upgrade(request, stream, head),
+    isJoined: (identity, attempt) => [...sessions].some((session) => session.isJoined(identity, attempt)),
     close: async () => {
       closing = true;
-      server.off('upgrade', onUpgrade);
       for (const session of [...sessions]) session.shutDown();
       const closed = [...sockets.clients].map(
         (socket) => new Promise((resolve) => socket.once('close', resolve)),
@@ -126,14 +122,10 @@ export function attachBridge(server: Server, options: BridgeOptions): Bridge {
   };
 }
 
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? '').split('?', 1)[0] ?? '';
-}
-
-/** From the header, or the query parameter `access_token`; '' when there is none. */
-function tokenOf(request: IncomingMessage): string {
+/** From the header, or the query parameter `access_token`. */
+function tokenOf(request: IncomingMessage): string | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
   if (bearer !== undefined) return bearer;
   const query = (request.url ?? '').split('?')[1] ?? '';
-  return new URLSearchParams(query).get('access_token') ?? '';
+  return new URLSearchParams(query).get('access_token') ?? undefined;
 }

@@ -47,6 +47,7 @@ export class BridgeSession {
   #logger: Logger;
   #state: 'new' | 'joining' | 'joined' | 'over' = 'new';
   #member: Member | undefined;
+  #attempt: number | undefined;
 
   constructor(socket: WebSocket, grant: BridgeGrant, reachedAt: string, parts: SessionParts) {
     this.#socket = socket;
@@ -66,6 +67,10 @@ export class BridgeSession {
       this.#closeSocket(BridgeCloseCode.unresponsive, 'no answer to pings');
       this.#gone();
     });
+  }
+
+  isJoined(identity: string, attempt: number): boolean {
+    return this.#state === 'joined' && this.#grant.identity === identity && this.#attempt === attempt;
   }
 
   /** A newer attempt has come. */
@@ -155,6 +160,7 @@ export class BridgeSession {
   #joined(participant: SfuParticipant, attempt: number): BridgeJoinResult {
     const { identity, room } = participant;
     this.#state = 'joined';
+    this.#attempt = attempt;
     this.#logger = this.#parts.logger.child({ identity, roomId: room.sid, room: room.name, attempt });
     this.#member = new Member(participant, {
       remoteIp: (workerIp) => mediaAddress(workerIp, this.#parts.media, this.#reachedAt),

@@ -89,8 +89,8 @@ export function showCodec(codec: ms.RtpCodecParameters): BridgeCodec {
 
 /**
  * What a worker can receive: the producer's codec, lost packets again on the same SSRC (NACK, no RTX), keyframes on
- * PLI and FIR; no bandwidth estimation (a recorder wants everything) and no header extensions, video orientation
- * among them: a recorder cannot turn a picture.
+ * PLI and FIR. No bandwidth estimation (a recorder wants everything), and no header extension means anything, video
+ * orientation least of all: a recorder cannot turn a picture.
  */
 export function workerCapabilities(track: SfuTrack): ms.RtpCapabilities {
   const rtcpFeedback: ms.RtcpFeedback[] = [{ type: 'nack' }];

@@ -37,7 +37,9 @@ describe('join', () => {
     try {
       const track = ann.publish(sender.producer, { source: TrackSource.SCREEN_SHARE, name: 'screen' });
       await bridge.connect('EG_other', r);
-      const client = await bridge.connect('EG_1', r);
+      const client = await bridge.connect('EG_1', r, 2);
+      expect(bridge.bridge.isJoined('EG_1', 2)).toBe(true);
+      expect(bridge.bridge.isJoined('EG_1', 1)).toBe(false);
       expect(client.joined.room).toEqual({ roomId: room.sid, name: r, metadata: 'm' });
       expect(client.joined.participants).toEqual([
         {
@@ -117,14 +119,15 @@ describe('join', () => {
     expect(twice.closed).toBeUndefined();
   });
 
-  it('leaves other paths to others', async () => {
-    const elsewhere = connectBridge({
-      url: bridge.url.replace('/bridge', '/elsewhere'),
-      token: 'x',
-      attempt: 1,
-      logger: silentLogger,
-    });
-    await expect(elsewhere).rejects.toThrow(/404/);
+  it('fails where there is no bridge', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const url = `ws://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/bridge`;
+    const options = { url, token: 'x', attempt: 1, logger: silentLogger };
+    await expect(connectBridge(options)).rejects.toMatchObject({ code: 'closed' });
+    await new Promise((resolve) => server.close(resolve));
+    await expect(connectBridge(options)).rejects.toThrow(/ECONNREFUSED/);
   });
 
   it('is given up when the signal is aborted', async () => {
@@ -257,6 +260,7 @@ describe('the end', () => {
     await client.leave();
     expect(log.closed?.code).toBe(BridgeCloseCode.left);
     expect(room.participants.size).toBe(0);
+    expect(bridge.bridge.isJoined('EG_1', 1)).toBe(false);
     await client.leave();
     await expect(client.request('resume', { subscriptionId: 'x' })).rejects.toMatchObject({ code: 'closed' });
     await sleep(50);

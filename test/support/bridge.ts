@@ -9,7 +9,8 @@ import { TokenVerifier } from '../../src/auth/verify.ts';
 import { connectBridge } from '../../src/bridge/client.ts';
 import type { BridgeClient } from '../../src/bridge/client.ts';
 import type { BridgeEvent } from '../../src/bridge/protocol.ts';
-import { attachBridge } from '../../src/bridge/server.ts';
+import { createBridge } from '../../src/bridge/server.ts';
+import type { Bridge } from '../../src/bridge/server.ts';
 import type { SfuNode } from '../../src/sfu/sfu.ts';
 import { silentLogger, startSfu } from './sfu.ts';
 
@@ -18,6 +19,7 @@ const SECRET = 'a-secret-of-thirty-two-characters';
 
 export interface TestBridge {
   sfu: SfuNode;
+  bridge: Bridge;
   url: string;
   /** Calls of `onLost`. */
   lost: { identity: string; roomName: string; attempt: number }[];
@@ -34,14 +36,15 @@ export async function startBridge(pingIntervalMs = 100): Promise<TestBridge> {
   const server = createServer();
   const lost: TestBridge['lost'] = [];
   const verifier = new TokenVerifier({ [KEY]: SECRET });
-  const bridge = attachBridge(server, {
+  const bridge = createBridge({
     sfu,
-    authenticate: async (token) => participantGrant(await verifier.verify(token)),
+    authenticate: async (token = '') => participantGrant(await verifier.verify(token)),
     onLost: (identity, roomName, attempt) => void lost.push({ identity, roomName, attempt }),
     media: { listenIp: '127.0.0.1' },
     logger: silentLogger,
     pingIntervalMs,
   });
+  server.on('upgrade', (request, stream, head) => bridge.handleUpgrade(request, stream, head));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
@@ -60,6 +63,7 @@ export async function startBridge(pingIntervalMs = 100): Promise<TestBridge> {
 
   return {
     sfu,
+    bridge,
     url,
     lost,
     token,
