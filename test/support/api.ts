@@ -1,0 +1,98 @@
+/** The whole HTTP API on free ports, over a real SFU and a real Redis, without workers. */
+import { AccessToken } from 'livekit-server-sdk';
+import type { VideoGrant } from 'livekit-server-sdk';
+import { EgressService } from '../../src/api/egress-service.ts';
+import { RoomService } from '../../src/api/room-service.ts';
+import { buildHttp } from '../../src/api/server.ts';
+import type { HttpOptions } from '../../src/api/server.ts';
+import { TokenVerifier } from '../../src/auth/verify.ts';
+import { egressQueue } from '../../src/jobs/queues.ts';
+import type { EgressQueue } from '../../src/jobs/queues.ts';
+import type { SfuNode } from '../../src/sfu/sfu.ts';
+import { connectRedis, createEgressStore } from '../../src/store/index.ts';
+import type { EgressStore } from '../../src/store/index.ts';
+import { startRedis } from './redis.ts';
+import type { TestRedis } from './redis.ts';
+import { silentLogger, startSfu } from './sfu.ts';
+
+export const API_KEY = 'devkey';
+export const API_SECRET = 'secret';
+
+export interface TestApi {
+  /** `http://127.0.0.1:port` */
+  readonly url: string;
+  readonly sfu: SfuNode;
+  readonly store: EgressStore;
+  readonly queue: EgressQueue;
+  readonly redis: TestRedis;
+  stop(): Promise<void>;
+}
+
+export async function startApi(options: Partial<HttpOptions> = {}): Promise<TestApi> {
+  const stack = new AsyncDisposableStack();
+  try {
+    const redis = await startRedis();
+    stack.defer(() => redis.stop());
+    const connections = connectRedis({ url: redis.url, logger: silentLogger });
+    stack.defer(() => connections.close());
+    await connections.ready();
+    const store = createEgressStore(connections, silentLogger);
+    stack.defer(() => store.close());
+    const queue = egressQueue(connections.shared, silentLogger);
+    stack.defer(() => queue.close());
+    const sfu = await startSfu();
+    stack.defer(() => sfu.close());
+    const bridgeUrl = () => 'ws://127.0.0.1:7880/bridge';
+    const app = buildHttp({
+      logger: silentLogger,
+      verifier: new TokenVerifier({ [API_KEY]: API_SECRET, other: 'another secret' }),
+      services: [new RoomService(sfu), new EgressService({ sfu, store, queue, bridgeUrl })],
+      health: async () => ({ ok: true }),
+      ...options,
+    });
+    stack.defer(() => app.close());
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const owned = stack.move();
+    return { url, sfu, store, queue, redis, stop: () => owned.disposeAsync() };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+/** An SDK's token. */
+export function token(
+  grant: VideoGrant,
+  { key = API_KEY, secret = API_SECRET, ttl = 60 } = {},
+): Promise<string> {
+  const access = new AccessToken(key, secret, { ttl, identity: 'tester' });
+  access.addGrant(grant);
+  return access.toJwt();
+}
+
+export interface RawAnswer {
+  status: number;
+  contentType: string | null;
+  json: () => Record<string, unknown>;
+  bytes: Buffer;
+}
+
+/** A call as no SDK makes it. */
+export async function rawCall(url: string, init: RequestInit & { auth?: string }): Promise<RawAnswer> {
+  const { auth, ...rest } = init;
+  const response = await fetch(url, {
+    method: 'POST',
+    ...rest,
+    headers: {
+      ...(auth === undefined ? {} : { authorization: `Bearer ${auth}` }),
+      ...(rest.headers as object),
+    },
+  });
+  const bytes = Buffer.from(await response.arrayBuffer());
+  return {
+    status: response.status,
+    contentType: response.headers.get('content-type'),
+    json: () => JSON.parse(bytes.toString()) as Record<string, unknown>,
+    bytes,
+  };
+}
