@@ -117,16 +117,20 @@ export class HlsOutput {
 
   #enqueue(work: () => Promise<void>): void {
     this.#queue = this.#queue.then(async () => {
-      if (this.#failure || this.#cancel.signal.aborted) return;
+      if (this.#failure || this.#closed()) return;
       try {
         await work();
       } catch (error) {
-        if (this.#cancel.signal.aborted) return;
+        if (this.#closed()) return;
         this.#failure = error instanceof Error ? error : new Error(String(error));
         this.#options.logger.error({ err: this.#failure }, 'the HLS output failed');
         this.#options.onFailure?.(this.#failure);
       }
     });
+  }
+
+  #closed(): boolean {
+    return this.#cancel.signal.aborted;
   }
 
   /** True when a segment was stored. */

@@ -1,0 +1,214 @@
+/** One destination of a stream: an FFmpeg process that copies, started again for as long as there is hope. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { redactStreamUrl } from '../../../redact.ts';
+import { FfmpegFeed } from './feed.ts';
+import { TapQueue } from './queue.ts';
+import type { StreamTarget } from './target.ts';
+import { parseTarget, streamArguments } from './target.ts';
+import type { TapUnit } from './units.ts';
+
+export type DestinationState = 'connecting' | 'active' | 'reconnecting' | 'finished' | 'failed';
+
+export interface DestinationStatus {
+  /** Without its key: what may be shown. */
+  redactedUrl: string;
+  state: DestinationState;
+  /** Reconnects that were tried. */
+  retries: number;
+  /** Wall clock, ms. */
+  lastRetryAt: number | undefined;
+  /** When it first was live, and when it ended, wall clock, ms. */
+  startedAt: number | undefined;
+  endedAt: number | undefined;
+  /** Why it is not live (any more); no secret in it. */
+  error: string | undefined;
+}
+
+export interface DestinationLimits {
+  /** How long it is tried before it was ever live, ms. */
+  connectMs: number;
+  /** How long it is tried again after it was live, ms. */
+  retryMs: number;
+  /** No byte moves for this long: the connection is given up and made anew, ms. */
+  stallMs: number;
+  /** What may wait for a slow destination before it loses some. */
+  queueBytes: number;
+  queueMs: number;
+}
+
+export const DEFAULT_LIMITS: DestinationLimits = {
+  connectMs: 10_000,
+  retryMs: 60_000,
+  stallMs: 15_000,
+  queueBytes: 16 * 1024 * 1024,
+  queueMs: 4000,
+};
+
+const BACKOFF_MS = { first: 500, most: 10_000 };
+/** Live for this long: the next failure is a new one. */
+const STABLE_MS = 5000;
+/** Time to send what is left at the end. */
+const FINISH_MS = 3000;
+
+export interface DestinationOptions {
+  url: string;
+  logger: Logger;
+  limits?: Partial<DestinationLimits>;
+  /** Trusted certificates (PEM) for RTMPS instead of the system's. */
+  caFile?: string;
+  onStatus?: (status: DestinationStatus) => void;
+}
+
+export class StreamDestination {
+  readonly #options: DestinationOptions;
+  readonly #target: StreamTarget;
+  readonly #limits: DestinationLimits;
+  readonly #logger: Logger;
+  readonly #queue: TapQueue;
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+  #status: DestinationStatus;
+
+  /** @throws OutputError when the URL is none of ours */
+  constructor(options: DestinationOptions) {
+    this.#options = options;
+    this.#target = parseTarget(options.url);
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#queue = new TapQueue({ bytes: this.#limits.queueBytes, ageMs: this.#limits.queueMs });
+    const redactedUrl = redactStreamUrl(options.url);
+    this.#logger = options.logger.child({ stream: redactedUrl });
+    this.#status = {
+      redactedUrl,
+      state: 'connecting',
+      retries: 0,
+      lastRetryAt: undefined,
+      startedAt: undefined,
+      endedAt: undefined,
+      error: undefined,
+    };
+    this.#done = this.#run().catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'a stream ended by a fault of ours');
+      this.#update({ state: 'failed', error: 'internal error', endedAt: Date.now() });
+    });
+  }
+
+  get status(): DestinationStatus {
+    return this.#status;
+  }
+
+  /** How often it was too slow and lost some of the stream. */
+  get drops(): number {
+    return this.#queue.drops;
+  }
+
+  /** Takes the tap's next unit; never waits. */
+  push(unit: TapUnit): void {
+    if (this.#status.endedAt === undefined) this.#queue.push(unit);
+  }
+
+  /** Ends it in order: what is on its way is sent, within a few seconds. Safe to call twice. */
+  async stop(): Promise<DestinationStatus> {
+    this.#stop.abort();
+    await this.#done;
+    return this.#status;
+  }
+
+  /** One connection after the other. */
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let failingSince: number | undefined;
+    let pause = BACKOFF_MS.first;
+    for (;;) {
+      const first = await this.#firstUnit(signal);
+      if (!first) break;
+      // What was waited for before there was any media is not the destination's fault.
+      failingSince ??= Date.now();
+      const end = await this.#connection(first);
+      if (this.#stopping()) break;
+      if (end.type === 'parameters') {
+        // FLV by copy keeps one sequence header: the new picture size needs a new connection, begun with it.
+        this.#queue.unshift(end.unit);
+        failingSince = undefined;
+        this.#logger.info('parameter sets changed: connecting anew');
+        continue;
+      }
+      if (end.activeMs >= STABLE_MS) {
+        failingSince = Date.now();
+        pause = BACKOFF_MS.first;
+      }
+      const limit = this.#status.startedAt === undefined ? this.#limits.connectMs : this.#limits.retryMs;
+      const wait = Math.round(pause * (0.75 + Math.random() / 2));
+      pause = Math.min(pause * 2, BACKOFF_MS.most);
+      if (Date.now() + wait - failingSince > limit) {
+        this.#logger.warn({ reason: end.reason }, 'stream given up');
+        this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
+        return;
+      }
+      this.#logger.warn({ reason: end.reason, retryMs: wait }, 'stream failed: connecting again');
+      this.#update({
+        state: this.#status.startedAt === undefined ? 'connecting' : 'reconnecting',
+        error: end.reason,
+      });
+      await delay(wait, undefined, { signal }).catch(() => undefined);
+      if (this.#stopping()) break;
+      this.#queue.restart();
+      this.#update({ retries: this.#status.retries + 1, lastRetryAt: Date.now() });
+    }
+    this.#update({ state: 'finished', endedAt: Date.now() });
+  }
+
+  #stopping(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  /** A unit a receiver can begin with. */
+  async #firstUnit(signal: AbortSignal): Promise<TapUnit | undefined> {
+    for (;;) {
+      const unit = await this.#queue.next(signal);
+      if (!unit || unit.start) return unit;
+    }
+  }
+
+  async #connection(
+    first: TapUnit,
+  ): Promise<{ type: 'parameters'; unit: TapUnit } | { type: 'failed'; reason: string; activeMs: number }> {
+    const feed = new FfmpegFeed({
+      args: streamArguments(this.#target, this.#options.caFile),
+      host: this.#target.host,
+      secrets: this.#target.secrets,
+      logger: this.#logger,
+      stallMs: this.#limits.stallMs,
+      onActive: () => {
+        if (this.#status.startedAt === undefined) this.#logger.info('stream is live');
+        else this.#logger.info('stream is live again');
+        this.#update({ state: 'active', startedAt: this.#status.startedAt ?? Date.now(), error: undefined });
+      },
+    });
+    const parameters = first.start?.parametersHash;
+    // Stopping interrupts the wait for more, and what breaks the connection does too.
+    const over = AbortSignal.any([this.#stop.signal, feed.broken]);
+    try {
+      for (let unit: TapUnit | undefined = first; unit; unit = await this.#queue.next(over)) {
+        if (unit.start && unit.start.parametersHash !== parameters) {
+          await feed.finish(FINISH_MS);
+          return { type: 'parameters', unit };
+        }
+        await feed.write(unit, unit === first, over);
+      }
+      if (!feed.broken.aborted) await feed.finish(FINISH_MS);
+      return { type: 'failed', reason: await feed.reason(), activeMs: feed.activeMs };
+    } finally {
+      await feed.kill();
+    }
+  }
+
+  #update(change: Partial<DestinationStatus>): void {
+    this.#status = { ...this.#status, ...change };
+    try {
+      this.#options.onStatus?.(this.#status);
+    } catch (error) {
+      this.#logger.error({ err: error }, 'a listener of the stream failed');
+    }
+  }
+}
