@@ -12,6 +12,8 @@ const AUDIO_LEVEL_URI = 'urn:ietf:params:rtp-hdrext:ssrc-audio-level';
 const AUDIO_LEVEL_ID = 6;
 const RTCP_PSFB = 206;
 const FMT_PLI = 1;
+/** Seconds from 1900 to 1970. */
+const NTP_EPOCH_OFFSET = 2_208_988_800;
 
 export interface VideoSenderOptions {
   /** Frames a second. */
@@ -38,7 +40,7 @@ export class RtpSender {
   readonly #transport: ms.PlainTransport;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #keyFrameDue = new Set<number>();
-  #sequence = 1;
+  readonly #sequences = new Map<number, number>();
   #timestamp = 1;
 
   private constructor(socket: Socket, transport: ms.PlainTransport, producer: ms.Producer, ssrcs: number[]) {
@@ -74,6 +76,8 @@ export class RtpSender {
       }
     });
     sender.#every(1000 / fps, () => sender.#sendPictures(90000 / fps));
+    // mediasoup changes simulcast layers only when it knows how their timestamps relate.
+    sender.#every(200, () => sender.#sendSenderReports());
     if (gopMs > 0) sender.#every(gopMs, () => ssrcs.forEach((ssrc) => sender.#keyFrameDue.add(ssrc)));
     return sender;
   }
@@ -135,6 +139,22 @@ export class RtpSender {
     }
   }
 
+  /** RFC 3550 §6.4.1, one for each SSRC. */
+  #sendSenderReports(): void {
+    const now = Date.now();
+    for (const ssrc of this.ssrcs) {
+      const report = Buffer.alloc(28);
+      report[0] = 0x80;
+      report[1] = 200;
+      report.writeUInt16BE(6, 2);
+      report.writeUInt32BE(ssrc, 4);
+      report.writeUInt32BE(Math.floor(now / 1000) + NTP_EPOCH_OFFSET, 8);
+      report.writeUInt32BE(Math.floor(((now % 1000) / 1000) * 2 ** 32), 12);
+      report.writeUInt32BE(Math.floor(this.#timestamp) >>> 0, 16);
+      this.#send(report);
+    }
+  }
+
   #sendSound(ssrc: number): void {
     this.#timestamp += 960;
     const header = this.#header(111, ssrc, false);
@@ -147,10 +167,11 @@ export class RtpSender {
     const header = Buffer.alloc(12);
     header[0] = 0x80;
     header[1] = payloadType | (marker ? 0x80 : 0);
-    header.writeUInt16BE(this.#sequence & 0xffff, 2);
+    const sequence = this.#sequences.get(ssrc) ?? 1;
+    this.#sequences.set(ssrc, sequence + 1);
+    header.writeUInt16BE(sequence & 0xffff, 2);
     header.writeUInt32BE(Math.floor(this.#timestamp) >>> 0, 4);
     header.writeUInt32BE(ssrc, 8);
-    this.#sequence += 1;
     return header;
   }
 
