@@ -90,9 +90,7 @@ describe('a subscription', () => {
       expect(packet).toMatchObject({ payloadType: 96, ssrc: subscription.ssrc });
     }
     const { stats } = await client.request('stats', { subscriptionId });
-    expect(stats.some((stat) => stat['type'] === 'outbound-rtp' && Number(stat['packetCount']) > 5)).toBe(
-      true,
-    );
+    expect(stats.some((stat) => stat.type === 'outbound-rtp' && Number(stat.packetCount) > 5)).toBe(true);
     await client.request('pause', { subscriptionId });
     await sleep(50);
     const count = receiver.packets.length;
