@@ -6,7 +6,7 @@ import type { SfuNode } from '../../src/sfu/sfu.ts';
 import type { JoinOptions, Permissions, SfuEvent } from '../../src/sfu/types.ts';
 import { freePort } from './ports.ts';
 
-export const silentLogger = pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+export const silentLogger = pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
 
 export async function startSfu(workers = 1): Promise<SfuNode> {
   // Neighbouring ports are taken by the workers; a retry covers the rare one that is not free.
