@@ -16,7 +16,8 @@ export type Container = 'mpegts' | 'matroska';
 
 /** SRTP keying of one direction. */
 export interface SrtpKey {
-  cryptoSuite: 'AEAD_AES_256_GCM' | 'AEAD_AES_128_GCM' | 'AES_CM_128_HMAC_SHA1_80' | 'AES_CM_128_HMAC_SHA1_32';
+  cryptoSuite:
+    'AEAD_AES_256_GCM' | 'AEAD_AES_128_GCM' | 'AES_CM_128_HMAC_SHA1_80' | 'AES_CM_128_HMAC_SHA1_32';
   /** Master key and salt. */
   keyBase64: string;
 }
@@ -163,7 +164,15 @@ export type PipelineEvent =
   /** A chunk is complete on disk. `startNs`: running time of its first buffer on the egress clock. */
   | { event: 'chunk'; file: string; index: number; startNs: number; durationNs: number }
   /** First media of a track arrived, or its caps changed. */
-  | { event: 'trackFormat'; trackId: string; width?: number; height?: number; framerate?: number; channels?: number; rate?: number }
+  | {
+      event: 'trackFormat';
+      trackId: string;
+      width?: number;
+      height?: number;
+      framerate?: number;
+      channels?: number;
+      rate?: number;
+    }
   /** No RTP for two seconds although the track is not muted, or RTP again. */
   | { event: 'trackFlow'; trackId: string; flowing: boolean }
   /** A track's receiver failed; the pipeline goes on without it. */

@@ -1,0 +1,192 @@
+/** Any number of tracks become one picture and one sound. */
+import Gst from 'gi://Gst?version=1.0';
+import GLib from 'gi://GLib?version=2.0';
+
+import { h264Encoder, muxer, muxPad, rawAudio } from '../shared/encoders.ts';
+import type { CompositeInit, Tile, VideoEncoding } from '../shared/protocol.ts';
+import { codecElements } from '../shared/rtp-codecs.ts';
+import { child, requestPad, setFromText, setProperties, staticPad } from './gst.ts';
+import type { Cut } from './log-branch.ts';
+import type { Program } from './program.ts';
+import type { Receiver } from './receiver.ts';
+import type { Connect } from './receiver-bin.ts';
+import { compensateEncoder, mixedAudio, MIXER_LATENCY_NS } from './silence.ts';
+
+/**
+ * How a source is scaled into its tile: linearly, plane by plane. Matrix conversions are off: WebRTC pictures do
+ * not say what they are, decoders guess by size, and a layer switch must not change colours (nor cost a conversion).
+ */
+const CONVERTER =
+  'GstVideoConverter,' +
+  'GstVideoConverter.resampler-method=(GstVideoResamplerMethod)linear,' +
+  'GstVideoConverter.chroma-resampler-method=(GstVideoResamplerMethod)linear,' +
+  'GstVideoConverter.matrix-mode=(GstVideoMatrixMode)none,' +
+  'GstVideoConverter.gamma-mode=(GstVideoGammaMode)none,' +
+  'GstVideoConverter.primaries-mode=(GstVideoPrimariesMode)none,' +
+  'GstVideoConverter.dither-method=(GstVideoDitherMethod)none';
+
+/** Backgrounds the compositor draws by itself, by colour. */
+const PLAIN: Readonly<Record<string, string>> = { '#000000': 'black', '#ffffff': 'white' };
+
+/** Weights that put a mono mix of a track into one ear, for audioconvert: a row an output channel. */
+const ONE_EAR = {
+  left: '<<(float)1.0>,<(float)0.0>>',
+  right: '<<(float)0.0>,<(float)1.0>>',
+} as const;
+
+interface Input {
+  pad: Gst.Pad;
+  kind: 'audio' | 'video';
+  visible: boolean;
+}
+
+export class Composite implements Program {
+  readonly description: string;
+  readonly cut: Cut;
+  readonly #init: CompositeInit;
+  readonly #inputs = new Map<string, Input>();
+  #tiles = new Map<string, Tile>();
+  #pipeline: Gst.Pipeline | undefined;
+
+  /** @throws Error if there is nothing to make, or the background is not a colour */
+  constructor(init: CompositeInit) {
+    this.#init = init;
+    const { video, audio } = init;
+    const { container } = init.log;
+    if (!video && !audio) throw new Error('composite without video and audio has nothing to do');
+    if (container === 'matroska' && audio?.codec === 'aac')
+      throw new Error('AAC goes into mpegts; matroska takes opus');
+    this.cut = video ? 'keyframe' : 'duration';
+    const parts = [muxer(container, { video: !!video, audio: !!audio })];
+    if (video) parts.push(`${picture(video)} ! queue name=videoleg ! ${muxPad(container, 'video')}`);
+    if (audio)
+      parts.push(`${mixedAudio(audio, 'F32LE')} ! queue name=audioleg ! ${muxPad(container, 'audio')}`);
+    this.description = parts.join('  ');
+  }
+
+  attach(pipeline: Gst.Pipeline): void {
+    this.#pipeline = pipeline;
+    if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio);
+  }
+
+  started(): void {}
+
+  tail(connect: Connect): string {
+    const { kind, parse, decode } = codecElements(connect.codec.mimeType);
+    if (kind !== connect.kind) throw new Error(`${connect.codec.mimeType} is not ${connect.kind}`);
+    if (kind === 'video') {
+      if (!this.#init.video) throw new Error('this composite has no video');
+      return `${parse} ! ${decode} name=out automatic-request-sync-points=true`;
+    }
+    const { audio } = this.#init;
+    if (!audio) throw new Error('this composite has no audio');
+    const { channel } = connect;
+    const stereo = rawAudio(audio, 'F32LE');
+    const ear =
+      channel === 'left' || channel === 'right'
+        ? audio.channels === 2
+          ? ` ! audio/x-raw,channels=1 ! audioconvert mix-matrix="${ONE_EAR[channel]}"`
+          : ''
+        : '';
+    return `${decode} ! audioconvert${ear} ! audioresample ! ${stereo} ! identity name=out silent=true`;
+  }
+
+  plug(receiver: Receiver, connect: Connect): Gst.Pad {
+    const { kind } = connect;
+    const pad = requestPad(this.#mixer(kind), 'sink_%u');
+    const input: Input = { pad, kind, visible: false };
+    this.#inputs.set(receiver.trackId, input);
+    if (kind === 'video') {
+      setFromText(pad, { 'sizing-policy': 'keep-aspect-ratio', 'converter-config': CONVERTER });
+      this.#place(receiver.trackId, input);
+    }
+    return pad;
+  }
+
+  unplug(trackId: string): void {
+    const input = this.#inputs.get(trackId);
+    if (!input) return;
+    this.#inputs.delete(trackId);
+    this.#mixer(input.kind).release_request_pad(input.pad);
+  }
+
+  show(trackId: string, visible: boolean): void {
+    const input = this.#inputs.get(trackId);
+    if (!input || input.visible === visible) return;
+    input.visible = visible;
+    this.#place(trackId, input);
+  }
+
+  tick(): void {}
+
+  layout(tiles: readonly Tile[]): void {
+    this.#tiles = new Map(tiles.map((tile) => [tile.trackId, tile]));
+    for (const [trackId, input] of this.#inputs) this.#place(trackId, input);
+  }
+
+  /** A picture that is not in the layout or does not flow is transparent, and costs nothing. */
+  #place(trackId: string, { pad, kind, visible }: Input): void {
+    if (kind !== 'video') return;
+    const tile = this.#tiles.get(trackId);
+    if (!tile || !visible) {
+      setProperties(pad, { alpha: 0 });
+      return;
+    }
+    const { x, y, width, height, z } = tile;
+    setProperties(pad, { xpos: x, ypos: y, width, height, zorder: z, alpha: 1 });
+  }
+
+  keyFrame(): void {
+    if (!this.#init.video) throw new Error('this composite has no video');
+    const request =
+      'GstForceKeyUnit, running-time=(guint64)18446744073709551615, all-headers=(boolean)true, count=(uint)0';
+    const event = Gst.Event.new_custom(Gst.EventType.CUSTOM_UPSTREAM, Gst.Structure.new_from_string(request));
+    staticPad(child(this.#built(), 'videoenc'), 'src').send_event(event);
+  }
+
+  finish(): void {
+    for (const { pad } of this.#inputs.values()) pad.send_event(Gst.Event.new_eos());
+  }
+
+  #mixer(kind: 'audio' | 'video'): Gst.Element {
+    return child(this.#built(), kind === 'video' ? 'compositor' : 'audiomix');
+  }
+
+  #built(): Gst.Pipeline {
+    if (!this.#pipeline) throw new Error('the pipeline is not built');
+    return this.#pipeline;
+  }
+}
+
+/**
+ * Compositor, its ever-running base, and the encoder. The base drives the picture when nobody publishes; over a
+ * background the compositor draws itself it is 16x16 transparent pixels.
+ */
+function picture(video: VideoEncoding & { background: string }): string {
+  const rate = `framerate=${Math.round(video.framerate)}/1`;
+  const colorimetry = video.height >= 720 ? 'bt709' : 'bt601';
+  const size = `width=${video.width},height=${video.height}`;
+  const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,colorimetry=${colorimetry}`;
+  const color = background(video.background);
+  const plain = PLAIN[color];
+  const base = plain
+    ? `videotestsrc name=base is-live=true pattern=black ! video/x-raw,format=I420,width=16,height=16,${rate} ! compositor.sink_0`
+    : `videotestsrc name=base is-live=true pattern=solid-color foreground-color=0xff${color.slice(1)} ! video/x-raw,format=I420,${size},${rate} ! compositor.sink_0`;
+  const settings =
+    `compositor name=compositor background=${plain ?? 'black'} min-upstream-latency=${MIXER_LATENCY_NS} ` +
+    `start-time-selection=first max-threads=1 sink_0::zorder=0 sink_0::alpha=${plain ? 0 : 1}`;
+  return [
+    `${base} ${settings} ! ${canvas}`,
+    `! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
+    `! ${h264Encoder(video, GLib.get_num_processors())}`,
+  ].join(' ');
+}
+
+/** `#rrggbb` in lower case; `black`, `white` and empty are known by name. @throws Error for anything else */
+function background(text: string): string {
+  const named: Readonly<Record<string, string>> = { '': '#000000', black: '#000000', white: '#ffffff' };
+  const color = (named[text.toLowerCase()] ?? text).toLowerCase();
+  if (!/^#[0-9a-f]{6}$/.test(color))
+    throw new Error(`background ${text} is not a colour of the form #rrggbb`);
+  return color;
+}

@@ -1,0 +1,180 @@
+/** Runs one program: builds its pipeline, keeps its clock, its log and its tap, and ends it in order. */
+import GLib from 'gi://GLib?version=2.0';
+import Gst from 'gi://Gst?version=1.0';
+
+import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
+import { Composite } from './composite.ts';
+import { after, allElements, every, runningTime } from './gst.ts';
+import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
+import { Passthrough } from './passthrough.ts';
+import type { Program } from './program.ts';
+import { Tap, TAP_DESCRIPTION } from './tap.ts';
+import { Tracks } from './tracks.ts';
+
+const TICK_MS = 200;
+const SYNC_MS = 500;
+/** From `stop` until what has not ended with its sources is ended by hand: the jitterbuffer's time and some. */
+const FORCE_END_MS = 600;
+/** From `stop` until the program gives up waiting. */
+const STOP_DEADLINE_MS = 4000;
+/** What a slow tap reader gets once the log is complete. */
+const TAP_DRAIN_MS = 1500;
+
+/** How a run has ended. */
+export type End = { ok: true } | { ok: false; message: string; element?: string };
+
+export class Engine {
+  readonly tracks: Tracks;
+  readonly #init: Init;
+  readonly #program: Program;
+  readonly #pipeline: Gst.Pipeline;
+  readonly #log: LogBranch;
+  readonly #tap: Tap | undefined;
+  readonly #emit: (event: PipelineEvent) => void;
+  readonly #ended: (end: End) => void;
+  #timers: (() => void)[] = [];
+  #stopping = false;
+  #done = false;
+
+  /**
+   * Builds the pipeline.
+   * @param ended called once, when nothing is left to do
+   * @throws Error if the init does not make a pipeline
+   */
+  constructor(init: Init, emit: (event: PipelineEvent) => void, ended: (end: End) => void) {
+    this.#init = init;
+    this.#emit = emit;
+    this.#ended = ended;
+    if (!GLib.file_test(init.log.dir, GLib.FileTest.IS_DIR))
+      throw new Error(`the log's folder ${init.log.dir} does not exist`);
+    this.#program = init.program === 'passthrough' ? new Passthrough(init) : new Composite(init);
+    const tail = `mux. ! tee name=fanout ! ${LOG_DESCRIPTION}${init.tap ? `  fanout. ! ${TAP_DESCRIPTION}` : ''}`;
+    const pipeline = Gst.parse_launch(`${this.#program.description}  ${tail}`);
+    if (!(pipeline instanceof Gst.Pipeline)) throw new Error('the description is not that of a pipeline');
+    this.#pipeline = pipeline;
+    // Each sink's end is told, not only that of all: an unread tap must not hold up the log's.
+    pipeline.message_forward = true;
+    this.#log = new LogBranch(pipeline, init.log, this.#program.cut, init.clockOffsetNs, emit);
+    this.#tap = init.tap ? new Tap(pipeline, (message) => emit({ event: 'warning', message })) : undefined;
+    this.#program.attach(pipeline);
+    this.tracks = new Tracks(pipeline, this.#program, emit);
+    pipeline.get_bus().add_watch(GLib.PRIORITY_DEFAULT, (_, message) => {
+      this.#message(message);
+      return GLib.SOURCE_CONTINUE;
+    });
+  }
+
+  /** @throws Error if the pipeline does not play */
+  start(): void {
+    this.#pipeline.use_clock(Gst.SystemClock.obtain());
+    this.#tap?.open();
+    this.#pipeline.set_state(Gst.State.PAUSED);
+    // A later attempt goes on where the egress's clock is, not at zero.
+    this.#pipeline.set_start_time(this.#init.clockOffsetNs);
+    if (this.#pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
+      throw new Error('the pipeline does not play');
+    this.#program.started();
+    this.#timers.push(
+      every(TICK_MS, () => {
+        this.tracks.watch();
+        this.#program.tick(runningTime(this.#pipeline));
+      }),
+      every(SYNC_MS, () => this.tracks.sync()),
+    );
+  }
+
+  get program(): Program {
+    return this.#program;
+  }
+
+  chunking(minDurationNs: number): void {
+    this.#log.setMinDuration(minDurationNs);
+  }
+
+  describe(): CommandResults['describe'] {
+    return {
+      elements: allElements(this.#pipeline).map((element) => ({
+        name: element.get_name() ?? '',
+        factory: element.get_factory()?.get_name() ?? '',
+        klass: element.get_factory()?.get_metadata('klass') ?? '',
+      })),
+    };
+  }
+
+  /** Ends every source; the log is complete when `ended` is called. */
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#pipeline.send_event(Gst.Event.new_eos());
+    this.#timers.push(
+      after(FORCE_END_MS, () => this.#program.finish()),
+      after(STOP_DEADLINE_MS, () => {
+        this.#emit({ event: 'warning', message: 'the pipeline did not end in time and was cut off' });
+        this.#finish({ ok: true });
+      }),
+    );
+  }
+
+  #message(message: Gst.Message): void {
+    if (message.type === Gst.MessageType.ERROR) this.#failed(message);
+    else if (message.type === Gst.MessageType.ELEMENT) this.#element(message);
+  }
+
+  #failed(message: Gst.Message): void {
+    const [error, debug] = message.parse_error();
+    const owner = this.tracks.ownerOf(message.src);
+    const text = error?.message ?? 'unknown error';
+    if (owner === null) return;
+    if (owner !== undefined) {
+      printerr(`track ${owner}: ${text} ${debug}`);
+      // While everything ends, a source that ends with an error has ended.
+      if (!this.#stopping) this.tracks.fail(owner, `${text} (${message.src?.get_name() ?? 'receiver'})`);
+      return;
+    }
+    printerr(`${text} ${debug}`);
+    this.#finish({ ok: false, message: text, element: message.src?.get_name() ?? '' });
+  }
+
+  #element(message: Gst.Message): void {
+    const structure = message.get_structure();
+    if (!structure) return;
+    if (structure.get_name() === 'GstMultiFileSink') this.#log.closed(structure);
+    else if (structure.get_name() === 'GstBinForwarded') {
+      const forwarded = structure.get_value('message') as Gst.Message;
+      if (forwarded.type === Gst.MessageType.EOS && this.#log.owns(forwarded.src)) this.#logEnded();
+    }
+  }
+
+  #logEnded(): void {
+    if (!this.#tap) {
+      this.#finish({ ok: true });
+      return;
+    }
+    this.#timers.push(after(TAP_DRAIN_MS, () => this.#tap?.close()));
+    this.#tap.whenEnded(() => this.#finish({ ok: true }));
+  }
+
+  #finish(end: End): void {
+    if (this.#done) return;
+    this.#done = true;
+    for (const cancel of this.#timers) cancel();
+    this.#tap?.close();
+    this.tracks.close();
+    this.#pipeline.set_state(Gst.State.NULL);
+    this.#drainBus();
+    this.#log.closeRest();
+    this.#ended(end);
+  }
+
+  /** Chunks that were closed but not yet heard of. */
+  #drainBus(): void {
+    const bus = this.#pipeline.get_bus();
+    bus.remove_watch();
+    for (;;) {
+      const message = bus.pop_filtered(Gst.MessageType.ELEMENT);
+      if (!message) return;
+      const structure = message.get_structure();
+      if (structure?.get_name() === 'GstMultiFileSink') this.#log.closed(structure);
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * A copied stream's way into the muxer. The muxer waits for every stream it has, so a leg tells it, whenever there
+ * is nothing, that there is nothing: a gap up to a little while ago. It may begin before its track exists.
+ */
+import Gst from 'gi://Gst?version=1.0';
+
+import { child, property, staticPad } from './gst.ts';
+import { JITTER_LATENCY_MS } from './receiver-bin.ts';
+
+/** How far behind the clock gaps stay: a frame may still be on its way for as long as the jitterbuffer waits. */
+const HOLD_BACK_NS = (JITTER_LATENCY_MS + 50) * 1e6;
+/** Bytes in the leg's queue from which no gap is needed, and none may block the main loop. */
+const BUSY_BYTES = 1;
+
+export class Leg {
+  /** Where the track's frames come in. */
+  readonly sink: Gst.Pad;
+  readonly #queue: Gst.Element;
+  #gapNs = 0;
+  #ended = false;
+
+  /** @param queueName an unbounded queue before the muxer */
+  constructor(pipeline: Gst.Bin, queueName: string) {
+    this.#queue = child(pipeline, queueName);
+    this.sink = staticPad(this.#queue, 'sink');
+  }
+
+  /** Declares the stream before there is one, so that it is in the muxer's tables from the first packet on. */
+  declare(name: string, caps: string): void {
+    const segment = new Gst.Segment();
+    segment.init(Gst.Format.TIME);
+    const parsed = Gst.Caps.from_string(caps);
+    if (!parsed) throw new Error(`not caps: ${caps}`);
+    this.sink.send_event(Gst.Event.new_stream_start(name));
+    this.sink.send_event(Gst.Event.new_caps(parsed));
+    this.sink.send_event(Gst.Event.new_segment(segment));
+  }
+
+  /**
+   * Bridges a silence.
+   * @param lastNs running time of the track's latest frame, if any
+   */
+  fill(nowNs: number, lastNs: number | undefined): void {
+    const untilNs = nowNs - HOLD_BACK_NS;
+    const fromNs = Math.max(lastNs ?? 0, this.#gapNs);
+    if (this.#ended || untilNs <= fromNs) return;
+    if (Number(property(this.#queue, 'current-level-bytes')) >= BUSY_BYTES) return;
+    this.#gapNs = untilNs;
+    this.sink.send_event(Gst.Event.new_gap(untilNs, 0));
+  }
+
+  /** No more frames: harmless if the stream has ended by itself. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.sink.send_event(Gst.Event.new_eos());
+  }
+}

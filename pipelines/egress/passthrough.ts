@@ -1,0 +1,185 @@
+/** Copies one video and/or one audio track. No video is ever decoded here. */
+import Gst from 'gi://Gst?version=1.0';
+
+import { muxer, muxPad, rawAudio } from '../shared/encoders.ts';
+import type { Container, PassthroughInit } from '../shared/protocol.ts';
+import { codecElements } from '../shared/rtp-codecs.ts';
+import { child, requestPad, setProperties } from './gst.ts';
+import { Leg } from './leg.ts';
+import type { Cut } from './log-branch.ts';
+import type { Program } from './program.ts';
+import type { Receiver } from './receiver.ts';
+import type { Connect } from './receiver-bin.ts';
+import { compensateEncoder, mixedAudio } from './silence.ts';
+
+/** Copied streams as the muxer sees them, whatever their size: a change of caps would be another stream to it. */
+const H264 = 'video/x-h264,stream-format=(string)byte-stream,alignment=(string)au';
+const OPUS = 'audio/x-opus,rate=(int)48000,channels=(int)2,channel-mapping-family=(int)0';
+
+/** A stream's Matroska header needs a size; one of a video that never came gets this. */
+const FALLBACK_SIZE = { width: 1280, height: 720 };
+/** Time to wait for the first picture's size before the fallback is taken, ns. */
+const SIZE_WAIT_NS = 3e9;
+
+/** Unbounded, so that a leg never blocks its source; what waits in it is bounded by the other leg's gaps. */
+function leg(name: string): string {
+  return `queue name=${name} max-size-buffers=0 max-size-time=0 max-size-bytes=0`;
+}
+
+export class Passthrough implements Program {
+  readonly description: string;
+  readonly cut: Cut;
+  readonly #init: PassthroughInit;
+  readonly #container: Container;
+  readonly #tracks = new Map<string, { receiver: Receiver; kind: 'audio' | 'video'; mixPad?: Gst.Pad }>();
+  #pipeline: Gst.Pipeline | undefined;
+  #video: Leg | undefined;
+  #audio: Leg | undefined;
+  /** Matroska: the header waits for the first picture's size. */
+  #sizeKnown = false;
+  #startNs: number | undefined;
+
+  /** @throws Error if the container cannot hold what is asked for */
+  constructor(init: PassthroughInit) {
+    this.#init = init;
+    this.#container = init.log.container;
+    if (!init.video && !init.audio) throw new Error('passthrough without video and audio has nothing to do');
+    this.cut = init.video ? 'keyframe' : 'duration';
+    this.description = [
+      muxer(this.#container, { video: !!init.video, audio: !!init.audio }),
+      ...this.#videoText(),
+      ...this.#audioText(),
+    ].join('  ');
+  }
+
+  #videoText(): string[] {
+    const { video } = this.#init;
+    if (!video) return [];
+    const mimeType = video.mimeType.toLowerCase();
+    const inTs = mimeType === 'video/h264';
+    if (inTs !== (this.#container === 'mpegts'))
+      throw new Error(
+        `${video.mimeType} is copied into ${inTs ? 'mpegts' : 'matroska'}, not ${this.#container}`,
+      );
+    const caps = inTs ? ` caps="${H264}"` : '';
+    return [
+      `${leg('videoleg')} ! capssetter name=videocaps join=false replace=true${caps} ! ${muxPad(this.#container, 'video')}`,
+    ];
+  }
+
+  #audioText(): string[] {
+    const { audio } = this.#init;
+    if (!audio) return [];
+    const pad = muxPad(this.#container, 'audio');
+    if (audio.mode === 'copy') {
+      if (audio.mimeType.toLowerCase() !== 'audio/opus' || this.#container !== 'matroska')
+        throw new Error(
+          `${audio.mimeType} cannot be copied into ${this.#container}: only Opus into matroska can`,
+        );
+      return [`${leg('audioleg')} ! ${pad}`];
+    }
+    return [`${mixedAudio(audio.encoding, 'S16LE')} ! queue name=mixedleg ! ${pad}`];
+  }
+
+  attach(pipeline: Gst.Pipeline): void {
+    this.#pipeline = pipeline;
+    if (this.#init.video) this.#video = new Leg(pipeline, 'videoleg');
+    if (this.#init.audio?.mode === 'copy') this.#audio = new Leg(pipeline, 'audioleg');
+    else if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio.encoding);
+    // Nothing passes until the header's size is known.
+    if (this.#init.video && this.#container === 'matroska')
+      setProperties(child(pipeline, 'videoleg'), { 'min-threshold-buffers': 1_000_000 });
+    else this.#sizeKnown = true;
+  }
+
+  started(): void {
+    this.#audio?.declare('audio', OPUS);
+    if (this.#sizeKnown) this.#video?.declare('video', H264);
+  }
+
+  tail(connect: Connect): string {
+    const { video, audio } = this.#init;
+    const { kind, parse, decode } = codecElements(connect.codec.mimeType);
+    if (kind !== connect.kind) throw new Error(`${connect.codec.mimeType} is not ${connect.kind}`);
+    if (kind === 'video') {
+      if (video?.mimeType.toLowerCase() !== connect.codec.mimeType.toLowerCase())
+        throw new Error(
+          `this passthrough copies ${video?.mimeType ?? 'no video'}, not ${connect.codec.mimeType}`,
+        );
+      return this.#container === 'mpegts'
+        ? `${parse} ! ${H264} ! identity name=out silent=true`
+        : `${parse} name=out`;
+    }
+    if (!audio) throw new Error('this passthrough has no audio');
+    if (audio.mode === 'copy') return `${parse} name=out`;
+    return `${decode} ! audioconvert ! audioresample ! ${rawAudio(audio.encoding, 'S16LE')} ! identity name=out silent=true`;
+  }
+
+  plug(receiver: Receiver, connect: Connect): Gst.Pad {
+    const { kind } = connect;
+    const taken = [...this.#tracks.values()].find((track) => track.kind === kind);
+    if (taken) throw new Error(`${taken.receiver.trackId} is connected already: one ${kind} track at a time`);
+    const copied = kind === 'video' ? this.#video : this.#audio;
+    if (copied) {
+      this.#tracks.set(connect.trackId, { receiver, kind });
+      return copied.sink;
+    }
+    if (!this.#pipeline) throw new Error('not attached');
+    const mixPad = requestPad(child(this.#pipeline, 'audiomix'), 'sink_%u');
+    this.#tracks.set(connect.trackId, { receiver, kind, mixPad });
+    return mixPad;
+  }
+
+  unplug(trackId: string): void {
+    const track = this.#tracks.get(trackId);
+    this.#tracks.delete(trackId);
+    if (track?.mixPad && this.#pipeline) child(this.#pipeline, 'audiomix').release_request_pad(track.mixPad);
+    else track?.receiver.src.unlink(track.kind === 'video' ? this.#video!.sink : this.#audio!.sink);
+  }
+
+  tick(nowNs: number): void {
+    this.#startNs ??= nowNs;
+    if (!this.#sizeKnown) this.#findSize(nowNs - this.#startNs > SIZE_WAIT_NS);
+    if (this.#sizeKnown) this.#video?.fill(nowNs, this.#position('video'));
+    this.#audio?.fill(nowNs, this.#position('audio'));
+  }
+
+  #position(kind: 'audio' | 'video'): number | undefined {
+    return [...this.#tracks.values()].find((track) => track.kind === kind)?.receiver.position();
+  }
+
+  /** The first picture's size goes into every chunk's Matroska header; a later one is in the pictures alone. */
+  #findSize(waitedEnough: boolean): void {
+    const found = [...this.#tracks.values()].find(({ kind }) => kind === 'video')?.receiver.format();
+    const size = found?.width && found.height ? { width: found.width, height: found.height } : undefined;
+    if (!this.#pipeline || !this.#init.video) return;
+    // Alone, a video that has not come yet can take its time: there is nothing else to write.
+    if (!size && !(waitedEnough && this.#init.audio)) return;
+    const { width, height } = size ?? FALLBACK_SIZE;
+    const mimeType = this.#init.video.mimeType.toLowerCase();
+    const name = mimeType === 'video/vp9' ? 'video/x-vp9' : 'video/x-vp8';
+    const caps = `${name},width=(int)${width},height=(int)${height},framerate=(fraction)0/1`;
+    setProperties(child(this.#pipeline, 'videocaps'), { caps: Gst.Caps.from_string(caps) });
+    if (!size) this.#video?.declare('video', caps);
+    setProperties(child(this.#pipeline, 'videoleg'), { 'min-threshold-buffers': 0 });
+    this.#sizeKnown = true;
+  }
+
+  finish(): void {
+    if (this.#pipeline && this.#init.video)
+      setProperties(child(this.#pipeline, 'videoleg'), { 'min-threshold-buffers': 0 });
+    this.#video?.end();
+    this.#audio?.end();
+  }
+
+  /** A copied stream is what it is: there is nothing to hide. */
+  show(): void {}
+
+  layout(): void {
+    throw new Error('passthrough has no layout');
+  }
+
+  keyFrame(): void {
+    throw new Error('passthrough has no encoder: ask the SFU for a keyframe');
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The live tap: the muxer's bytes on a file descriptor, in a pipeline of its own behind a proxysink, which never
+ * fails nor blocks the one it is in. A reader that does not read loses what does not fit the queue (whole access
+ * units, so that it finds MPEG-TS discontinuities and goes on at a keyframe); one that has gone ends the tap.
+ * The log feels neither.
+ */
+import GLib from 'gi://GLib?version=2.0';
+import Gst from 'gi://Gst?version=1.0';
+
+import { TAP_FD } from '../shared/protocol.ts';
+import { allElements, child, setFromText, setProperties } from './gst.ts';
+
+/** Bytes that wait for a reader: 8 s at 8 Mbit/s. */
+const QUEUE_BYTES = 8 * 1024 * 1024;
+
+export const TAP_DESCRIPTION = 'proxysink name=tap';
+
+export class Tap {
+  readonly #pipeline: Gst.Pipeline;
+  #open = true;
+  #onEnd: (() => void) | undefined;
+
+  /**
+   * @param pipeline holds {@link TAP_DESCRIPTION}
+   * @param warn told once when the reader has gone
+   */
+  constructor(pipeline: Gst.Bin, warn: (message: string) => void) {
+    this.#pipeline = Gst.parse_launch(
+      `proxysrc name=in ! fdsink name=out fd=${TAP_FD} sync=false async=false`,
+    ) as Gst.Pipeline;
+    const source = child(this.#pipeline, 'in') as Gst.Bin;
+    setProperties(source, { proxysink: child(pipeline, 'tap') });
+    const queue = allElements(source).find((element) => element.get_factory()?.get_name() === 'queue');
+    if (!queue) throw new Error('proxysrc has no queue');
+    setProperties(queue, { 'max-size-buffers': 0, 'max-size-time': 0, 'max-size-bytes': QUEUE_BYTES });
+    setFromText(queue, { leaky: 'downstream' });
+    const bus = this.#pipeline.get_bus();
+    bus.add_watch(GLib.PRIORITY_DEFAULT, (_, message) => {
+      if (message.type === Gst.MessageType.ERROR && this.#open) {
+        warn(`live tap: ${message.parse_error()[0]?.message ?? 'failed'}`);
+        this.close();
+      } else if (message.type === Gst.MessageType.EOS) this.close();
+      return GLib.SOURCE_CONTINUE;
+    });
+  }
+
+  open(): void {
+    this.#pipeline.set_state(Gst.State.PLAYING);
+  }
+
+  /** Calls back when everything has been written, or the tap has ended for another reason. */
+  whenEnded(callback: () => void): void {
+    if (this.#open) this.#onEnd = callback;
+    else callback();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#pipeline.get_bus().remove_watch();
+    this.#pipeline.set_state(Gst.State.NULL);
+    this.#onEnd?.();
+  }
+}

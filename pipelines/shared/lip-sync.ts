@@ -1,0 +1,153 @@
+/**
+ * Lip sync between tracks that come and go (pure: no GStreamer, no clock).
+ *
+ * Every track has a timeline of its own: the program stamps packets as they arrive, so a track whose network
+ * path or encoder is slower lies later on the running time than it was captured. RTCP Sender Reports (RFC 3550,
+ * 6.4.1) name the sender's wall clock for an RTP timestamp; the depayloader names the running time for one.
+ * Together they give {@link senderClockAtZero}: what the sender's clock showed at running time zero, as this
+ * track tells it. Where two tracks of one sender disagree, the one that says more is early, and is delayed
+ * by the difference.
+ */
+
+/** A pair of an RTCP Sender Report. */
+export interface SenderReport {
+  /** NTP timestamp, 32.32 fixed point seconds since 1900. */
+  ntp: bigint;
+  /** RTP timestamp of the same instant. */
+  rtp: number;
+}
+
+/** Where a packet landed on the running time. */
+export interface MediaPosition {
+  rtp: number;
+  /** Running time, ns, without the lip-sync offset in force. */
+  runningNs: number;
+}
+
+/** Bounds and speeds. All in ns. */
+export interface LipSyncOptions {
+  /** No track is delayed by more than this. */
+  maxOffsetNs: number;
+  /** Differences below this are left alone: they are noise of the measurement. */
+  deadbandNs: number;
+  /** Largest change per {@link LipSync.step} once a track is in sync: small enough that time never runs back. */
+  slewNs: number;
+  /** A track whose delay must grow by more than this jumps: its picture is held, its sound is silent for as long. */
+  jumpNs: number;
+}
+
+export const LIP_SYNC_DEFAULTS: LipSyncOptions = {
+  maxOffsetNs: 1e9,
+  deadbandNs: 4e6,
+  slewNs: 8e6,
+  jumpNs: 40e6,
+};
+
+/** Measurements a track's clock is the median of: one that was read between two packets does no harm. */
+const WINDOW = 5;
+/** Steps without a measurement after which a track no longer holds the others of its group back. */
+const STALE_STEPS = 20;
+
+/** Nanoseconds that a sender's clock (since 1900) showed at running time zero. */
+export function senderClockAtZero(report: SenderReport, media: MediaPosition, clockRate: number): bigint {
+  const ntpNs = (report.ntp * 1_000_000_000n) >> 32n;
+  // RTP timestamps wrap at 32 bit: the signed difference.
+  const ticks = (media.rtp - report.rtp) | 0;
+  return ntpNs + BigInt(Math.round((ticks * 1e9) / clockRate) - Math.round(media.runningNs));
+}
+
+export interface OffsetChange {
+  trackId: string;
+  /** Delay to put on the track from now on. */
+  offsetNs: number;
+}
+
+interface TrackState {
+  group: string;
+  clocks: bigint[];
+  offsetNs: number;
+  silentSteps: number;
+}
+
+/** Keeps the delay of every track; call {@link measure} as measurements come and {@link step} periodically. */
+export class LipSync {
+  readonly #options: LipSyncOptions;
+  readonly #tracks = new Map<string, TrackState>();
+
+  constructor(options: LipSyncOptions = LIP_SYNC_DEFAULTS) {
+    this.#options = options;
+  }
+
+  add(trackId: string, group: string): void {
+    this.#tracks.set(trackId, { group, clocks: [], offsetNs: 0, silentSteps: 0 });
+  }
+
+  remove(trackId: string): void {
+    this.#tracks.delete(trackId);
+  }
+
+  /** Delay in force, 0 for a track that is not known. */
+  offsetOf(trackId: string): number {
+    return this.#tracks.get(trackId)?.offsetNs ?? 0;
+  }
+
+  /** Takes in one {@link senderClockAtZero} of a track. */
+  measure(trackId: string, clockAtZero: bigint): void {
+    const track = this.#tracks.get(trackId);
+    if (!track) return;
+    track.silentSteps = 0;
+    const latest = track.clocks.at(-1);
+    // A step of the sender's clock (its first report, NTP set): what was measured before says nothing any more.
+    if (latest !== undefined && abs(clockAtZero - latest) > BigInt(this.#options.maxOffsetNs))
+      track.clocks = [];
+    track.clocks.push(clockAtZero);
+    if (track.clocks.length > WINDOW) track.clocks.shift();
+  }
+
+  /** The changes to make now. */
+  step(): OffsetChange[] {
+    const changes: OffsetChange[] = [];
+    for (const group of this.#groups()) {
+      const clocks = group.map(([, track]) => median(track.clocks));
+      const latest = clocks.reduce((low, clock) => (clock < low ? clock : low));
+      group.forEach(([trackId, track], index) => {
+        const target = Number((clocks[index] ?? latest) - latest);
+        const offsetNs = this.#approach(track.offsetNs, target);
+        if (offsetNs === track.offsetNs) return;
+        track.offsetNs = offsetNs;
+        changes.push({ trackId, offsetNs });
+      });
+    }
+    return changes;
+  }
+
+  /** Groups of two and more tracks that have been measured lately. */
+  #groups(): [string, TrackState][][] {
+    const groups = new Map<string, [string, TrackState][]>();
+    for (const entry of this.#tracks) {
+      const [, track] = entry;
+      if (track.clocks.length === 0 || ++track.silentSteps > STALE_STEPS) continue;
+      groups.set(track.group, [...(groups.get(track.group) ?? []), entry]);
+    }
+    return [...groups.values()].filter((group) => group.length > 1);
+  }
+
+  #approach(current: number, wanted: number): number {
+    const { maxOffsetNs, deadbandNs, slewNs, jumpNs } = this.#options;
+    // Beyond the bound the reports are not to be believed (a sender whose tracks have clocks of their own).
+    if (wanted > maxOffsetNs) return current;
+    const difference = wanted - current;
+    if (Math.abs(difference) < deadbandNs) return current;
+    if (difference > jumpNs) return wanted;
+    return current + Math.max(-slewNs, Math.min(slewNs, difference));
+  }
+}
+
+function abs(value: bigint): bigint {
+  return value < 0n ? -value : value;
+}
+
+function median(values: readonly bigint[]): bigint {
+  const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return sorted[sorted.length >> 1] ?? 0n;
+}
