@@ -61,7 +61,7 @@ export interface InfoContext {
 }
 
 /** What file names are made of when nothing is known of the tracks yet. */
-export function nameValues(
+function initialNames(
   plan: Pick<EgressPlan, 'roomName' | 'source' | 'outputs'>,
   { roomId, createdAtMs }: InfoContext,
 ): NameValues {
@@ -78,7 +78,7 @@ export function nameValues(
 
 /** EgressInfo of an accepted request: STARTING, nothing recorded yet. */
 export function initialInfo(request: StartRequest, plan: EgressPlan, context: InfoContext): EgressInfo {
-  const names = nameValues(plan, context);
+  const names = initialNames(plan, context);
   const info = new EgressInfo({
     egressId: plan.egressId,
     roomId: context.roomId,
