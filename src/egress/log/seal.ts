@@ -83,7 +83,8 @@ export async function describeUnlisted(dir: string, index: AttemptIndex): Promis
         epochMs: head.epochMs,
         container: head.container,
         nearNs: found.at(-1)?.startNs ?? last?.startNs ?? 0,
-        closed: false,
+        // A seal ends where the last whole frame does.
+        closed: index.seal !== undefined && bytes <= data.length,
       });
       found.push({ ...line, recovered: true });
     } catch (error) {
