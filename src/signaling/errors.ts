@@ -71,7 +71,7 @@ function fastifyStatus(error: unknown): number | undefined {
 
 /** For `setErrorHandler`. */
 export function problemHandler(logger: Logger) {
-  return async (thrown: unknown, request: FastifyRequest, reply: FastifyReply): Promise<string> => {
+  return async (thrown: unknown, request: FastifyRequest, reply: FastifyReply): Promise<Buffer> => {
     const problem = toSignalingError(thrown);
     const { method, routeOptions } = request;
     const line = { method, route: routeOptions.url, status: problem.status };
@@ -80,11 +80,14 @@ export function problemHandler(logger: Logger) {
     if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
     if (problem.status === 503) reply.header('retry-after', '2');
     reply.code(problem.status).type('application/problem+json');
-    return JSON.stringify({
-      type: 'about:blank',
-      title: TITLES[problem.status],
-      status: problem.status,
-      detail: problem.message,
-    });
+    // As bytes: to a string fastify would add a charset, which problem details do not have.
+    return Buffer.from(
+      JSON.stringify({
+        type: 'about:blank',
+        title: TITLES[problem.status],
+        status: problem.status,
+        detail: problem.message,
+      }),
+    );
   };
 }

@@ -83,10 +83,10 @@ async function begin(
         iceCandidates: transport.iceCandidates,
         fingerprints: transport.dtlsParameters.fingerprints,
       },
-      sections: plan.tracks.map(({ section, rtpParameters, rids }) => ({
+      sections: plan.tracks.map(({ section, rtpParameters, answeredCodecs, rids }) => ({
         index: section.index,
         direction: 'recvonly',
-        codecs: rtpParameters.codecs,
+        codecs: answeredCodecs,
         extensions: rtpParameters.headerExtensions ?? [],
         rids,
       })),

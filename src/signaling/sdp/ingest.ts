@@ -12,6 +12,8 @@ export interface IngestTrack {
   kind: ms.MediaKind;
   /** One media codec and its RTX, under the publisher's payload types; encodings from low to high. */
   rtpParameters: ms.RtpParameters;
+  /** Those codecs as the answer says them. */
+  answeredCodecs: ms.RtpCodecParameters[];
   /** Offered rids the answer takes, in the offer's order. */
   rids: string[];
   /** Whether the offer says that this is a screen. */
@@ -26,6 +28,12 @@ export interface IngestPlan {
 
 /** Tracks one session may publish. */
 export const MAX_TRACKS = 16;
+
+/**
+ * kbit/s libwebrtc begins a video with; it takes this from the answer. By itself it begins with 300, and where
+ * its first probes fail it needs a quarter of a minute to reach its full picture, which a recording shows.
+ */
+const START_BITRATE = 1000;
 
 /** @throws SdpError when nothing of the offer can be published. */
 export function planIngest(offer: Offer, capabilities: ms.RtpCapabilities): IngestPlan {
@@ -97,6 +105,12 @@ function ingestTrack(
       encodings,
       rtcp: { reducedSize: true, ...(cname === undefined ? {} : { cname }) },
     },
+    answeredCodecs: [
+      kind === 'video'
+        ? { ...codec, parameters: { ...codec.parameters, 'x-google-start-bitrate': START_BITRATE } }
+        : codec,
+      ...codecs.slice(1),
+    ],
     rids,
     screen: isScreen(section),
   };

@@ -1,0 +1,220 @@
+/** Real Chromium publishes over WHIP and watches over WHEP, through a real SFU. */
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SfuTrack } from '../../src/sfu/types.ts';
+import type { PageApi, Played, PublishOptions, WatchOptions } from '../page/api.ts';
+import { launchChromium } from '../support/chromium.ts';
+import type { TestBrowser } from '../support/chromium.ts';
+import { sleep, until } from '../support/sfu.ts';
+import { startSignaling } from '../support/signaling-server.ts';
+import type { SignalingServer } from '../support/signaling-server.ts';
+
+let server: SignalingServer;
+let browser: TestBrowser;
+let count = 0;
+const newRoom = () => `room-${count++}`;
+
+beforeAll(async () => {
+  server = await startSignaling({ timing: { lostTimeoutMs: 1000 } });
+  browser = await launchChromium();
+});
+afterAll(async () => {
+  await browser.close();
+  await server.close();
+});
+
+declare global {
+  var sluice: PageApi;
+}
+
+async function open(name: string): Promise<Page> {
+  const page = await browser.newPage(name);
+  await page.goto(server.url);
+  await page.waitForFunction(() => 'sluice' in globalThis);
+  return page;
+}
+
+async function publish(
+  room: string,
+  identity: string,
+  options: Omit<PublishOptions, 'token'> = {},
+): Promise<Page> {
+  const page = await open(`publisher ${identity}`);
+  const token = await server.token(room, identity);
+  await page.evaluate((given) => sluice.publish(given), { token, ...options });
+  return page;
+}
+
+async function watch(
+  room: string,
+  identity: string,
+  options: Omit<WatchOptions, 'token'> = {},
+): Promise<Page> {
+  const page = await open(`viewer ${identity}`);
+  const token = await server.token(room, identity, { canPublish: false });
+  await page.evaluate((given) => sluice.watch(given), { token, ...options });
+  return page;
+}
+
+const played = (page: Page): Promise<Played[]> => page.evaluate(() => sluice.played());
+
+/** A new picture again and again, and sound; with `width`, also that wide: browsers begin small. */
+async function untilPlays(page: Page, index: number, what: string, width?: number): Promise<Played> {
+  const deadline = performance.now() + 15_000;
+  const start = (await played(page))[index]!;
+  for (;;) {
+    const now = (await played(page))[index]!;
+    const wide = width === undefined ? now.width > 0 : now.width === width;
+    if (wide && now.frames > start.frames + 10 && now.energy > start.energy) return now;
+    if (performance.now() > deadline) throw new Error(`${what} does not play: ${JSON.stringify(now)}`);
+    await sleep(100);
+  }
+}
+
+function tracksOf(room: string, identity: string): SfuTrack[] {
+  return [...(server.sfu.room(room)?.participants.get(identity)?.tracks.values() ?? [])];
+}
+
+async function published(room: string, identity: string): Promise<{ audio: SfuTrack; video: SfuTrack }> {
+  await until(`${identity} to publish`, () => tracksOf(room, identity).length === 2, 15_000);
+  const tracks = tracksOf(room, identity);
+  return {
+    audio: tracks.find(({ kind }) => kind === 'audio')!,
+    video: tracks.find(({ kind }) => kind === 'video')!,
+  };
+}
+
+describe('Chromium', () => {
+  test('publishes H.264 and Opus; a viewer that comes later sees and hears it', async () => {
+    const room = newRoom();
+    const publisher = await publish(room, 'ann', { codec: 'H264' });
+    const { audio, video } = await published(room, 'ann');
+    expect([audio.mimeType, video.mimeType, video.spatialLayers]).toEqual(['audio/opus', 'video/H264', 1]);
+    const viewer = await watch(room, 'bob');
+    await untilPlays(viewer, 0, 'H.264', 640);
+    await Promise.all([publisher.close(), viewer.close()]);
+  });
+
+  test('publishes VP8 simulcast; viewers get the layer they ask for', async () => {
+    const room = newRoom();
+    const publisher = await publish(room, 'ann', { codec: 'VP8', simulcast: true, width: 960, height: 540 });
+    const { video } = await published(room, 'ann');
+    expect([video.mimeType, video.spatialLayers]).toEqual(['video/VP8', 3]);
+    const [high, low] = await Promise.all([watch(room, 'bob'), watch(room, 'cid', { layer: 'low' })]);
+    await Promise.all([untilPlays(low, 0, 'the low layer', 240), untilPlays(high, 0, 'the high layer', 960)]);
+    await Promise.all([publisher.close(), high.close(), low.close()]);
+  });
+
+  test.each(['VP9', 'AV1'])('publishes %s, and it is forwarded', async (codec) => {
+    const room = newRoom();
+    const publisher = await publish(room, 'ann', { codec, width: 320, height: 180 });
+    expect((await published(room, 'ann')).video.mimeType).toBe(`video/${codec}`);
+    const viewer = await watch(room, 'bob');
+    await untilPlays(viewer, 0, codec);
+    await Promise.all([publisher.close(), viewer.close()]);
+  });
+
+  test('a viewer with free slots sees those who come later, and a slot takes one after the other', async () => {
+    const room = newRoom();
+    const viewer = await watch(room, 'viewer', { slots: 2 });
+    const ann = await publish(room, 'ann', { codec: 'VP8', width: 320, height: 180 });
+    await untilPlays(viewer, 0, 'ann');
+    const bob = await publish(room, 'bob', { codec: 'H264', width: 480, height: 270 });
+    await untilPlays(viewer, 1, 'bob');
+    await ann.evaluate(() => sluice.stop('publisher'));
+    await until('ann to be gone', () => tracksOf(room, 'ann').length === 0);
+    const cid = await publish(room, 'cid', { codec: 'VP8', width: 640, height: 360 });
+    await untilPlays(viewer, 0, 'cid on the slot of ann', 640);
+    await untilPlays(viewer, 1, 'bob still', 480);
+    await Promise.all([viewer, ann, bob, cid].map((page) => page.close()));
+  });
+
+  test('a viewer with an untouched offer of one slot a kind, and one that watches one participant', async () => {
+    const room = newRoom();
+    const ann = await publish(room, 'ann', { width: 320, height: 180 });
+    await published(room, 'ann');
+    const bob = await publish(room, 'bob', { width: 480, height: 270 });
+    await published(room, 'bob');
+    const viewer = await watch(room, 'viewer', { participant: 'bob' });
+    await untilPlays(viewer, 0, 'bob', 480);
+    const [one, many] = await Promise.all([open('one slot a kind'), open('two slots a kind')]);
+    const answer = async (page: Page, identity: string, kinds: string[]) => {
+      const given = { token: await server.token(room, identity), kinds };
+      return page.evaluate(({ token, kinds }) => sluice.watchPlainly(token, kinds), given);
+    };
+    const byPayloadType = await answer(one, 'one', ['video', 'audio']);
+    expect(byPayloadType).not.toMatch(/a=ssrc:|sdes:mid/);
+    const bySsrc = await answer(many, 'many', ['video', 'audio', 'video', 'audio', 'video']);
+    expect(bySsrc).toMatch(/a=ssrc:\d+ cname:/);
+    expect(bySsrc.match(/a=(sendonly|inactive)/g), 'a slot that stays free').toEqual([
+      ...Array<string>(4).fill('a=sendonly'),
+      'a=inactive',
+    ]);
+    await untilPlays(one, 0, 'one slot a kind');
+    await Promise.all([untilPlays(many, 0, 'the first', 320), untilPlays(many, 1, 'the second', 480)]);
+    expect((await played(many))[2]!.width).toBe(0);
+    await ann.evaluate(() => sluice.stop('publisher'));
+    await Promise.all([one.close(), many.close()]);
+    await Promise.all([ann, bob, viewer].map((page) => page.close()));
+  });
+
+  test('ICE restarts while media flows', async () => {
+    const room = newRoom();
+    const publisher = await publish(room, 'ann', { width: 320, height: 180 });
+    await published(room, 'ann');
+    const viewer = await watch(room, 'bob');
+    await untilPlays(viewer, 0, 'the stream');
+    const [first, second] = [
+      await publisher.evaluate(() => sluice.restartIce('publisher')),
+      await publisher.evaluate(() => sluice.restartIce('publisher')),
+    ];
+    expect(second.local).not.toBe(first.local);
+    expect(second.remote).not.toBe(first.remote);
+    await viewer.evaluate(() => sluice.restartIce('viewer'));
+    await untilPlays(viewer, 0, 'the stream after the restarts');
+    const iceStates = tracksOf(room, 'ann').map(({ producer }) => producer.closed);
+    expect(iceStates).toEqual([false, false]);
+    await Promise.all([publisher.close(), viewer.close()]);
+  });
+
+  test('DELETE, a closed page and a lost connection each end the participant', async () => {
+    const room = newRoom();
+    const reasons = new Map<string, string>();
+    const identities = ['deletes', 'closes', 'vanishes'];
+    const pages = await Promise.all(
+      identities.map((identity) => publish(room, identity, { width: 160, height: 90 })),
+    );
+    for (const identity of identities) {
+      await published(room, identity);
+      const participant = server.sfu.room(room)!.participants.get(identity)!;
+      participant.onClose((reason) => reasons.set(identity, reason));
+    }
+    await pages[0]!.evaluate(() => sluice.stop('publisher'));
+    await until('DELETE to end it', () => reasons.get('deletes') === 'client_left');
+    await pages[1]!.evaluate(() => sluice.hangUp('publisher'));
+    await until('the closed connection to end it', () => reasons.get('closes') === 'client_left');
+    // A renderer that dies says no goodbye.
+    await pages[2]!.goto('chrome://crash').catch(() => undefined);
+    await until('silence to end it', () => reasons.get('vanishes') === 'connection_lost', 20_000);
+    await Promise.all(pages.map((page) => page.close()));
+  });
+
+  test('one page publishes and watches with one token as one participant', async () => {
+    const room = newRoom();
+    const ann = await publish(room, 'ann', { width: 320, height: 180 });
+    await published(room, 'ann');
+    const token = await server.token(room, 'bob');
+    const both = await open('both');
+    await both.evaluate(async (bearer) => {
+      await sluice.publish({ token: bearer });
+      await sluice.watch({ token: bearer });
+    }, token);
+    await published(room, 'bob');
+    await untilPlays(both, 0, 'ann');
+    expect([...server.sfu.room(room)!.participants.keys()].sort()).toEqual(['ann', 'bob']);
+    await both.evaluate(() => sluice.stop('viewer'));
+    await sleep(200);
+    expect(tracksOf(room, 'bob'), 'still publishing').toHaveLength(2);
+    await Promise.all([ann.close(), both.close()]);
+  });
+});
