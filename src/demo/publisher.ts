@@ -2,6 +2,7 @@
  * A test participant: runs the test publisher (gjs, see pipelines/programs/test-publisher.ts) and does the
  * WHIP exchange for it. Used by the demo, the tests and the benches.
  */
+import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
 
 import { PITCHES, type ColorName } from '../../pipelines/publisher/signal.ts';
@@ -147,6 +148,7 @@ function settingsOf(options: TestPublisherOptions): PublisherSettings {
     color,
     pitch: options.pitch ?? PITCHES[color],
     audio,
+    addresses: localAddresses(new URL(options.whipUrl).hostname),
     video: videoCodec && { codec: videoCodec, profile, width, height, fps, bitrate, gopSeconds, slices },
   };
 }
@@ -155,4 +157,15 @@ function checkSize(width: number, height: number): void {
   const fits = (n: number, least: number) => Number.isInteger(n) && n % 2 === 0 && n >= least && n <= 4096;
   if (!fits(width, 160) || !fits(height, 90))
     throw new PublisherError(`size ${width}x${height}: even numbers from 160x90 to 4096x4096 are needed`);
+}
+
+/**
+ * Addresses ICE should offer a server. libnice binds each socket to its interface, so a server on loopback
+ * is out of reach from any other address, and loopback is not among those libnice takes by itself.
+ */
+function localAddresses(server: string): string[] {
+  if (!/^(localhost|127\.[\d.]+|\[::1\])$/.test(server)) return [];
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  // A link-local address needs its interface's name, which a candidate cannot have.
+  return all.filter(({ scopeid }) => !scopeid).map(({ address }) => address);
 }

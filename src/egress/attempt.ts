@@ -2,16 +2,20 @@
  * One attempt at an egress: from the job that was taken to the finished outputs. It joins the room, runs the
  * pipeline (again, when it dies), writes the segment log, and lets the sinks make of it what was asked for.
  */
+import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
-import { connectBridge } from '../bridge/client.ts';
+import { BridgeRequestError, connectBridge } from '../bridge/client.ts';
 import type { BridgeClient } from '../bridge/client.ts';
 import { BridgeCloseCode } from '../bridge/protocol.ts';
-import type { BridgeEvent } from '../bridge/protocol.ts';
+import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
 import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
-import type { Chunk } from './log/types.ts';
-import { SegmentLogWriter } from './log/writer.ts';
+import { chunkPattern } from './log/files.ts';
+import type { EventLine } from './log/types.ts';
+import { readLog } from './log/reader.ts';
+import { SegmentLogWriter, SupersededError } from './log/writer.ts';
+import { endLeftover } from './leftover.ts';
 import type { PipelineRun, PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { chooseProgram } from './program.ts';
@@ -19,7 +23,7 @@ import type { Program } from './program.ts';
 import { rtpPath } from './rtp-path.ts';
 import { selectTracks } from './selection.ts';
 import type { TrackRole, WantedTrack } from './selection.ts';
-import type { Sinks, SinksFactory } from './sinks.ts';
+import type { Sinks, SinksFactory } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';
 
 /** Named tracks that are not there (yet, or any more) are waited for this long. */
@@ -30,6 +34,9 @@ const RESTART_WINDOW_MS = 60_000;
 const RESTART_DELAY_MS = 200;
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
+/** The SFU may be restarting, or the network may have a bad moment. */
+const JOIN_TRIES = 5;
+const JOIN_RETRY_MS = 1000;
 /** Time for the pipeline to flush what it has received. */
 const PIPELINE_STOP_MS = 10_000;
 
@@ -138,12 +145,13 @@ export class EgressAttempt {
   async #start(): Promise<void> {
     if (this.#ended) return;
     const { plan, store } = this.#deps;
-    const bridge = await connectBridge({
-      url: this.#record.bridgeUrl,
-      token: await this.#deps.bridgeToken(),
-      attempt: this.#attempt,
-      logger: this.#logger,
-    });
+    // An earlier attempt was ending already: there is nothing more to record.
+    if (this.#record.info.status === EgressStatus.EGRESS_ENDING) {
+      this.#end({ type: 'finish', reason: this.#desired.stop ?? 'Source closed' });
+      return;
+    }
+    const bridge = await this.#join();
+    if (!bridge) return;
     this.#bridge = bridge;
     bridge.onEvent((event) => this.#onBridgeEvent(event));
     bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
@@ -158,29 +166,76 @@ export class EgressAttempt {
     const epochMs = await store.setEpoch(this.#record.egressId, this.#attempt, Date.now());
     if (epochMs === undefined) throw new Superseded();
     this.#epochMs = epochMs;
-    this.#log = await SegmentLogWriter.open({
+    const sinks = await this.#openOutputs(this.#program, wanted, bridge.joined.room);
+    await this.#startPipeline(wanted);
+    sinks.onDesired(this.#desired);
+    this.#status.active(Date.now());
+  }
+
+  /** Undefined: there is no room any more, and that ends the egress. @throws when the SFU does not let us in */
+  async #join(): Promise<BridgeClient | undefined> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await connectBridge({
+          url: this.#record.bridgeUrl,
+          token: await this.#deps.bridgeToken(),
+          attempt: this.#attempt,
+          logger: this.#logger,
+        });
+      } catch (error) {
+        if (!(error instanceof BridgeRequestError) || this.#ended) throw error;
+        if (error.code === 'superseded') throw new Superseded();
+        if (error.code === 'not_found') {
+          this.#end({ type: 'finish', reason: 'Source closed' });
+          return undefined;
+        }
+        if (tries === JOIN_TRIES) {
+          throw new EgressError('internal', `the room cannot be joined: ${error.message}`, { cause: error });
+        }
+        this.#logger.warn({ err: error, tries }, 'room not joined, trying again');
+        await new Promise((resolve) => setTimeout(resolve, JOIN_RETRY_MS));
+      }
+    }
+  }
+
+  /** The log, with what earlier attempts have left in it, and what is made of it. */
+  async #openOutputs(
+    program: Program,
+    tracks: readonly WantedTrack[],
+    room: BridgeJoinResult['room'],
+  ): Promise<Sinks> {
+    const log = await SegmentLogWriter.open({
       dir: this.#deps.logDir,
       egressId: this.#record.egressId,
       attempt: this.#attempt,
-      epochMs,
-      container: this.#program.container,
+      epochMs: this.#epochMs,
+      container: program.container,
       logger: this.#logger,
     });
-    this.#sinks = await this.#deps.createSinks({
-      plan,
-      program: this.#program,
-      log: this.#log,
-      status: this.#status,
-      epochMs,
-      tracks: wanted,
-      room: bridge.joined.room,
-      attempt: this.#attempt,
-      logger: this.#logger,
-    });
-    this.#log.onChunk((chunk: Chunk) => this.#sinks?.onChunk(chunk));
-    await this.#startPipeline(wanted);
-    this.#sinks.setStreams(this.#desired);
-    this.#status.active(Date.now());
+    this.#log = log;
+    for (const { pid } of log.leftovers) endLeftover(pid, this.#logger);
+    const sinks = this.#deps.createSinks(
+      {
+        plan: this.#deps.plan,
+        program,
+        record: this.#record,
+        attempt: this.#attempt,
+        logDir: this.#deps.logDir,
+        earlier: log.earlier,
+        status: this.#status,
+        epochMs: this.#epochMs,
+        tracks,
+        room,
+        logger: this.#logger,
+      },
+      {
+        onFailure: (error) => this.#end({ type: 'fail', error }),
+        onNothingLeft: () => this.#end({ type: 'finish', reason: 'All streams have ended' }),
+      },
+    );
+    this.#sinks = sinks;
+    log.onChunk((chunk) => sinks.onChunk(chunk));
+    return sinks;
   }
 
   async #startPipeline(wanted: readonly WantedTrack[]): Promise<void> {
@@ -195,16 +250,15 @@ export class EgressAttempt {
       program,
       wanted,
       log: {
-        dir: log.attemptDir,
-        pattern: `r${run}-%06d.${program.container === 'mpegts' ? 'ts' : 'mkv'}`,
+        dir: log.folder,
+        pattern: chunkPattern(run, program.container),
         container: program.container,
       },
-      run,
       epochMs: this.#epochMs,
       ...rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress),
       portRange: this.#deps.portRange,
       logger: this.#logger,
-      onEvent: (event) => this.#onPipelineEvent(event, run),
+      onEvent: (event) => this.#onPipelineEvent(event),
       onTap: (data) => this.#sinks?.onTap(data),
       onDied: (reason) => void this.#onPipelineDied(reason),
     });
@@ -253,7 +307,7 @@ export class EgressAttempt {
     if (desired.revision < this.#desired.revision) return;
     this.#desired = desired;
     if (desired.stop !== undefined) this.#end({ type: 'finish', reason: desired.stop });
-    else this.#sinks?.setStreams(desired);
+    else this.#sinks?.onDesired(desired);
   }
 
   #onBridgeEvent(event: BridgeEvent): void {
@@ -319,10 +373,10 @@ export class EgressAttempt {
     else this.#end({ type: 'finish', reason: 'Connection to the room lost' });
   }
 
-  #onPipelineEvent(event: PipelineEvent, run: number): void {
+  #onPipelineEvent(event: PipelineEvent): void {
     switch (event.event) {
       case 'chunk':
-        this.#log?.addChunk({ ...event, run });
+        this.#write(this.#log?.addChunk(event));
         break;
       case 'trackFlow':
         this.#note(event.flowing ? 'flow' : 'stall', { trackId: event.trackId });
@@ -356,7 +410,7 @@ export class EgressAttempt {
     }
     try {
       await this.#run?.kill();
-      await this.#log?.recoverRun(this.#runs - 1);
+      await this.#log?.endRun(this.#runs - 1);
       await new Promise((resolve) => setTimeout(resolve, RESTART_DELAY_MS));
       const bridge = this.#bridge;
       if (this.#ended || !bridge) return;
@@ -367,9 +421,20 @@ export class EgressAttempt {
     }
   }
 
-  #note(name: Parameters<SegmentLogWriter['event']>[0]['name'], data: Record<string, string>): void {
-    const wallMs = Date.now();
-    this.#log?.event({ name, atNs: (wallMs - this.#epochMs) * 1e6, wallMs, data });
+  #note(name: EventLine['name'], data: Record<string, string>): void {
+    this.#write(this.#log?.event(name, (Date.now() - this.#epochMs) * 1e6, data));
+  }
+
+  /** The log is written in the background and in order; what it refuses ends the attempt. */
+  #write(written: Promise<unknown> | undefined): void {
+    written?.catch((error: unknown) => {
+      if (error instanceof SupersededError) this.#end({ type: 'superseded' });
+      else if (!this.#ended)
+        this.#end({
+          type: 'fail',
+          error: new EgressError('internal', `the segment log cannot be written: ${String(error)}`),
+        });
+    });
   }
 
   async #conclude(cause: Cause): Promise<AttemptOutcome> {
@@ -379,7 +444,7 @@ export class EgressAttempt {
     }
     if (cause.type === 'hand-over') {
       await this.#run?.stop(PIPELINE_STOP_MS);
-      await this.#log?.settled();
+      await this.#log?.endRun(this.#runs - 1);
       return 'handed-over';
     }
     if (cause.type === 'finish') this.#status.ending(cause.reason);
@@ -387,19 +452,38 @@ export class EgressAttempt {
     let failure = cause.type === 'fail' ? cause.error : undefined;
     try {
       await this.#run?.stop(PIPELINE_STOP_MS);
-      const sinks = this.#sinks;
-      if (sinks && this.#log) {
-        await this.#log.end((endedAtMs - this.#epochMs) * 1e6);
-        await sinks.finish();
+      const sinks = this.#sinks ?? (await this.#takeUpOutputs());
+      const log = this.#log;
+      if (sinks && log) {
+        if (this.#run) await log.endRun(this.#runs - 1);
+        await sinks.endLive();
+        await log.end((endedAtMs - this.#epochMs) * 1e6);
+        await sinks.finish(await readLog(this.#deps.logDir));
         if (!failure) await this.#deps.discardLog();
       } else {
         failure ??= new EgressAborted('the egress ended before it began to record');
       }
     } catch (error) {
+      if (error instanceof SupersededError) return 'superseded';
       failure ??= error;
     }
     if (failure) this.#status.fail(failure);
     else this.#status.complete(endedAtMs);
     return 'ended';
+  }
+
+  /** An earlier attempt has recorded, this one only makes the outputs: the egress was ending, or its room is gone. */
+  async #takeUpOutputs(): Promise<Sinks | undefined> {
+    const { epochMs, roomName, info } = this.#record;
+    if (epochMs === undefined) return undefined;
+    const { container } = await readLog(this.#deps.logDir);
+    this.#epochMs = epochMs;
+    const program: Program = {
+      program: 'passthrough',
+      container,
+      copyAudio: false,
+      reason: 'recorded by an earlier attempt',
+    };
+    return this.#openOutputs(program, [], { roomId: info.roomId, name: roomName, metadata: '' });
   }
 }

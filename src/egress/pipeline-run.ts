@@ -18,8 +18,6 @@ export interface PipelineRunOptions {
   /** Tracks at the start. */
   wanted: readonly WantedTrack[];
   log: LogTarget;
-  /** Number of this run within the attempt, 0 first. */
-  run: number;
   /** Wall clock of egress-clock zero, ms. */
   epochMs: number;
   /** Address the SFU sends RTP to. */
@@ -27,7 +25,7 @@ export interface PipelineRunOptions {
   portRange: { min: number; max: number } | undefined;
   srtp: boolean;
   logger: Logger;
-  onEvent: (event: PipelineEvent, run: number) => void;
+  onEvent: (event: PipelineEvent) => void;
   onTap: (data: Buffer) => void;
   /** The process is gone without having been asked. */
   onDied: (reason: string) => void;
@@ -69,7 +67,6 @@ export class PipelineRun {
   readonly feeds: Feeds;
   readonly #host: PipelineHost;
   readonly #canvas: CanvasKeeper | undefined;
-  readonly #options: PipelineRunOptions;
   #order: string[] = [];
   #stopping = false;
 
@@ -94,7 +91,6 @@ export class PipelineRun {
 
   private constructor(host: PipelineHost, options: PipelineRunOptions) {
     this.#host = host;
-    this.#options = options;
     const { bridge, plan, program, address, portRange, srtp, logger } = options;
     this.feeds = new Feeds({
       bridge,
@@ -118,7 +114,7 @@ export class PipelineRun {
     }
     host.onEvent((event) => {
       this.#canvas?.onPipelineEvent(event);
-      options.onEvent(event, options.run);
+      options.onEvent(event);
     });
     host.onTap(options.onTap);
     host.onExit((reason) => {
@@ -153,5 +149,4 @@ export class PipelineRun {
   }
 }
 
-/** @param pid of the pipeline, for the log's folder. */
 export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<PipelineRun>;

@@ -10,8 +10,7 @@ export type EgressSource =
 
 export type ProgramChoice =
   /** Copy the video when the codec allows it for every output; the worker decides when it sees the track. */
-  | { program: 'auto' }
-  | { program: 'composite' };
+  { program: 'auto' } | { program: 'composite' };
 
 export interface FileOutput {
   type: 'file';

@@ -3,6 +3,7 @@ import { EgressInfo, EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
+import { setDeprecatedResult } from './info.ts';
 
 /** Nanoseconds since the epoch, as EgressInfo has them. */
 export function nowNs(ms: number = Date.now()): bigint {
@@ -50,6 +51,7 @@ export class StatusKeeper {
   update(change: (info: EgressInfo) => void): void {
     if (this.#superseded) return;
     change(this.info);
+    setDeprecatedResult(this.info);
     this.info.updatedAt = nowNs();
     this.#dirty = true;
     this.#saving = this.#saving.then(() => this.#save());

@@ -73,6 +73,11 @@ export class EgressQueue {
     return this.#queue.getWaitingCount();
   }
 
+  /** Workers that are connected, in whatever process. */
+  async workerCount(): Promise<number> {
+    return this.#queue.getWorkersCount();
+  }
+
   async close(): Promise<void> {
     await this.#queue.close();
   }

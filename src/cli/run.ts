@@ -1,0 +1,55 @@
+/** `sluice start | server | worker`: run until told to stop, then stop in order. */
+import type { Logger } from 'pino';
+import { loadConfig } from '../config/index.ts';
+import type { Config } from '../config/types.ts';
+import { createLogger } from '../logging.ts';
+import { startSluice } from '../service/start.ts';
+import type { Role } from '../service/start.ts';
+
+/** A second signal, or this long, ends the process whatever still runs. */
+const STOP_DEADLINE_MS = 60_000;
+
+/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+export function untilSignal(logger: Logger): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let seen = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (seen) {
+        logger.error({ signal }, 'second signal: stopping at once');
+        process.exit(1);
+      }
+      seen = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<number> {
+  const config: Config = loadConfig({ env });
+  const logger = createLogger(config);
+  for (const warning of config.warnings) logger.warn(warning);
+  const stopped = untilSignal(logger);
+  let sluice: Awaited<ReturnType<typeof startSluice>>;
+  try {
+    sluice = await startSluice({ config, role, logger });
+  } catch (error) {
+    logger.fatal({ err: error }, 'not started');
+    return 1;
+  }
+  const signal = await stopped;
+  logger.info({ signal }, 'stopping');
+  const deadline = setTimeout(() => {
+    logger.error('not stopped in time');
+    process.exit(1);
+  }, STOP_DEADLINE_MS);
+  await sluice.close();
+  clearTimeout(deadline);
+  logger.info('stopped');
+  return 0;
+}
+
+export const runStart = (): Promise<number> => run('all');
+export const runServer = (): Promise<number> => run('server');
+export const runWorker = (): Promise<number> => run('worker');

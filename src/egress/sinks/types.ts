@@ -1,0 +1,47 @@
+/** What makes an output of the log and the tap while an egress runs, and when it ends. */
+import type { Logger } from 'pino';
+import type { BridgeJoinResult } from '../../bridge/protocol.ts';
+import type { Storage } from '../../storage/types.ts';
+import type { EgressDesired, EgressRecord } from '../../store/types.ts';
+import type { SegmentLog } from '../log/reader.ts';
+import type { Chunk } from '../log/types.ts';
+import type { EgressPlan, StoragePlan } from '../plan-types.ts';
+import type { Program } from '../program.ts';
+import type { WantedTrack } from '../selection.ts';
+import type { StatusKeeper } from '../status.ts';
+
+export interface SinkContext {
+  plan: EgressPlan;
+  program: Program;
+  record: EgressRecord;
+  attempt: number;
+  /** Folder of the segment log. */
+  logDir: string;
+  /** What earlier attempts have left in the log. */
+  earlier: SegmentLog;
+  status: StatusKeeper;
+  /** Wall clock of egress-clock zero, ms. */
+  epochMs: number;
+  /** Tracks at the start; none when an earlier attempt's work is only brought to its end. */
+  tracks: readonly WantedTrack[];
+  room: BridgeJoinResult['room'];
+  logger: Logger;
+}
+
+/** One output. Calls come in the order chunk or tap (any number), finish, close. */
+export interface Sink {
+  /** A chunk was closed. */
+  onChunk?(chunk: Chunk): void;
+  /** Bytes as they leave the muxer. */
+  onTap?(data: Buffer): void;
+  /** The API's wishes changed. */
+  onDesired?(desired: EgressDesired): void;
+  /** No media comes any more: end what is live. Must not wait for the log. */
+  endLive?(): Promise<void>;
+  /** The log is complete: make what is made of it. @throws what ends the egress as FAILED */
+  finish?(log: SegmentLog): Promise<void>;
+  /** Lets go of everything, finished or not. */
+  close?(): Promise<void>;
+}
+
+export type StorageFactory = (plan: StoragePlan) => Storage;

@@ -1,0 +1,141 @@
+/** The server's parts: SFU, bridge, signalling, API, webhooks, recovery. */
+import { existsSync, readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import { EgressService } from '../api/egress-service.ts';
+import { RoomService } from '../api/room-service.ts';
+import { buildHttp } from '../api/server.ts';
+import { AuthError } from '../auth/errors.ts';
+import { participantGrant } from '../auth/grants.ts';
+import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
+import { createBridge } from '../bridge/server.ts';
+import { clientIceServers, isLoopback } from '../config/index.ts';
+import { EgressRecovery } from '../jobs/recovery.ts';
+import { createSfu } from '../sfu/sfu.ts';
+import { whepPlugin } from '../signaling/whep.ts';
+import { whipPlugin } from '../signaling/whip.ts';
+import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
+import type { Shared } from './start.ts';
+
+const LOOPBACK = '127.0.0.1';
+
+export interface RunningServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Where the built pages are: beside `src` in a checkout, beside `dist/src` in the package. */
+function pagesFolder(): string | undefined {
+  return ['../../dist/web', '../../web']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(`${path}/index.html`) && existsSync(`${path}/studio.js`));
+}
+
+/**
+ * @param localWorker whether the worker of this process has room for a job; undefined when workers are elsewhere.
+ * @throws Error that names what could not be bound or reached.
+ */
+export async function startServer(
+  { config, logger, redis, store, queue }: Shared,
+  localWorker: (() => boolean) | undefined,
+): Promise<RunningServer> {
+  const { http, rtc, tls } = config;
+  const ends: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    const webhooks = createWebhooks({ config, redis, logger: logger.child({ component: 'webhooks' }) });
+    ends.push(() => webhooks.close());
+    await webhooks.start();
+
+    // Workers on other machines reach the SFU's RTP where they reach its bridge.
+    const plainListenIp = isLoopback(http.host) ? LOOPBACK : http.host;
+    const sfu = await createSfu({
+      logger: logger.child({ component: 'sfu' }),
+      rtc: { ...rtc, host: http.host, plainListenIp },
+    });
+    ends.push(() => sfu.close());
+    ends.push(connectSfuWebhooks(sfu, webhooks, logger));
+
+    const verifier = new TokenVerifier(config.keys);
+    const grantOf = async (token: string | undefined) => {
+      if (token === undefined) throw new AuthError('unauthenticated', 'an access token is needed');
+      return participantGrant(await verifier.verify(token));
+    };
+    const signaling = {
+      sfu,
+      authenticate: (request: FastifyRequest) =>
+        grantOf(
+          tokenFromRequest(
+            request.headers.authorization,
+            new URLSearchParams(request.url.split('?', 2)[1] ?? ''),
+          ),
+        ),
+      iceServers: (client: { identity: string }) => clientIceServers(rtc.iceServers, client),
+      logger: logger.child({ component: 'signaling' }),
+    };
+
+    const recovery = new EgressRecovery({
+      connection: redis.shared,
+      queue,
+      store,
+      isJoined: (egressId, attempt) => bridge.isJoined(egressId, attempt),
+      logger: logger.child({ component: 'recovery' }),
+    });
+    ends.push(() => recovery.close());
+    await recovery.ready();
+    const bridge = createBridge({
+      sfu,
+      authenticate: grantOf,
+      onLost: (identity, _roomName, attempt) => recovery.requeue(identity, attempt, 'its worker was lost'),
+      media: { listenIp: plainListenIp, announcedAddress: rtc.announcedAddress },
+      logger: logger.child({ component: 'bridge' }),
+    });
+    ends.push(() => bridge.close());
+
+    let url = '';
+    const plugin =
+      (each: typeof whipPlugin): FastifyPluginAsync =>
+      async (app) =>
+        void (await app.register(each, signaling));
+    const app = buildHttp({
+      logger: logger.child({ component: 'http' }),
+      verifier,
+      tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
+      services: [
+        new RoomService(sfu),
+        new EgressService({ sfu, store, queue, bridgeUrl: () => bridgeUrl(url) }),
+      ],
+      health: async () => {
+        if (redis.shared.status !== 'ready') return { ok: false, reason: 'Redis is away' };
+        if (localWorker)
+          return localWorker() ? { ok: true } : { ok: false, reason: 'the worker has no room' };
+        const workers = await queue.workerCount();
+        return workers > 0 ? { ok: true } : { ok: false, reason: 'no worker is connected' };
+      },
+      files:
+        config.storage.type === 'local'
+          ? { root: config.storage.local.path, access: isLoopback(http.host) ? 'public' : 'token' }
+          : undefined,
+      pages: pagesFolder(),
+      plugins: [plugin(whipPlugin), plugin(whepPlugin)],
+      upgrades: { '/bridge': (request, socket, head) => bridge.handleUpgrade(request, socket, head) },
+    });
+    ends.push(() => app.close());
+    await app.listen({ host: http.host, port: http.port });
+    const { port } = app.server.address() as AddressInfo;
+    const host =
+      http.host === '0.0.0.0' || http.host === '::' ? (rtc.announcedAddress ?? LOOPBACK) : http.host;
+    url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    return { url, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  function bridgeUrl(url: string): string {
+    return `${url.replace(/^http/, 'ws')}/bridge`;
+  }
+}

@@ -1,0 +1,109 @@
+/** What runs in a process: the server's parts, the worker's, or both on a Redis of their own. */
+import type { Logger } from 'pino';
+import type { Config } from '../config/types.ts';
+import { egressQueue } from '../jobs/queues.ts';
+import type { EgressQueue } from '../jobs/queues.ts';
+import { connectRedis, createEgressStore, startEmbeddedRedis } from '../store/index.ts';
+import type { EgressStore, RedisConnections } from '../store/index.ts';
+import { startServer } from './server.ts';
+import { startWorker } from './worker.ts';
+
+export type Role = 'all' | 'server' | 'worker';
+
+/** What both roles share. */
+export interface Shared {
+  config: Config;
+  logger: Logger;
+  redis: RedisConnections;
+  store: EgressStore;
+  queue: EgressQueue;
+}
+
+export interface Sluice {
+  /** Where the API answers; undefined in a worker. */
+  readonly url: string | undefined;
+  /** Ends everything in order: jobs first, then the rooms, then Redis. Never throws; what goes wrong is logged. */
+  close(): Promise<void>;
+}
+
+/** @throws Error that says what could not be started; nothing is left running then. */
+export async function startSluice({
+  config,
+  role,
+  logger,
+}: {
+  config: Config;
+  role: Role;
+  logger: Logger;
+}): Promise<Sluice> {
+  // Ended in reverse order, whatever the way out.
+  const owned: { name: string; end: () => Promise<void> }[] = [];
+  const close = async () => {
+    for (const { name, end } of owned.splice(0).reverse()) {
+      try {
+        await end();
+      } catch (error) {
+        logger.error({ err: error, part: name }, 'not ended in order');
+      }
+    }
+  };
+  const own = <T>(name: string, part: T, end: (part: T) => Promise<void>): T => {
+    owned.push({ name, end: () => end(part) });
+    return part;
+  };
+
+  try {
+    const redis = own('redis connection', await openRedis(), (each) => each.close());
+    const store = own('store', createEgressStore(redis, logger.child({ component: 'store' })), (each) =>
+      each.close(),
+    );
+    const queue = own('queue', egressQueue(redis.shared, logger), (each) => each.close());
+    const shared: Shared = { config, logger, redis, store, queue };
+    // Both are ended at once, worker first: a finishing egress still needs its room.
+    let worker: Awaited<ReturnType<typeof startWorker>> | undefined;
+    const server =
+      role === 'worker'
+        ? undefined
+        : own(
+            'server',
+            await startServer(shared, role === 'all' ? () => worker?.hasRoom ?? false : undefined),
+            (each) => each.close(),
+          );
+    if (role !== 'server') {
+      worker = own('worker', await startWorker(shared), (each) =>
+        each.close(role === 'all' ? 'finish' : 'hand-over'),
+      );
+      logger.info('worker ready');
+    }
+    if (server) logger.info({ url: server.url }, 'server ready');
+    return { url: server?.url, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function openRedis(): Promise<RedisConnections> {
+    let { url } = config.redis;
+    if (url === undefined) {
+      if (role !== 'all') {
+        throw new Error(
+          `redis.url (SLUICE_REDIS_URL) must be set for sluice ${role}; sluice start brings a Redis of its own`,
+        );
+      }
+      const embedded = own(
+        'embedded redis',
+        await startEmbeddedRedis({ dataDir: config.dataDir, logger: logger.child({ component: 'redis' }) }),
+        (each) => each.stop(),
+      );
+      ({ url } = embedded);
+    }
+    const connections = connectRedis({ url, logger: logger.child({ component: 'redis' }) });
+    try {
+      await connections.ready();
+      return connections;
+    } catch (error) {
+      await connections.close();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** The worker's parts: takes egress jobs and runs them. */
+import { mkdir, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { createAccessToken } from '../auth/token.ts';
+import { ParticipantInfo_Kind } from '@livekit/protocol';
+import { EgressAttempt } from '../egress/attempt.ts';
+import { PipelineRun } from '../egress/pipeline-run.ts';
+import { planOfRecord } from '../egress/plan.ts';
+import { createSinks } from '../egress/sinks/index.ts';
+import { EgressWorker } from '../jobs/egress-worker.ts';
+import { PipelinePool } from '../pipeline/pool.ts';
+import { createStorage } from '../storage/index.ts';
+import type { Shared } from './start.ts';
+
+/** A worker on the bridge needs its token for one join. */
+const BRIDGE_TOKEN_SECONDS = 60;
+/** Jobs a core is trusted with when `worker.max_jobs` is not set; a composite needs about one. */
+const JOBS_PER_CORE = 2;
+/** Running egresses are ended and their files made within this, ms. */
+const CLOSE_DEADLINE_MS = 45_000;
+
+export interface RunningWorker {
+  readonly hasRoom: boolean;
+  /** `finish`: running egresses end. `hand-over`: other workers go on with them. */
+  close(how: 'finish' | 'hand-over'): Promise<void>;
+}
+
+export async function startWorker({
+  config,
+  logger: root,
+  redis,
+  store,
+  queue,
+}: Shared): Promise<RunningWorker> {
+  const logger = root.child({ component: 'worker' });
+  const logs = join(config.dataDir, 'egress');
+  await mkdir(logs, { recursive: true });
+  const [key, secret] = Object.entries(config.keys)[0] ?? [];
+  if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
+
+  const pool = new PipelinePool({ logger: logger.child({ component: 'pipeline' }) });
+  const worker = new EgressWorker({
+    connection: redis.shared,
+    queue,
+    store,
+    maxJobs: config.worker.maxJobs ?? availableParallelism() * JOBS_PER_CORE,
+    logger,
+    createAttempt: (record, attempt) => {
+      const plan = planOfRecord(record);
+      const logDir = join(logs, record.egressId);
+      return new EgressAttempt(record, attempt, {
+        store,
+        logger,
+        plan,
+        workerAddress: config.worker.address,
+        portRange: config.rtc.plainPortRange,
+        logDir,
+        bridgeToken: () =>
+          createAccessToken({
+            key,
+            secret,
+            identity: record.egressId,
+            kind: ParticipantInfo_Kind.EGRESS,
+            ttl: BRIDGE_TOKEN_SECONDS,
+            grants: {
+              roomJoin: true,
+              room: record.roomName,
+              canPublish: false,
+              canSubscribe: true,
+              hidden: true,
+              recorder: true,
+            },
+          }),
+        startPipeline: async (options) => PipelineRun.start(await pool.take(), options),
+        createSinks: (context, callbacks) =>
+          createSinks(context, callbacks, (storage) =>
+            createStorage(storage, config, logger.child({ component: 'storage' })),
+          ),
+        discardLog: () => rm(logDir, { recursive: true, force: true }),
+      });
+    },
+  });
+  try {
+    await worker.ready();
+    await pool.warm();
+  } catch (error) {
+    await worker.close('finish', CLOSE_DEADLINE_MS);
+    await pool.close();
+    throw error;
+  }
+  return {
+    get hasRoom() {
+      return worker.hasRoom;
+    },
+    close: async (how) => {
+      await worker.close(how, CLOSE_DEADLINE_MS);
+      await pool.close();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+/** Test participants in a room of a running Sluice, and where they are in its picture. */
+import { pino } from 'pino';
+import { startTestPublisher } from '../../src/demo/publisher.ts';
+import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
+import { gridLayout } from '../../src/egress/layout.ts';
+import { fitPicture } from './content/analyse.ts';
+import type { Rect } from './content/analyse.ts';
+import type { Sluice } from './sluice.ts';
+
+export const quiet = pino({ level: process.env['SLUICE_TEST_LOG'] ?? 'silent' });
+
+/** Publishes a test participant over WHIP. */
+export async function publish(
+  sluice: Sluice,
+  room: string,
+  identity: string,
+  options: Omit<TestPublisherOptions, 'whipUrl' | 'token' | 'logger'>,
+): Promise<TestPublisher> {
+  return startTestPublisher({
+    whipUrl: `${sluice.url}/whip`,
+    token: await sluice.token(identity, { room, canPublish: true }),
+    logger: quiet,
+    ...options,
+  });
+}
+
+/** Where picture `index` of `count` is in a grid, for sources of 16:9. */
+export function gridRegion(index: number, count: number, canvas = { width: 1280, height: 720 }): Rect {
+  const tile = gridLayout(
+    Array.from({ length: count }, (_, each) => String(each)),
+    canvas,
+  )[index];
+  if (!tile) throw new Error(`a grid of ${count} has no picture ${index}`);
+  return fitPicture(tile, 1280, 720);
+}
+
+/** Track ids of a participant by kind, once they are published. */
+export async function trackIds(
+  sluice: Sluice,
+  room: string,
+  identity: string,
+): Promise<{ audio: string | undefined; video: string | undefined }> {
+  const { tracks } = await sluice.rooms.getParticipant(room, identity);
+  return {
+    audio: tracks.find(({ type }) => type === 0)?.sid,
+    video: tracks.find(({ type }) => type === 1)?.sid,
+  };
+}
