@@ -45,7 +45,12 @@ export class StorageError extends Error {
   readonly blame: 'user' | 'destination' | 'internal';
   /** LiveKit's HTTP-like code for EgressInfo.error_code. */
   readonly code: number;
-  constructor(blame: 'user' | 'destination' | 'internal', code: number, message: string, options?: ErrorOptions) {
+  constructor(
+    blame: 'user' | 'destination' | 'internal',
+    code: number,
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.name = 'StorageError';
     this.blame = blame;

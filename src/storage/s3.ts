@@ -1,0 +1,168 @@
+/** A bucket of an S3 store as storage. */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { DeleteObjectCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import type { Logger } from 'pino';
+import type { S3Settings } from '../egress/plan-types.ts';
+import { normaliseKey } from './key.ts';
+import { explainS3Error } from './s3-errors.ts';
+import { MAX_ATTEMPTS, s3RetryStrategy } from './s3-retry.ts';
+import { objectUrl, partSize } from './s3-settings.ts';
+import { StorageError } from './types.ts';
+import type { PutOptions, Storage, StoredObject } from './types.ts';
+
+/** Parts of one upload on their way at once; each is in memory. */
+const PARTS_AT_ONCE = 4;
+const CONNECT_MS = 5000;
+/** No byte either way for this long: the store hangs, and the request is made again. */
+const IDLE_MS = 30_000;
+
+export class S3Storage implements Storage {
+  readonly kind = 's3';
+  /** The bucket. */
+  readonly name: string;
+  readonly #settings: S3Settings;
+  readonly #client: S3Client;
+  readonly #host: string;
+  readonly #logger: Logger;
+
+  /** @param maxAttempts requests made for one answer before giving up; the default outlives a restart of the store. */
+  constructor(settings: S3Settings, logger: Logger, maxAttempts: number = MAX_ATTEMPTS) {
+    this.name = settings.bucket;
+    this.#settings = settings;
+    this.#host = new URL(objectUrl(settings, 'key')).host;
+    this.#logger = logger.child({ bucket: settings.bucket });
+    const { region, endpoint, accessKey, secret, sessionToken, forcePathStyle } = settings;
+    this.#client = new S3Client({
+      region,
+      forcePathStyle,
+      ...(endpoint === '' ? {} : { endpoint }),
+      ...(accessKey === '' ? {} : { credentials: credentials(accessKey, secret, sessionToken) }),
+      // Stores that are not AWS know nothing of the newer checksums.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      maxAttempts,
+      retryStrategy: s3RetryStrategy(maxAttempts),
+      requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS },
+    });
+  }
+
+  async putFile(key: string, path: string, options: PutOptions): Promise<StoredObject> {
+    return this.#explain(async () => {
+      const { size } = await stat(path);
+      const body = createReadStream(path);
+      // Also when the upload failed before it was looked at, its error is nobody's surprise.
+      body.on('error', () => undefined);
+      try {
+        const stored = await this.#upload(key, body, Math.max(size, options.size ?? 0), size, options);
+        if (body.bytesRead !== size) {
+          throw new StorageError(
+            'internal',
+            500,
+            `the file for S3 bucket ${this.name} changed while it was uploaded`,
+          );
+        }
+        return stored;
+      } finally {
+        body.destroy();
+      }
+    });
+  }
+
+  async putBytes(key: string, bytes: Uint8Array, options: PutOptions): Promise<StoredObject> {
+    return this.#explain(() => this.#upload(key, bytes, bytes.byteLength, bytes.byteLength, options));
+  }
+
+  async size(key: string): Promise<number | undefined> {
+    return this.#explain(() => this.#head(normaliseKey(key)));
+  }
+
+  async delete(key: string): Promise<void> {
+    return this.#explain(async () => {
+      await this.#client.send(new DeleteObjectCommand({ Bucket: this.name, Key: normaliseKey(key) }));
+    });
+  }
+
+  location(key: string): string {
+    return objectUrl(this.#settings, normaliseKey(key));
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy();
+  }
+
+  /** @param expected sizes the parts. @param bytes are what there is. */
+  async #upload(
+    key: string,
+    body: Uint8Array | ReturnType<typeof createReadStream>,
+    expected: number,
+    bytes: number,
+    { contentType, cacheControl, signal }: PutOptions,
+  ): Promise<StoredObject> {
+    signal?.throwIfAborted();
+    const normal = normaliseKey(key);
+    const { metadata, tagging, contentDisposition } = this.#settings;
+    const abortController = new AbortController();
+    const abort = (): void => abortController.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    const started = performance.now();
+    try {
+      const upload = new Upload({
+        client: this.#client,
+        abortController,
+        queueSize: PARTS_AT_ONCE,
+        partSize: partSize(expected),
+        // A failed upload takes its parts away: nobody else knows of them, and they cost money.
+        leavePartsOnError: false,
+        params: {
+          Bucket: this.name,
+          Key: normal,
+          Body: body,
+          ContentType: contentType,
+          ContentDisposition: contentDisposition,
+          Metadata: metadata,
+          ...(cacheControl === undefined ? {} : { CacheControl: cacheControl }),
+          ...(tagging === '' ? {} : { Tagging: tagging }),
+        },
+      });
+      await upload.done();
+    } catch (error) {
+      if (!(await this.#arrivedAnyway(error, normal, bytes))) throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+    this.#logger.debug({ key: normal, bytes, ms: Math.round(performance.now() - started) }, 'object stored');
+    return { key: normal, location: this.location(normal), bytes };
+  }
+
+  /** The answer to the last step was lost, and the retry found the upload finished and gone. */
+  async #arrivedAnyway(error: unknown, key: string, bytes: number): Promise<boolean> {
+    return error instanceof Error && error.name === 'NoSuchUpload' && (await this.#head(key)) === bytes;
+  }
+
+  async #head(key: string): Promise<number | undefined> {
+    try {
+      const { ContentLength } = await this.#client.send(
+        new HeadObjectCommand({ Bucket: this.name, Key: key }),
+      );
+      return ContentLength;
+    } catch (error) {
+      if (error instanceof Error && (error.name === 'NotFound' || error.name === 'NoSuchKey'))
+        return undefined;
+      throw error;
+    }
+  }
+
+  async #explain<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw explainS3Error(error, this.name, this.#host);
+    }
+  }
+}
+
+function credentials(accessKeyId: string, secretAccessKey: string, sessionToken: string) {
+  return { accessKeyId, secretAccessKey, ...(sessionToken === '' ? {} : { sessionToken }) };
+}
