@@ -69,7 +69,9 @@ export class Composite implements Program {
     if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio);
   }
 
-  started(): void {}
+  started(): void {
+    // The base and the silence drive it from the first moment.
+  }
 
   tail(connect: Connect): string {
     const { kind, parse, decode } = codecElements(connect.codec.mimeType);
@@ -117,7 +119,9 @@ export class Composite implements Program {
     this.#place(trackId, input);
   }
 
-  tick(): void {}
+  tick(): void {
+    // Mixers need no help with gaps.
+  }
 
   layout(tiles: readonly Tile[]): void {
     this.#tiles = new Map(tiles.map((tile) => [tile.trackId, tile]));

@@ -15,7 +15,7 @@ export function say(line: AnswerLine | PipelineEvent): void {
  * Hands every command to `handle` and answers with what it returns, or with what it throws.
  * @param gone called once when the worker is gone: stdin ended, or it said nothing for {@link PARENT_TIMEOUT_MS}
  */
-export function listen(handle: (command: CommandLine) => unknown, gone: (reason: string) => void): void {
+export function listen(handle: (command: CommandLine) => object, gone: (reason: string) => void): void {
   const stdin = new Gio.UnixInputStream({ fd: 0, close_fd: false });
   const lines = new Gio.DataInputStream({ base_stream: stdin });
   let heardMs = monotonicMs();
@@ -48,12 +48,12 @@ function finishLine(lines: Gio.DataInputStream, result: Gio.AsyncResult): string
   }
 }
 
-function answer(line: string, handle: (command: CommandLine) => unknown): void {
+function answer(line: string, handle: (command: CommandLine) => object): void {
   let id = -1;
   try {
     const command = JSON.parse(line) as CommandLine;
     id = command.id;
-    say({ id, ok: handle(command) ?? {} });
+    say({ id, ok: handle(command) });
   } catch (error) {
     say({ id, error: error instanceof Error ? error.message : String(error) });
   }

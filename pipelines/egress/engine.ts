@@ -4,7 +4,7 @@ import Gst from 'gi://Gst?version=1.0';
 
 import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
 import { Composite } from './composite.ts';
-import { after, allElements, every, runningTime } from './gst.ts';
+import { after, allElements, every, parsePipeline, runningTime } from './gst.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
@@ -49,8 +49,7 @@ export class Engine {
       throw new Error(`the log's folder ${init.log.dir} does not exist`);
     this.#program = init.program === 'passthrough' ? new Passthrough(init) : new Composite(init);
     const tail = `mux. ! tee name=fanout ! ${LOG_DESCRIPTION}${init.tap ? `  fanout. ! ${TAP_DESCRIPTION}` : ''}`;
-    const pipeline = Gst.parse_launch(`${this.#program.description}  ${tail}`);
-    if (!(pipeline instanceof Gst.Pipeline)) throw new Error('the description is not that of a pipeline');
+    const pipeline = parsePipeline(`${this.#program.description}  ${tail}`);
     this.#pipeline = pipeline;
     // Each sink's end is told, not only that of all: an unread tap must not hold up the log's.
     pipeline.message_forward = true;
@@ -128,11 +127,11 @@ export class Engine {
     if (owner !== undefined) {
       printerr(`track ${owner}: ${text} ${debug}`);
       // While everything ends, a source that ends with an error has ended.
-      if (!this.#stopping) this.tracks.fail(owner, `${text} (${message.src?.get_name() ?? 'receiver'})`);
+      if (!this.#stopping) this.tracks.fail(owner, `${text} (${message.src.get_name() ?? 'receiver'})`);
       return;
     }
     printerr(`${text} ${debug}`);
-    this.#finish({ ok: false, message: text, element: message.src?.get_name() ?? '' });
+    this.#finish({ ok: false, message: text, element: message.src.get_name() ?? '' });
   }
 
   #element(message: Gst.Message): void {

@@ -23,6 +23,20 @@ export function child(bin: Gst.Bin, name: string): Gst.Element {
   return element;
 }
 
+/** Child of a bin that is a bin. @throws Error if there is none */
+export function childBin(bin: Gst.Bin, name: string): Gst.Bin {
+  const element = child(bin, name);
+  if (!(element instanceof Gst.Bin)) throw new Error(`${name} is no bin`);
+  return element;
+}
+
+/** Builds a pipeline from text. @throws Error (GError) if the text is none */
+export function parsePipeline(description: string): Gst.Pipeline {
+  const pipeline = Gst.parse_launch(description);
+  if (!(pipeline instanceof Gst.Pipeline)) throw new Error('the description is not that of a pipeline');
+  return pipeline;
+}
+
 /** A pad that exists from the start. @throws Error if there is none */
 export function staticPad(element: Gst.Element, name: string): Gst.Pad {
   const pad = element.get_static_pad(name);
@@ -40,7 +54,7 @@ export function requestPad(element: Gst.Element, template: string): Gst.Pad {
 /** Gives a pad of a child element to its bin, as `src`. @throws Error if it cannot be */
 export function ghost(bin: Gst.Bin, target: Gst.Pad): Gst.Pad {
   const pad = Gst.GhostPad.new('src', target);
-  if (!pad || !bin.add_pad(pad)) throw new Error(`${bin.get_name() ?? 'bin'} cannot have a ghost pad`);
+  if (!bin.add_pad(pad)) throw new Error(`${bin.get_name() ?? 'bin'} cannot have a ghost pad`);
   return pad;
 }
 
@@ -77,8 +91,8 @@ export function property(object: GObject.Object, name: string): unknown {
 
 /** Emits an action signal and hands back what it returns. */
 export function action(object: GObject.Object, signal: string, ...args: unknown[]): unknown {
-  const emit = object.emit as unknown as (this: GObject.Object, ...all: unknown[]) => unknown;
-  return emit.call(object, signal, ...args);
+  const emitter = object as unknown as { emit(name: string, ...values: unknown[]): unknown };
+  return emitter.emit(signal, ...args);
 }
 
 /** A number out of a structure; undefined if it is not there or is GST_CLOCK_TIME_NONE. */
@@ -94,7 +108,7 @@ export function bigField(structure: Gst.Structure, name: string): bigint | undef
 }
 
 /** Runs `callback` every `ms` until it returns false or the returned function is called. */
-export function every(ms: number, callback: () => boolean | void): () => void {
+export function every(ms: number, callback: () => unknown): () => void {
   let id: number | undefined = GLib.timeout_add(GLib.PRIORITY_DEFAULT, ms, () => {
     if (callback() !== false) return GLib.SOURCE_CONTINUE;
     id = undefined;

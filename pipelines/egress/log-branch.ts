@@ -1,7 +1,7 @@
 /** The recording's source of truth: chunks cut at keyframes, each announced when it is complete on disk. */
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
-import Gst from 'gi://Gst?version=1.0';
+import type Gst from 'gi://Gst?version=1.0';
 
 import { ChunkPacing, FIRST_CHUNK_NS } from '../shared/chunk-pacing.ts';
 import { CHUNK_HEAD_BYTES, chunkStart } from '../shared/chunk-start.ts';
@@ -85,9 +85,11 @@ export class LogBranch {
   }
 
   #announce(filename: string, sinkNs: number | undefined): void {
-    const startNs = chunkStart(this.#target.container, readHead(filename), this.#startNs) ?? this.#startNs;
+    const startNs = Math.round(
+      chunkStart(this.#target.container, readHead(filename), this.#startNs) ?? this.#startNs,
+    );
     this.#baseNs ??= this.#target.container === 'mpegts' ? startNs : 0;
-    const endNs = sinkNs === undefined ? startNs : Math.max(startNs, this.#baseNs + sinkNs);
+    const endNs = sinkNs === undefined ? startNs : Math.max(startNs, Math.round(this.#baseNs + sinkNs));
     const file = GLib.path_get_basename(filename);
     this.#emit({ event: 'chunk', file, index: this.#index++, startNs, durationNs: endNs - startNs });
     this.#pacing.cut(endNs, startNs);

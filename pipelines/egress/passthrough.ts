@@ -134,7 +134,8 @@ export class Passthrough implements Program {
     const track = this.#tracks.get(trackId);
     this.#tracks.delete(trackId);
     if (track?.mixPad && this.#pipeline) child(this.#pipeline, 'audiomix').release_request_pad(track.mixPad);
-    else track?.receiver.src.unlink(track.kind === 'video' ? this.#video!.sink : this.#audio!.sink);
+    const copied = track?.kind === 'video' ? this.#video : this.#audio;
+    if (track && !track.mixPad && copied) track.receiver.src.unlink(copied.sink);
   }
 
   tick(nowNs: number): void {
@@ -172,8 +173,9 @@ export class Passthrough implements Program {
     this.#audio?.end();
   }
 
-  /** A copied stream is what it is: there is nothing to hide. */
-  show(): void {}
+  show(): void {
+    // A copied stream is what it is: there is nothing to hide.
+  }
 
   layout(): void {
     throw new Error('passthrough has no layout');

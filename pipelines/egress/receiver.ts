@@ -1,5 +1,5 @@
 /** One track: a bin that receives RTP on a bound socket and gives out frames or raw media on its `src` pad. */
-import Gio from 'gi://Gio?version=2.0';
+import type Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import type GObject from 'gi://GObject?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
@@ -12,6 +12,7 @@ import {
   allElements,
   bigField,
   child,
+  childBin,
   ghost,
   numberField,
   property,
@@ -176,7 +177,7 @@ export class Receiver {
 
   /** rtpbin makes it when the first packet comes. */
   #findJitterBuffer(): Gst.Element | undefined {
-    return allElements(child(this.bin, RECEIVER.rtp) as Gst.Bin).find(
+    return allElements(childBin(this.bin, RECEIVER.rtp)).find(
       (element) => element.get_factory()?.get_name() === 'rtpjitterbuffer',
     );
   }

@@ -35,7 +35,9 @@ function bindTo(address: Gio.InetAddress, port: number): { socket: Gio.Socket; p
   try {
     // Not to be shared: two receivers on one port would take each other's packets.
     socket.bind(Gio.InetSocketAddress.new(address, port), false);
-    return { socket, port: (socket.get_local_address() as Gio.InetSocketAddress).get_port() };
+    const local = socket.get_local_address();
+    if (!(local instanceof Gio.InetSocketAddress)) throw new Error('the socket has no IP address');
+    return { socket, port: local.get_port() };
   } catch (error) {
     socket.close();
     throw error;

@@ -8,7 +8,7 @@ import GLib from 'gi://GLib?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
 import { TAP_FD } from '../shared/protocol.ts';
-import { allElements, child, setFromText, setProperties } from './gst.ts';
+import { allElements, child, childBin, parsePipeline, setFromText, setProperties } from './gst.ts';
 
 /** Bytes that wait for a reader: 8 s at 8 Mbit/s. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
@@ -25,10 +25,8 @@ export class Tap {
    * @param warn told once when the reader has gone
    */
   constructor(pipeline: Gst.Bin, warn: (message: string) => void) {
-    this.#pipeline = Gst.parse_launch(
-      `proxysrc name=in ! fdsink name=out fd=${TAP_FD} sync=false async=false`,
-    ) as Gst.Pipeline;
-    const source = child(this.#pipeline, 'in') as Gst.Bin;
+    this.#pipeline = parsePipeline(`proxysrc name=in ! fdsink name=out fd=${TAP_FD} sync=false async=false`);
+    const source = childBin(this.#pipeline, 'in');
     setProperties(source, { proxysink: child(pipeline, 'tap') });
     const queue = allElements(source).find((element) => element.get_factory()?.get_name() === 'queue');
     if (!queue) throw new Error('proxysrc has no queue');

@@ -1,5 +1,5 @@
 /** The tracks of an egress: sockets, receivers, and what is watched about them from the main loop. */
-import Gio from 'gi://Gio?version=2.0';
+import type Gio from 'gi://Gio?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
 import { FlowWatch } from '../shared/flow-watch.ts';

@@ -26,40 +26,50 @@ function running(): Engine {
   return engine;
 }
 
-function handle(command: CommandLine): unknown {
+/** Does what a command says; what it returns is the answer. */
+function handle(command: CommandLine): object {
   switch (command.cmd) {
     case 'init':
       if (engine) throw new Error('initialised already');
       engine = new Engine(command, say, ended);
-      return {};
+      break;
     case 'start':
-      return running().start();
+      running().start();
+      break;
     case 'bind': {
       const { trackId, ip, portMin, portMax } = command;
       const range = portMin === undefined || portMax === undefined ? {} : { min: portMin, max: portMax };
       return { port: running().tracks.bind(trackId, ip, range) };
     }
     case 'connect':
-      return running().tracks.connect(command);
+      running().tracks.connect(command);
+      break;
     case 'disconnect':
-      return running().tracks.disconnect(command.trackId);
+      running().tracks.disconnect(command.trackId);
+      break;
     case 'setMuted':
-      return running().tracks.setMuted(command.trackId, command.muted);
+      running().tracks.setMuted(command.trackId, command.muted);
+      break;
     case 'layout':
-      return running().program.layout(command.tiles);
+      running().program.layout(command.tiles);
+      break;
     case 'keyFrame':
-      return running().program.keyFrame();
+      running().program.keyFrame();
+      break;
     case 'chunking':
-      return running().chunking(command.minDurationNs);
+      running().chunking(command.minDurationNs);
+      break;
     case 'describe':
       return running().describe();
     case 'ping':
       return { rssBytes: rssBytes() };
     case 'stop':
-      return running().stop();
+      running().stop();
+      break;
     default:
       throw new Error(`unknown command ${(command as { cmd: string }).cmd}`);
   }
+  return {};
 }
 
 initGst();
