@@ -60,12 +60,12 @@ export function createLogger(
     },
   };
   if (destination !== undefined) return pino(options, destination);
-  const wantsPretty = config.log.pretty === 'auto' ? process.stdout.isTTY === true : config.log.pretty;
+  const wantsPretty = config.log.pretty === 'auto' ? process.stdout.isTTY : config.log.pretty;
   if (!wantsPretty) return pino(options);
   return pino(
     options,
     pretty({
-      colorize: process.stdout.isTTY === true,
+      colorize: process.stdout.isTTY,
       sync: true,
       ignore: 'component',
       messageFormat: '{if component}{component}: {end}{msg}',

@@ -21,7 +21,7 @@ export function checkConfig(config: Omit<Config, 'warnings'>, values: Values, pr
 }
 
 function hasDevelopmentKey(config: Pick<Config, 'keys'>): boolean {
-  return config.keys['devkey'] === 'secret';
+  return config.keys.devkey === 'secret';
 }
 
 function checkKeys(config: Pick<Config, 'keys' | 'http'>, problems: string[]): void {

@@ -25,7 +25,7 @@ export interface LoadOptions {
 export function loadConfig({ env, cwd = process.cwd(), argv = [] }: LoadOptions): Config {
   const problems: string[] = [];
   const raw: RawValues = new Map();
-  const file = findFile(fileFromArguments(argv) ?? (env['SLUICE_CONFIG'] || undefined), cwd, problems);
+  const file = findFile(fileFromArguments(argv) ?? (env.SLUICE_CONFIG || undefined), cwd, problems);
   if (file !== undefined) readFileValues(file, raw, problems);
   readEnvironment(env, raw, problems);
 

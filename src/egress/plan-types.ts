@@ -1,5 +1,8 @@
 /** What an egress is to do, decided up front from the request alone (pure), before any worker is involved. */
 import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
+import type { StoragePlan } from '../storage/types.ts';
+
+export type { S3Settings, StoragePlan } from '../storage/types.ts';
 
 /** Which tracks go in. */
 export type EgressSource =
@@ -43,23 +46,6 @@ export interface StreamOutput {
 }
 
 export type EgressOutput = FileOutput | SegmentsOutput | StreamOutput;
-
-/** Where outputs go. `default` is the service's own configuration. */
-export type StoragePlan = { type: 'default' } | { type: 'local' } | { type: 's3'; s3: S3Settings };
-
-export interface S3Settings {
-  bucket: string;
-  region: string;
-  endpoint: string;
-  accessKey: string;
-  secret: string;
-  sessionToken: string;
-  forcePathStyle: boolean;
-  metadata: Record<string, string>;
-  /** `a=b&c=d` as S3 wants it. */
-  tagging: string;
-  contentDisposition: string;
-}
 
 export interface EgressPlan {
   egressId: string;

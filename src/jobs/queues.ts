@@ -3,9 +3,9 @@ import { Queue } from 'bullmq';
 import type { DefaultJobOptions } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { QUEUE_PREFIX } from '../store/keys.ts';
 
-/** First part of every key BullMQ writes. */
-export const QUEUE_PREFIX = 'sluice';
+export { QUEUE_PREFIX };
 
 /** Egress attempts: one job each, taken by workers. */
 export const EGRESS_QUEUE = 'egress';

@@ -1,13 +1,12 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/index.ts';
-import type { StoragePlan } from '../egress/plan-types.ts';
 import { LocalStorage } from './local.ts';
 import { S3Storage } from './s3.ts';
 import { configuredS3, requestedS3 } from './s3-settings.ts';
-import type { Storage } from './types.ts';
+import type { Storage, StoragePlan } from './types.ts';
 
 export { StorageError } from './types.ts';
-export type { PutOptions, Storage, StoredObject } from './types.ts';
+export type { PutOptions, S3Settings, Storage, StoragePlan, StoredObject } from './types.ts';
 
 /**
  * The storage an output goes to. Nothing is connected to, and no folder made, before something is put.

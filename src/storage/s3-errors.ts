@@ -3,7 +3,7 @@ import { StorageError } from './types.ts';
 
 /** What the SDK's errors tell. Their messages may quote the request, so they are not repeated. */
 interface SdkError {
-  name?: unknown;
+  name?: string;
   code?: unknown;
   cause?: unknown;
   $metadata?: { httpStatusCode?: number };
@@ -80,7 +80,7 @@ function facts(error: unknown): { name: string; code: string | undefined; status
     return { name: 'unknown error', code: undefined, status: undefined };
   const { name, code, cause, $metadata } = error as SdkError;
   const status = $metadata?.httpStatusCode;
-  if (typeof code === 'string') return { name: String(name ?? code), code, status };
+  if (typeof code === 'string') return { name: name ?? code, code, status };
   const inner = cause === undefined ? undefined : facts(cause);
-  return { name: String(name ?? 'unknown error'), code: inner?.code, status: status ?? inner?.status };
+  return { name: name ?? 'unknown error', code: inner?.code, status: status ?? inner?.status };
 }

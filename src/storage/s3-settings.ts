@@ -1,8 +1,8 @@
 /** Which bucket, reached how. Pure. */
 import type { Config } from '../config/index.ts';
-import type { S3Settings } from '../egress/plan-types.ts';
 import { encodeKey } from './key.ts';
 import { StorageError } from './types.ts';
+import type { S3Settings } from './types.ts';
 
 /** LiveKit's default: a browser shows the recording instead of saving it. */
 const DEFAULT_DISPOSITION = 'inline';

@@ -4,13 +4,12 @@ import { stat } from 'node:fs/promises';
 import { DeleteObjectCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Logger } from 'pino';
-import type { S3Settings } from '../egress/plan-types.ts';
 import { normaliseKey } from './key.ts';
 import { explainS3Error } from './s3-errors.ts';
 import { MAX_ATTEMPTS, s3RetryStrategy } from './s3-retry.ts';
 import { objectUrl, partSize } from './s3-settings.ts';
 import { StorageError } from './types.ts';
-import type { PutOptions, Storage, StoredObject } from './types.ts';
+import type { PutOptions, S3Settings, Storage, StoredObject } from './types.ts';
 
 /** Parts of one upload on their way at once; each is in memory. */
 const PARTS_AT_ONCE = 4;

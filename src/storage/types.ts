@@ -1,5 +1,22 @@
 /** Where finished media goes. One implementation a kind of store; all pass test/integration/storage.test.ts. */
 
+/** Where outputs go. `default` is the service's own configuration. */
+export type StoragePlan = { type: 'default' } | { type: 'local' } | { type: 's3'; s3: S3Settings };
+
+export interface S3Settings {
+  bucket: string;
+  region: string;
+  endpoint: string;
+  accessKey: string;
+  secret: string;
+  sessionToken: string;
+  forcePathStyle: boolean;
+  metadata: Record<string, string>;
+  /** `a=b&c=d` as S3 wants it. */
+  tagging: string;
+  contentDisposition: string;
+}
+
 export interface PutOptions {
   contentType: string;
   /** Expected bytes, when known: sizes multipart parts. */

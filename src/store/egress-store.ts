@@ -143,7 +143,7 @@ class RedisEgressStore implements EgressStore {
       const written = await run(
         this.#redis,
         CHANGE_DESIRED,
-        ...[egressId, hash['desired'] ?? '', JSON.stringify(desired)],
+        ...[egressId, hash.desired ?? '', JSON.stringify(desired)],
       );
       if (written === 1) return { ...record, desired };
     }

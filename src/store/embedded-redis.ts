@@ -132,18 +132,21 @@ class Supervisor implements EmbeddedRedis {
 
   /** @throws Error when it ends first, or takes too long. */
   async #ready(): Promise<void> {
-    let ended: string | undefined;
-    void this.#exited.then((reason) => (ended = reason));
     const deadline = Date.now() + READY_MS;
     while (!(await answersPing(this.#socket))) {
+      const ended = await Promise.race([this.#exited, sleep(15, undefined)]);
       if (ended !== undefined) throw new Error(ended);
       if (Date.now() > deadline) throw new Error(`redis-server was not ready within ${READY_MS / 1000} s`);
-      await sleep(15);
     }
   }
 
+  /** May have changed while something was waited for. */
+  #isStopping(): boolean {
+    return this.#stopping;
+  }
+
   async #ended(reason: string): Promise<void> {
-    if (this.#stopping) return;
+    if (this.#isStopping()) return;
     const now = Date.now();
     this.#ends.push(now);
     const recent = this.#ends.filter((at) => now - at < RESTART_WINDOW_MS).length;
@@ -151,9 +154,9 @@ class Supervisor implements EmbeddedRedis {
     try {
       if (recent > MAX_RESTARTS) throw new Error(reason);
       await sleep(100 * recent);
-      if (!this.#stopping) await this.start();
+      if (!this.#isStopping()) await this.start();
     } catch (error) {
-      if (this.#stopping) return;
+      if (this.#isStopping()) return;
       this.#logger.fatal({ err: error }, 'redis-server cannot be kept running');
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     }
@@ -186,7 +189,7 @@ function withParentDeath(command: string, args: string[]): [string, string[]] {
 }
 
 /** @throws Error when it is not installed. */
-function findServer(path = process.env['PATH'] ?? ''): string {
+function findServer(path = process.env.PATH ?? ''): string {
   for (const folder of path.split(delimiter)) {
     const candidate = join(folder, 'redis-server');
     try {

@@ -1,5 +1,8 @@
 /** The names of what Sluice keeps in Redis, beside BullMQ's own keys (`sluice:<queue>:…`). */
 
+/** First part of every key BullMQ writes. */
+export const QUEUE_PREFIX = 'sluice';
+
 /** Seconds an ended egress is kept. */
 export const ENDED_TTL_SECONDS = 24 * 60 * 60;
 

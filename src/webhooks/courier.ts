@@ -4,8 +4,8 @@ import { DelayedError, Queue, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { QUEUE_PREFIX } from '../jobs/queues.ts';
 import { redactUrl } from '../redact.ts';
+import { QUEUE_PREFIX } from '../store/keys.ts';
 import { retryDelay } from './backoff.ts';
 import type { Entry, WebhookLists } from './lists.ts';
 import { Places } from './places.ts';
@@ -105,12 +105,17 @@ export class Courier {
     throw new DelayedError();
   }
 
+  /** May have changed while something was waited for. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Delivers until the list is empty; answers when to go on, if it is not. */
   async #deliverList(listId: string): Promise<number | undefined> {
     const { lists, timing } = this.#options;
     const token = randomUUID();
     for (;;) {
-      if (this.#closed) {
+      if (this.#isClosed()) {
         await lists.release(listId, token);
         return 0;
       }
@@ -124,7 +129,7 @@ export class Courier {
       }
       if (outcome === 'retry') {
         const failures = await lists.failed(listId, token, 2 * timing.maxRetry);
-        return failures === 0 || this.#closed ? 0 : retryDelay(failures, timing);
+        return failures === 0 || this.#isClosed() ? 0 : retryDelay(failures, timing);
       }
       if (!(await lists.remove(listId, token, claim.raw))) return timing.lease;
     }

@@ -69,12 +69,17 @@ export class EgressOutbox {
     await this.#draining;
   }
 
+  /** May have changed while something was waited for. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   async #drain(): Promise<void> {
-    while (this.#again && !this.#closed) {
+    while (this.#again && !this.#isClosed()) {
       this.#again = false;
       for (;;) {
         const head = await this.#options.lists.outboxHead();
-        if (head === undefined || this.#closed) break;
+        if (head === undefined || this.#isClosed()) break;
         await this.#publish(head);
       }
     }

@@ -59,7 +59,7 @@ async function drain(response: Response): Promise<void> {
   if (response.body === null) return;
   let bytes = 0;
   // Leaving the loop early cancels the body and with it the connection.
-  for await (const chunk of response.body) {
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
     bytes += chunk.byteLength;
     if (bytes > MAX_ANSWER_BYTES) break;
   }

@@ -251,9 +251,9 @@ describe('local storage', () => {
   it('never shows a half file to who reads it', async () => {
     const storage = local();
     const sizes = new Set<number>();
-    let reading = true;
+    const reading = new AbortController();
     const reader = (async () => {
-      while (reading) {
+      while (!reading.signal.aborted) {
         if (existsSync(join(root(), 'x.bin'))) sizes.add(statSync(join(root(), 'x.bin')).size);
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -264,7 +264,7 @@ describe('local storage', () => {
       await storage.putFile('x.bin', one.path, { contentType: 'a/b' });
       await storage.putFile('x.bin', two.path, { contentType: 'a/b' });
     }
-    reading = false;
+    reading.abort();
     await reader;
     expect([...sizes].toSorted((a, b) => a - b)).toEqual([4 * MIB, 7 * MIB]);
     expect(readdirSync(root())).toEqual(['x.bin']);

@@ -206,14 +206,14 @@ describe('startEmbeddedRedis', () => {
   });
 
   it('says so when it cannot start', async () => {
-    const path = process.env['PATH'];
-    process.env['PATH'] = dataDir;
+    const path = process.env.PATH;
+    process.env.PATH = dataDir;
     try {
       await expect(startEmbeddedRedis({ dataDir, logger: silent })).rejects.toThrow(
         'redis-server is not installed',
       );
     } finally {
-      process.env['PATH'] = path;
+      process.env.PATH = path;
     }
     const embedded = await startEmbeddedRedis({ dataDir, logger: silent });
     await embedded.stop();
