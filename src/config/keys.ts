@@ -7,6 +7,7 @@ import {
   iceServers,
   integer,
   keyMap,
+  listenAddress,
   oneOf,
   port,
   portRange,
@@ -18,7 +19,7 @@ import type { KeySpec } from './kinds.ts';
 const path = () => text('a path');
 
 export const KEYS = {
-  'http.host': address(),
+  'http.host': listenAddress(),
   'http.port': port(),
   'rtc.udp_port': port(),
   'rtc.tcp_port': port(),

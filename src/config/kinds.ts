@@ -1,4 +1,5 @@
 /** The kinds of value a key may have: how each is written in YAML and in an environment variable. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** One key: what it accepts, and how its errors speak. */
@@ -55,6 +56,15 @@ export function flagOrAuto() {
 
 export function oneOf<const T extends string>(values: readonly [T, ...T[]]) {
   return spec(z.enum(values), `one of ${values.join(', ')}`);
+}
+
+/** An address of this machine to listen on. mediasoup takes no names. */
+export function listenAddress() {
+  const schema = z
+    .string()
+    .transform((host) => (host === 'localhost' ? '127.0.0.1' : host.replace(/^\[(.*)\]$/, '$1')))
+    .refine((host) => isIP(host) !== 0);
+  return spec(schema, 'an IP address of this machine, localhost, or 0.0.0.0 or :: for all of them');
 }
 
 /** An IP address or a host name. */

@@ -357,22 +357,27 @@ describe('errors', () => {
   });
 });
 
+it('listens on an address, not a name: localhost is 127.0.0.1', () => {
+  expect(loadConfig({ env: { SLUICE_HTTP_HOST: 'localhost' }, cwd }).http.host).toBe('127.0.0.1');
+  expect(problemsOf(() => loadConfig({ env: { SLUICE_HTTP_HOST: 'sluice.example.com' }, cwd }))).toEqual([
+    'http.host (SLUICE_HTTP_HOST) is "sluice.example.com" in the environment: must be an IP address of this machine, ' +
+      'localhost, or 0.0.0.0 or :: for all of them',
+  ]);
+});
+
 describe('keys', () => {
-  it.each(['0.0.0.0', '::', '192.168.1.4', 'sluice.example.com'])(
-    'devkey: secret is refused on %s',
-    (host) => {
-      const [problem] = problemsOf(() => loadConfig({ env: { SLUICE_HTTP_HOST: host }, cwd }));
-      expect(problem).toContain(`http.host (SLUICE_HTTP_HOST) is "${host}"`);
-      expect(problem).toContain('keys (SLUICE_KEYS)');
-      expect(() =>
-        loadConfig({ env: { SLUICE_HTTP_HOST: host, SLUICE_KEYS: `a:${STRONG}` }, cwd }),
-      ).not.toThrow();
-      // Not a way around it: another key beside it.
-      expect(() =>
-        loadConfig({ env: { SLUICE_HTTP_HOST: host, SLUICE_KEYS: `a:${STRONG},devkey:secret` }, cwd }),
-      ).toThrow(ConfigError);
-    },
-  );
+  it.each(['0.0.0.0', '::', '192.168.1.4', '[2001:db8::1]'])('devkey: secret is refused on %s', (host) => {
+    const [problem] = problemsOf(() => loadConfig({ env: { SLUICE_HTTP_HOST: host }, cwd }));
+    expect(problem).toContain(`http.host (SLUICE_HTTP_HOST) is "${host.replace(/[[\]]/g, '')}"`);
+    expect(problem).toContain('keys (SLUICE_KEYS)');
+    expect(() =>
+      loadConfig({ env: { SLUICE_HTTP_HOST: host, SLUICE_KEYS: `a:${STRONG}` }, cwd }),
+    ).not.toThrow();
+    // Not a way around it: another key beside it.
+    expect(() =>
+      loadConfig({ env: { SLUICE_HTTP_HOST: host, SLUICE_KEYS: `a:${STRONG},devkey:secret` }, cwd }),
+    ).toThrow(ConfigError);
+  });
 
   it('warns of short secrets by name, without the secret', () => {
     const { warnings } = loadConfig({ env: { SLUICE_KEYS: 'mine:shortish' }, cwd });
