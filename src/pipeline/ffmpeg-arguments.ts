@@ -61,11 +61,16 @@ export function parseProgress(line: string): FfmpegProgress | undefined {
     found = {
       frames: finite(report.frames),
       kilobytes: finite(report.targetSize),
-      seconds: Math.max(0, finite(report.timemark ? utils.timemarkToSeconds(report.timemark) : 0)),
+      seconds: secondsOf(report.timemark ?? ''),
     };
   });
   utils.extractProgress(receiver, line);
   return found;
+}
+
+/** FFmpeg's first times can be below zero; fluent-ffmpeg would read them as above. */
+function secondsOf(timemark: string): number {
+  return timemark === '' || timemark.startsWith('-') ? 0 : finite(utils.timemarkToSeconds(timemark));
 }
 
 function finite(value: unknown): number {

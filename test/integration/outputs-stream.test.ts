@@ -1,0 +1,307 @@
+/** Streams to real RTMP servers: good ones, bad ones, stopped ones. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { afterEach, describe, expect, it } from 'vitest';
+import { pino } from 'pino';
+import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
+import type { DestinationState, TapFanoutOptions } from '../../src/egress/outputs/stream/index.ts';
+import { makeChunks } from '../support/chunks.ts';
+import { ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import type { PacketInfo } from '../support/ffprobe.ts';
+import { withFolder } from '../support/log-fixtures.ts';
+import { startBadPort, startFfmpegReceiver, startNginxRtmp } from '../support/rtmp.ts';
+import { runTool } from '../support/tool.ts';
+
+const cleanups: (() => Promise<void>)[] = [];
+const logged: string[] = [];
+const logger = pino(
+  { level: 'trace' },
+  new Writable({
+    write(line: Buffer, _, done) {
+      logged.push(line.toString());
+      done();
+    },
+  }),
+);
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  logged.length = 0;
+});
+
+function use<T extends { close(): Promise<void> }>(resource: T): T {
+  cleanups.push(() => resource.close());
+  return resource;
+}
+
+function fanout(options: Omit<TapFanoutOptions, 'logger'> = {}): TapFanout {
+  return use(new TapFanout({ logger, ...options }));
+}
+
+/** A live tap: noise of about `kbps`, a keyframe every two seconds, a tone. */
+function startTap(push: (data: Buffer) => void, kbps = 1500): { stop(): Promise<void> } {
+  const pipeline = [
+    'mpegtsmux name=m ! fdsink fd=1 sync=false',
+    'videotestsrc is-live=true pattern=snow ! video/x-raw,format=I420,width=320,height=240,framerate=30/1',
+    `! x264enc tune=zerolatency speed-preset=ultrafast bitrate=${kbps} vbv-buf-capacity=200 key-int-max=60`,
+    '! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au ! queue ! m.',
+    'audiotestsrc is-live=true samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2',
+    '! avenc_aac ! aacparse ! queue ! m.',
+  ].join(' ');
+  const child: ChildProcess = spawn('gst-launch-1.0', ['-q', ...pipeline.split(' ')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  child.stdout?.on('data', push);
+  const stop = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  cleanups.push(stop);
+  return { stop };
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function state(tap: TapFanout, url: string): DestinationState | undefined {
+  return tap.statuses.get(url)?.state;
+}
+
+/** The largest step between neighbours, which must only go up. */
+function largestStep(packets: readonly PacketInfo[]): { step: number; after: PacketInfo | undefined } {
+  let largest: { step: number; after: PacketInfo | undefined } = { step: 0, after: undefined };
+  for (const [i, packet] of packets.entries()) {
+    if (i === 0) continue;
+    const step = (packet.dts ?? NaN) - (packets[i - 1]?.dts ?? NaN);
+    expect(step).toBeGreaterThan(0);
+    if (step > largest.step) largest = { step, after: packet };
+  }
+  return largest;
+}
+
+async function expectDecodes(path: string): Promise<void> {
+  const { stderr } = await runTool('ffmpeg', ['-v', 'warning', '-i', path, '-f', 'null', '-']);
+  expect(stderr).toBe('');
+}
+
+describe('three destinations', () => {
+  it('do not know of each other: one refuses, one stops for six seconds', async () => {
+    const [good, slow] = [use(await startNginxRtmp()), use(await startNginxRtmp())];
+    const bad = use(await startBadPort('refuse', 'secretkey-refused'));
+    const urls = { good: good.url('secretkey-good'), slow: slow.url('secretkey-slow') };
+    // A small bound, so that six seconds are too much whatever the kernel holds.
+    const tap = fanout({ limits: { connectMs: 5000, queueMs: 1500 } });
+    for (const url of [urls.good, urls.slow, bad.url]) tap.add(url);
+    const source = startTap((data) => tap.push(data), 8000);
+    await expect
+      .poll(() => [state(tap, urls.good), state(tap, urls.slow)], { timeout: 10_000 })
+      .toEqual(['active', 'active']);
+    await sleep(2000);
+    slow.signal('SIGSTOP');
+    await sleep(6000);
+    slow.signal('SIGCONT');
+    await sleep(4000);
+    expect(state(tap, bad.url)).toBe('failed');
+    expect([state(tap, urls.good), state(tap, urls.slow)]).toEqual(['active', 'active']);
+    await source.stop();
+    await tap.close();
+
+    expect(tap.statuses.get(bad.url)?.error).toMatch(/^connection refused by 127\.0\.0\.1:\d+$/);
+    expect(state(tap, urls.good)).toBe('finished');
+    await expect.poll(async () => (await good.streams()).length + (await slow.streams()).length).toBe(0);
+    const [goodFile] = await good.recordings('secretkey-good');
+    const [slowFile, another] = await slow.recordings('secretkey-slow');
+    expect(another).toBeUndefined();
+    const smooth = await ffprobePackets(goodFile!, 'v:0');
+    expect(smooth[0]).toMatchObject({ key: true });
+    expect(smooth[0]?.dts).toBeLessThan(0.2);
+    expect(largestStep(smooth).step).toBeLessThan(0.2);
+    const broken = largestStep(await ffprobePackets(slowFile!, 'v:0'));
+    expect(broken.step).toBeGreaterThan(1);
+    expect(broken.after?.key).toBe(true);
+    await expectDecodes(goodFile!);
+    await expectDecodes(slowFile!);
+
+    // Nothing that was written down, and no status, holds a key.
+    expect(logged.length).toBeGreaterThan(3);
+    expect(logged.join('') + JSON.stringify([...tap.statuses.values()])).not.toContain('secretkey');
+  });
+
+  it('can be added and removed while it goes on', async () => {
+    const nginx = use(await startNginxRtmp());
+    const tap = fanout();
+    startTap((data) => tap.push(data), 500);
+    const [first, second] = [nginx.url('first'), nginx.url('second')];
+    tap.add(first);
+    await expect.poll(() => state(tap, first), { timeout: 10_000 }).toBe('active');
+    tap.add(second);
+    expect(tap.add(second).state).toBe('connecting');
+    await expect.poll(() => state(tap, second), { timeout: 10_000 }).toBe('active');
+    expect(await tap.remove(first)).toMatchObject({ state: 'finished', retries: 0 });
+    await sleep(1000);
+    expect(state(tap, second)).toBe('active');
+    expect(await tap.remove('rtmp://127.0.0.1/never/added')).toBeUndefined();
+    await tap.close();
+    const [file] = await nginx.recordings('second');
+    expect((await ffprobePackets(file!, 'v:0'))[0]).toMatchObject({ key: true });
+  });
+
+  it('that are no stream URLs are refused without repeating them', () => {
+    const tap = fanout();
+    for (const url of [
+      'http://host/secret',
+      'rtmp://host/app/secret swfUrl=x',
+      'rtmp://',
+      'file:/etc/secret',
+      '-i',
+    ]) {
+      expect(() => tap.add(url)).toThrow(/^not a stream URL/);
+      expect(() => tap.add(url)).not.toThrow(/secret/);
+    }
+  });
+});
+
+describe('a destination that goes away', () => {
+  it('is connected again, from a keyframe, its time near zero and going up', async () => {
+    const first = await startNginxRtmp();
+    cleanups.push(() => first.close());
+    const tap = fanout();
+    startTap((data) => tap.push(data), 500);
+    const proxy = use(await startSwitch(first.port));
+    const url = `rtmp://127.0.0.1:${proxy.port}/live/again`;
+    tap.add(url);
+    await expect.poll(() => state(tap, url), { timeout: 10_000 }).toBe('active');
+    await sleep(2000);
+    proxy.cut();
+    await expect.poll(() => state(tap, url), { timeout: 10_000 }).toBe('reconnecting');
+    expect(tap.statuses.get(url)?.error).toMatch(/closed the connection|refused/);
+    await expect.poll(() => state(tap, url), { timeout: 15_000 }).toBe('active');
+    await sleep(2000);
+    await tap.close();
+    expect(tap.statuses.get(url)).toMatchObject({ state: 'finished', error: undefined });
+    expect(tap.statuses.get(url)?.retries).toBeGreaterThan(0);
+    const files = await first.recordings('again');
+    expect(files).toHaveLength(2);
+    for (const file of files) {
+      const packets = await ffprobePackets(file, 'v:0');
+      expect(packets[0]).toMatchObject({ key: true });
+      expect(packets[0]?.dts).toBeLessThan(0.2);
+      expect(largestStep(packets).step).toBeLessThan(0.2);
+    }
+  });
+
+  it.each([
+    ['hang-up', /closed the connection|ended|failed/],
+    ['never-read', /did not answer within 2 s/],
+  ] as const)('or is no server (%s) is given up, with the reason', async (behaviour, reason) => {
+    const bad = use(await startBadPort(behaviour, 'secretkey'));
+    const tap = fanout({ limits: { connectMs: 4000, stallMs: 2000 } });
+    startTap((data) => tap.push(data), 1500);
+    tap.add(bad.url);
+    await expect.poll(() => state(tap, bad.url), { timeout: 20_000 }).toBe('failed');
+    expect(tap.statuses.get(bad.url)?.error).toMatch(reason);
+    expect(bad.attempts).toBeGreaterThan(1);
+    expect(JSON.stringify([...tap.statuses.values()])).not.toContain('secretkey');
+  });
+
+  it('without closing is noticed by bytes that do not move, and connected again', async () => {
+    const nginx = use(await startNginxRtmp());
+    const tap = fanout({ limits: { stallMs: 2000, queueMs: 1000 } });
+    startTap((data) => tap.push(data), 8000);
+    const url = nginx.url('stalled');
+    const reasons: (string | undefined)[] = [];
+    tap.add(url);
+    await expect.poll(() => state(tap, url), { timeout: 10_000 }).toBe('active');
+    nginx.signal('SIGSTOP');
+    await expect
+      .poll(() => (reasons.push(tap.statuses.get(url)?.error), state(tap, url)), { timeout: 30_000 })
+      .toBe('reconnecting');
+    expect(tap.statuses.get(url)?.error).toMatch(/took no data for 2 s/);
+    nginx.signal('SIGCONT');
+    await expect.poll(() => state(tap, url), { timeout: 30_000 }).toBe('active');
+  });
+});
+
+it('a new picture size is a new connection that begins with it', async () =>
+  withFolder(async (dir) => {
+    const nginx = use(await startNginxRtmp());
+    const tap = fanout();
+    const url = nginx.url('sizes');
+    tap.add(url);
+    const small = await makeChunks({ folder: dir, seconds: 6, width: 320, height: 240 });
+    const large = await makeChunks({ folder: dir, run: 1, offset: 6, seconds: 6, width: 480, height: 360 });
+    // About twice as fast as it would come.
+    for (const file of [...small, ...large]) {
+      const bytes = await readFile(join(dir, file));
+      const piece = Math.ceil(bytes.length / 20);
+      for (let at = 0; at < bytes.length; at += piece) {
+        tap.push(bytes.subarray(at, at + piece));
+        await sleep(50);
+      }
+    }
+    await sleep(1500);
+    await tap.close();
+    expect(tap.statuses.get(url)).toMatchObject({ state: 'finished', retries: 0 });
+    const files = await nginx.recordings('sizes');
+    expect(files).toHaveLength(2);
+    const widths = await Promise.all(
+      files.map(async (file) => [...new Set((await ffprobeFrames(file)).map(({ width }) => width))]),
+    );
+    expect(widths).toEqual([[320], [480]]);
+  }));
+
+it('FFmpeg as the server gets every frame from the first keyframe on', async () => {
+  const receiver = use(await startFfmpegReceiver('everything'));
+  const tap = fanout();
+  const source = startTap((data) => tap.push(data), 500);
+  tap.add(receiver.url);
+  await expect.poll(() => state(tap, receiver.url), { timeout: 10_000 }).toBe('active');
+  await sleep(3000);
+  await source.stop();
+  await tap.close();
+  await receiver.done;
+  const packets = await ffprobePackets(receiver.file, 'v:0');
+  expect(packets.length).toBeGreaterThan(80);
+  expect(largestStep(packets).step).toBeLessThan(0.05);
+  await expectDecodes(receiver.file);
+});
+
+/** A relay whose connections can be cut. */
+async function startSwitch(port: number): Promise<{ port: number; cut(): void; close(): Promise<void> }> {
+  const { createServer, connect } = await import('node:net');
+  const open = new Set<{ destroy(): void }>();
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1');
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      open.add(socket);
+      socket.on('error', () => undefined);
+      socket.once('close', () => {
+        open.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const cut = (): void => {
+    for (const socket of open) socket.destroy();
+  };
+  return {
+    port: typeof address === 'object' && address ? address.port : 0,
+    cut,
+    close: async () => {
+      cut();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
