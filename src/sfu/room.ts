@@ -16,8 +16,8 @@ export const DEFAULT_EMPTY_TIMEOUT = 300;
 export const DEFAULT_DEPARTURE_TIMEOUT = 20;
 /** A WebRTC transport's first guess of what a viewer can take, bit/s: enough for one 720p layer. */
 const INITIAL_OUTGOING_BITRATE = 2_000_000;
-/** Seconds without an ICE consent check until a peer counts as gone; browsers check every 2.5 s. */
-const ICE_CONSENT_TIMEOUT = 10;
+/** Off: signalling notices silent peers by what comes from them, see signaling/connection.ts. */
+const ICE_CONSENT_TIMEOUT = 0;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What a room needs of the node it is on. */

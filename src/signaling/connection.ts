@@ -1,4 +1,10 @@
-/** Whether a session's media connection comes up, stays up, and ends. */
+/**
+ * Whether a session's media connection comes up, stays up, and ends.
+ *
+ * A peer is alive while anything comes from it: RTP, RTCP or STUN. mediasoup's own ICE consent (RFC 7675) is not used:
+ * it counts STUN requests alone, and encoders on older libnice (GStreamer up to 1.22) send none while their media
+ * flows, so that they would be cut off after the first half minute.
+ */
 import type { types as ms } from 'mediasoup';
 import type { LeaveReason } from '../sfu/types.ts';
 import type { SignalingTiming } from './types.ts';
@@ -10,21 +16,27 @@ export interface ConnectionEvents {
   ended(reason: LeaveReason, why: string): void;
 }
 
+/** How often within `lostTimeoutMs` a peer is listened for. */
+const CHECKS = 5;
+
 export class ConnectionWatch {
+  readonly #transport: ms.WebRtcTransport;
   readonly #timing: SignalingTiming;
   readonly #events: ConnectionEvents;
   #timer: NodeJS.Timeout | undefined;
+  #bytes = 0;
+  #heardAt = 0;
   #connected = false;
   #closed = false;
 
   constructor(transport: ms.WebRtcTransport, timing: SignalingTiming, events: ConnectionEvents) {
+    this.#transport = transport;
     this.#timing = timing;
     this.#events = events;
     this.#timer = setTimeout(
       () => this.#end('connection_lost', 'it never connected'),
       timing.connectTimeoutMs,
     );
-    transport.on('icestatechange', (state) => this.#iceState(state));
     transport.on('dtlsstatechange', (state) => this.#dtlsState(state));
   }
 
@@ -33,14 +45,21 @@ export class ConnectionWatch {
     clearTimeout(this.#timer);
   }
 
-  #iceState(state: ms.IceState): void {
-    if (this.#closed || !this.#connected) return;
-    clearTimeout(this.#timer);
-    if (state === 'disconnected') {
-      this.#timer = setTimeout(
-        () => this.#end('connection_lost', 'the peer is silent'),
-        this.#timing.lostTimeoutMs,
-      );
+  #listen(): void {
+    this.#heardAt = performance.now();
+    this.#timer = setInterval(() => void this.#check(), this.#timing.lostTimeoutMs / CHECKS);
+  }
+
+  async #check(): Promise<void> {
+    // A transport that has just been closed has no stats; its owner closes this watch too.
+    const [stats] = await this.#transport.getStats().catch(() => []);
+    if (this.#closed || !stats) return;
+    const now = performance.now();
+    if (stats.bytesReceived !== this.#bytes) {
+      this.#bytes = stats.bytesReceived;
+      this.#heardAt = now;
+    } else if (now - this.#heardAt >= this.#timing.lostTimeoutMs) {
+      this.#end('connection_lost', 'the peer is silent');
     }
   }
 
@@ -49,6 +68,7 @@ export class ConnectionWatch {
     if (state === 'connected' && !this.#connected) {
       this.#connected = true;
       clearTimeout(this.#timer);
+      this.#listen();
       this.#events.connected();
     }
     if (state === 'failed') this.#end('connection_lost', 'the DTLS handshake failed');

@@ -35,11 +35,8 @@ export interface SignalingOptions {
 export interface SignalingTiming {
   /** A session whose media connection is not up by then is removed. */
   connectTimeoutMs: number;
-  /**
-   * How long a connection may be down for an ICE restart to bring it back. The SFU notices that a peer is
-   * silent after another 10 s or so (STUN consent, RFC 7675).
-   */
+  /** A peer that nothing was heard of for this long is gone; an ICE restart has that long to bring it back. */
   lostTimeoutMs: number;
 }
 
-export const DEFAULT_TIMING: SignalingTiming = { connectTimeoutMs: 30_000, lostTimeoutMs: 5_000 };
+export const DEFAULT_TIMING: SignalingTiming = { connectTimeoutMs: 30_000, lostTimeoutMs: 15_000 };

@@ -15,7 +15,7 @@ let count = 0;
 const newRoom = () => `room-${count++}`;
 
 beforeAll(async () => {
-  server = await startSignaling({ timing: { lostTimeoutMs: 1000 } });
+  server = await startSignaling({ timing: { lostTimeoutMs: 4000 } });
   browser = await launchChromium();
 });
 afterAll(async () => {
