@@ -1,26 +1,21 @@
 /** Writes an attempt of a segment log: chunks as the pipeline closes them, events, gaps, the end. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeChunk } from './chunk-line.ts';
-import {
-  attemptDir,
-  indexPath,
-  isMissing,
-  listAttempts,
-  listChunkFiles,
-  parseChunkName,
-  pidPath,
-  readIfThere,
-} from './files.ts';
+import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, readIfThere } from './files.ts';
 import type { LogContainer } from './files.ts';
 import { gapBetween } from './fold.ts';
 import type { SegmentLog } from './fold.ts';
 import { IndexFile, syncPath } from './index-file.ts';
 import { InspectError } from './inspection.ts';
+import { readLeftovers } from './leftovers.ts';
+import type { Leftover } from './leftovers.ts';
 import { LogError, readLog } from './reader.ts';
 import { readIndexes, sealAttempts } from './seal.ts';
 import type { Chunk, EventLine, GapLine, IndexLine } from './types.ts';
+
+export type { Leftover } from './leftovers.ts';
 
 /** A newer attempt has taken the log over: this one may write nothing more. */
 export class SupersededError extends LogError {
@@ -48,12 +43,6 @@ export interface ChunkAnnouncement {
   /** Egress clock and length, ns. The chunk's own timestamps are what is written down. */
   startNs: number;
   durationNs: number;
-}
-
-/** A process an older attempt has left behind, perhaps: its number was in `pipeline.pid`. */
-export interface Leftover {
-  attempt: number;
-  pid: number;
 }
 
 export class SegmentLogWriter {
@@ -284,17 +273,4 @@ async function createIndex({ dir, attempt, logger }: SegmentLogOptions): Promise
     }
     throw error;
   }
-}
-
-async function readLeftovers(dir: string, attempts: readonly number[]): Promise<Leftover[]> {
-  const found: Leftover[] = [];
-  for (const attempt of attempts) {
-    try {
-      const pid = Number((await readFile(pidPath(dir, attempt), 'utf8')).trim());
-      if (Number.isInteger(pid) && pid > 1) found.push({ attempt, pid });
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
-  }
-  return found;
 }

@@ -4,7 +4,7 @@ import type { SegmentLog } from '../../log/reader.ts';
 import type { GapLine } from '../../log/types.ts';
 import { OutputError } from '../errors.ts';
 import { readMp4 } from './mp4-reader.ts';
-import type { RemuxPlan } from './remux.ts';
+import type { RemuxPlan } from './remux-plan.ts';
 
 export interface FileContent {
   durationNs: number;
