@@ -28,7 +28,7 @@ export const RECEIVER = {
 /**
  * RTP in, RTCP both ways over one socket (RFC 5761: rtpsession takes RTCP from the RTP pad; SRTP's decoder
  * tells the two apart by itself). `drop-on-latency` is off: a frame that comes late is recorded late, not lost.
- * `max-streams=1`: packets of a stream that was not announced have nowhere to go. Socket, caps, destination and
+ * More than one SSRC must be let in: mediasoup's bandwidth probes (payload type 127) may come first. Socket, caps, destination and
  * keys are set as properties afterwards: what comes from outside is never parsed as text.
  *
  * @param tail element text after the depayloader; its last element is named `out`
@@ -49,7 +49,7 @@ export function receiverDescription(connect: Connect, tail: string): string {
     : [`${input} ! ${rtp}.recv_rtp_sink_0`, `${rtp}.send_rtcp_src_0 ! ${output}`];
   return [
     `rtpbin name=${rtp} rtp-profile=avpf latency=${JITTER_LATENCY_MS} do-retransmission=true`,
-    'do-lost=true drop-on-latency=false max-streams=1',
+    'do-lost=true drop-on-latency=false',
     ...wires,
     `${rtp}.recv_rtp_src_0_${connect.ssrc}_${connect.codec.payloadType} ! tee name=packets ! ${depay}${keyframes} ! ${tail}`,
     `packets. ! fakesink name=${RECEIVER.lastPacket} sync=false async=false enable-last-sample=true`,

@@ -98,7 +98,7 @@ export function rtpCaps(codec: RtpCodec, ssrc: number, srtp?: SrtpCipher): strin
     `payload=(int)${codec.payloadType}`,
     `clock-rate=(int)${codec.clockRate}`,
     `ssrc=(uint)${ssrc}`,
-    ...(kind === 'video' ? ['rtcp-fb-nack-pli=(boolean)true', 'rtcp-fb-ccm-fir=(boolean)true'] : []),
+    ...(kind === 'video' ? ['rtcp-fb-nack-pli=(boolean)true'] : []),
     'rtcp-fb-nack=(boolean)true',
     ...fmtp(codec),
   ];
