@@ -42,14 +42,18 @@ export async function runDemo(
   // The story is told on the terminal; the log speaks up only when something is wrong.
   const config = loadConfig({ env: { SLUICE_LOG_LEVEL: 'warn', ...env } });
   const logger = createLogger(config);
-  const interrupted = untilSignal(logger).then(() => {
-    throw new Error('interrupted');
-  });
+  const fatal = Promise.withResolvers<never>();
+  const interrupted = Promise.race([
+    fatal.promise,
+    untilSignal(logger).then(() => {
+      throw new Error('interrupted');
+    }),
+  ]);
   interrupted.catch(() => undefined);
   const owned: (() => Promise<unknown>)[] = [];
   try {
     say('Starting server and worker');
-    const sluice = await startSluice({ config, role: 'all', logger });
+    const sluice = await startSluice({ config, role: 'all', logger, onFatal: fatal.reject });
     owned.push(() => sluice.close());
     if (sluice.url === undefined) throw new Error('the server has no URL');
     say(`  API, WHIP and WHEP on ${sluice.url}`);

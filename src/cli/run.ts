@@ -31,15 +31,17 @@ async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<nu
   const logger = createLogger(config);
   for (const warning of config.warnings) logger.warn(warning);
   const stopped = untilSignal(logger);
+  const fatal = Promise.withResolvers<Error>();
   let sluice: Awaited<ReturnType<typeof startSluice>>;
   try {
-    sluice = await startSluice({ config, role, logger });
+    sluice = await startSluice({ config, role, logger, onFatal: fatal.resolve });
   } catch (error) {
     logger.fatal({ err: error }, 'not started');
     return 1;
   }
-  const signal = await stopped;
-  logger.info({ signal }, 'stopping');
+  const why = await Promise.race([stopped, fatal.promise]);
+  if (why instanceof Error) logger.fatal({ err: why }, 'stopping');
+  else logger.info({ signal: why }, 'stopping');
   const deadline = setTimeout(() => {
     logger.error('not stopped in time');
     process.exit(1);
@@ -47,7 +49,7 @@ async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<nu
   await sluice.close();
   clearTimeout(deadline);
   logger.info('stopped');
-  return 0;
+  return why instanceof Error ? 1 : 0;
 }
 
 export const runStart = (): Promise<number> => run('all');

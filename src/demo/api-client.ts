@@ -29,7 +29,7 @@ export class ApiClient {
 
   async getEgress(egressId: string): Promise<EgressInfo | undefined> {
     const answer = await this.#call('Egress/ListEgress', { egress_id: egressId });
-    const items = answer['items'];
+    const items = answer.items;
     return Array.isArray(items) && items.length > 0
       ? EgressInfo.fromJson(asJson(items[0]), LENIENT)
       : undefined;

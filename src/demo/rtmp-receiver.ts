@@ -52,5 +52,5 @@ export async function startRtmpReceiver(folder: string, logger: Logger): Promise
     stdin: 'none',
     logger,
   });
-  return { url, file, stop: async () => void (await child.stop(STOP_MS)) };
+  return { url, file, stop: () => child.stop(STOP_MS).then(() => undefined) };
 }

@@ -2,6 +2,7 @@
  * One attempt at an egress: from the job that was taken to the finished outputs. It joins the room, runs the
  * pipeline (again, when it dies), writes the segment log, and lets the sinks make of it what was asked for.
  */
+import { writeFile } from 'node:fs/promises';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { BridgeRequestError, connectBridge } from '../bridge/client.ts';
@@ -11,7 +12,7 @@ import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
 import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
-import { chunkPattern } from './log/files.ts';
+import { chunkPattern, pidPath } from './log/files.ts';
 import type { EventLine } from './log/types.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
@@ -48,6 +49,13 @@ type Cause =
   | { type: 'fail'; error: unknown }
   | { type: 'superseded' }
   | { type: 'hand-over' };
+
+/** Close codes of the bridge that say all there is to know. */
+const CLOSE_CAUSES: ReadonlyMap<number, Cause> = new Map<number, Cause>([
+  [BridgeCloseCode.superseded, { type: 'superseded' }],
+  [BridgeCloseCode.roomClosed, { type: 'finish', reason: 'Source closed' }],
+  [BridgeCloseCode.removed, { type: 'finish', reason: 'Removed from the room' }],
+]);
 
 export interface AttemptDeps {
   store: EgressStore;
@@ -135,6 +143,11 @@ export class EgressAttempt {
     }
   }
 
+  /** Whether the end has been decided; it may be at any moment. */
+  #over(): boolean {
+    return this.#ended;
+  }
+
   #end(cause: Cause): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -143,7 +156,7 @@ export class EgressAttempt {
   }
 
   async #start(): Promise<void> {
-    if (this.#ended) return;
+    if (this.#over()) return;
     const { plan, store } = this.#deps;
     // An earlier attempt was ending already: there is nothing more to record.
     if (this.#record.info.status === EgressStatus.EGRESS_ENDING) {
@@ -157,7 +170,7 @@ export class EgressAttempt {
     bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
 
     const wanted = await this.#waitForTracks(bridge);
-    if (this.#ended) return;
+    if (this.#over()) return;
     const mimeType = (kind: 'audio' | 'video') =>
       wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
     this.#program = chooseProgram(plan, mimeType('video'), mimeType('audio'));
@@ -183,7 +196,7 @@ export class EgressAttempt {
           logger: this.#logger,
         });
       } catch (error) {
-        if (!(error instanceof BridgeRequestError) || this.#ended) throw error;
+        if (!(error instanceof BridgeRequestError) || this.#over()) throw error;
         if (error.code === 'superseded') throw new Superseded();
         if (error.code === 'not_found') {
           this.#end({ type: 'finish', reason: 'Source closed' });
@@ -262,6 +275,8 @@ export class EgressAttempt {
       onTap: (data) => this.#sinks?.onTap(data),
       onDied: (reason) => void this.#onPipelineDied(reason),
     });
+    // Whoever takes over on this machine ends what a killed worker has left running.
+    await writeFile(pidPath(this.#deps.logDir, this.#attempt), `${this.#run.pid ?? ''}\n`);
   }
 
   /** Named tracks must be there before the program can be chosen; a room may be empty. */
@@ -272,7 +287,7 @@ export class EgressAttempt {
     const deadline = Date.now() + TRACK_GRACE_MS;
     for (;;) {
       const wanted = this.#select(bridge);
-      if (wanted.length >= named || this.#ended) return wanted;
+      if (wanted.length >= named || this.#over()) return wanted;
       const left = deadline - Date.now();
       if (left <= 0) {
         if (wanted.length > 0) return wanted;
@@ -360,12 +375,13 @@ export class EgressAttempt {
   }
 
   async #onBridgeClose(code: number, reason: string): Promise<void> {
-    if (this.#ended) return;
+    if (this.#over()) return;
     this.#logger.warn({ code, reason }, 'bridge closed');
-    if (code === BridgeCloseCode.superseded) return this.#end({ type: 'superseded' });
-    if (code === BridgeCloseCode.roomClosed) return this.#end({ type: 'finish', reason: 'Source closed' });
-    if (code === BridgeCloseCode.removed)
-      return this.#end({ type: 'finish', reason: 'Removed from the room' });
+    const known = CLOSE_CAUSES.get(code);
+    if (known) {
+      this.#end(known);
+      return;
+    }
     // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
     await new Promise((resolve) => setTimeout(resolve, BRIDGE_LOST_WAIT_MS));
     const record = await this.#deps.store.get(this.#record.egressId).catch(() => undefined);
@@ -396,7 +412,7 @@ export class EgressAttempt {
   }
 
   async #onPipelineDied(reason: string): Promise<void> {
-    if (this.#ended) return;
+    if (this.#over()) return;
     const now = Date.now();
     this.#restarts.push(now);
     const recent = this.#restarts.filter((at) => now - at < RESTART_WINDOW_MS).length;
@@ -413,7 +429,7 @@ export class EgressAttempt {
       await this.#log?.endRun(this.#runs - 1);
       await new Promise((resolve) => setTimeout(resolve, RESTART_DELAY_MS));
       const bridge = this.#bridge;
-      if (this.#ended || !bridge) return;
+      if (this.#over() || !bridge) return;
       await this.#startPipeline(this.#select(bridge));
       this.#note('pipeline_restart', { reason });
     } catch (error) {
@@ -429,7 +445,7 @@ export class EgressAttempt {
   #write(written: Promise<unknown> | undefined): void {
     written?.catch((error: unknown) => {
       if (error instanceof SupersededError) this.#end({ type: 'superseded' });
-      else if (!this.#ended)
+      else if (!this.#over())
         this.#end({
           type: 'fail',
           error: new EgressError('internal', `the segment log cannot be written: ${String(error)}`),

@@ -45,12 +45,16 @@ function newSrtpKey(): BridgeSrtpParameters {
 interface Entry {
   wanted: WantedTrack;
   subscription: BridgeSubscription | undefined;
-  closed: boolean;
+  /** May turn true at any moment. */
+  readonly ended: AbortController;
   tries: number;
   retry: NodeJS.Timeout | undefined;
   /** Start and stop of one feed never overlap. */
   work: Promise<void>;
 }
+
+/** A function, because it may turn true between two looks. */
+const isOver = (entry: Entry): boolean => entry.ended.signal.aborted;
 
 export class Feeds {
   readonly #options: FeedsOptions;
@@ -65,8 +69,8 @@ export class Feeds {
 
   /** Feeds that flow, or would if they were not muted. */
   current(): Feed[] {
-    return [...this.#entries.values()].flatMap(({ wanted, subscription, closed }) =>
-      subscription && !closed ? [{ wanted, subscription }] : [],
+    return [...this.#entries.values()].flatMap(({ wanted, subscription, ended }) =>
+      subscription && !ended.signal.aborted ? [{ wanted, subscription }] : [],
     );
   }
 
@@ -79,8 +83,9 @@ export class Feeds {
     if (this.#closed) return;
     const wantedIds = new Map(wanted.map((each) => [each.track.trackId, each]));
     for (const [trackId, entry] of this.#entries) {
+      // Gone, or republished.
       const still = wantedIds.get(trackId);
-      if (!still || still.track.producerId !== entry.wanted.track.producerId) this.#stop(trackId, entry);
+      if (still?.track.producerId !== entry.wanted.track.producerId) this.#stop(trackId, entry);
     }
     for (const [trackId, each] of wantedIds) {
       if (!this.#entries.has(trackId)) this.#start(trackId, each);
@@ -95,7 +100,7 @@ export class Feeds {
     this.#entries.clear();
     await Promise.all(
       entries.map(async (entry) => {
-        entry.closed = true;
+        entry.ended.abort();
         clearTimeout(entry.retry);
         await entry.work;
         await this.#unsubscribe(entry);
@@ -107,7 +112,7 @@ export class Feeds {
     const entry: Entry = {
       wanted,
       subscription: undefined,
-      closed: false,
+      ended: new AbortController(),
       tries,
       retry: undefined,
       work: Promise.resolve(),
@@ -118,7 +123,7 @@ export class Feeds {
 
   #stop(trackId: string, entry: Entry): void {
     this.#entries.delete(trackId);
-    entry.closed = true;
+    entry.ended.abort();
     clearTimeout(entry.retry);
     entry.work = entry.work.then(async () => {
       await this.#options.host
@@ -147,7 +152,7 @@ export class Feeds {
       ...(local && { srtp: local }),
     });
     entry.subscription = subscription;
-    if (entry.closed) return;
+    if (isOver(entry)) return;
     if (local && !subscription.srtp)
       throw new Error('the SFU answered without SRTP keys although SRTP was asked for');
     await host.send({
@@ -167,7 +172,7 @@ export class Feeds {
       ...(local && subscription.srtp && { srtp: { local, remote: subscription.srtp } }),
       muted: subscription.producerPaused,
     });
-    if (entry.closed) return;
+    if (isOver(entry)) return;
     const { subscriptionId } = subscription;
     await bridge.request('resume', { subscriptionId });
     if (track.kind === 'video') {
@@ -182,7 +187,7 @@ export class Feeds {
   }
 
   #onFailure(trackId: string, entry: Entry, error: unknown): void {
-    if (entry.closed || this.#closed) return;
+    if (isOver(entry) || this.#closed) return;
     const delay = Math.min(RETRY_MS * 2 ** entry.tries, MAX_RETRY_MS);
     this.#options.logger.warn({ err: error, trackId, delay }, 'track not connected, trying again');
     entry.retry = setTimeout(() => {
@@ -219,7 +224,7 @@ export class Feeds {
   async #setMuted(entry: Entry, muted: boolean): Promise<void> {
     const { trackId, kind } = entry.wanted.track;
     const subscriptionId = entry.subscription?.subscriptionId;
-    if (entry.closed || subscriptionId === undefined) return;
+    if (isOver(entry) || subscriptionId === undefined) return;
     try {
       await this.#options.host.send({ cmd: 'setMuted', trackId, muted });
       if (!muted && kind === 'video')

@@ -122,6 +122,16 @@ export class PipelineRun {
     });
   }
 
+  /** Of the pipeline's process, while it runs. */
+  get pid(): number | undefined {
+    return this.#host.pid;
+  }
+
+  /** Process id of the program. */
+  get pid(): number | undefined {
+    return this.#host.pid;
+  }
+
   /** Makes the feeds and the picture what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
     this.#order = wanted.filter(({ track }) => track.kind === 'video').map(({ track }) => track.trackId);

@@ -1,5 +1,6 @@
 /** EgressInfo of one attempt: every change goes through here, is saved in order, and only while the fence allows. */
-import { EgressInfo, EgressStatus } from '@livekit/protocol';
+import type { EgressInfo } from '@livekit/protocol';
+import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';

@@ -16,7 +16,7 @@ import { createSfu } from '../sfu/sfu.ts';
 import { whepPlugin } from '../signaling/whep.ts';
 import { whipPlugin } from '../signaling/whip.ts';
 import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
-import type { Shared } from './start.ts';
+import type { Shared } from './shared.ts';
 
 const LOOPBACK = '127.0.0.1';
 
@@ -56,8 +56,9 @@ export async function startServer(
       logger: logger.child({ component: 'sfu' }),
       rtc: { ...rtc, host: http.host, plainListenIp },
     });
-    ends.push(() => sfu.close());
+    // Let go of after the SFU has closed: that rooms have ended is told too.
     ends.push(connectSfuWebhooks(sfu, webhooks, logger));
+    ends.push(() => sfu.close());
 
     const verifier = new TokenVerifier(config.keys);
     const grantOf = async (token: string | undefined) => {
@@ -98,8 +99,9 @@ export async function startServer(
     let url = '';
     const plugin =
       (each: typeof whipPlugin): FastifyPluginAsync =>
-      async (app) =>
-        void (await app.register(each, signaling));
+      async (app) => {
+        await app.register(each, signaling);
+      };
     const app = buildHttp({
       logger: logger.child({ component: 'http' }),
       verifier,

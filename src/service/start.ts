@@ -2,22 +2,13 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/types.ts';
 import { egressQueue } from '../jobs/queues.ts';
-import type { EgressQueue } from '../jobs/queues.ts';
 import { connectRedis, createEgressStore, startEmbeddedRedis } from '../store/index.ts';
-import type { EgressStore, RedisConnections } from '../store/index.ts';
+import type { RedisConnections } from '../store/index.ts';
 import { startServer } from './server.ts';
+import type { Shared } from './shared.ts';
 import { startWorker } from './worker.ts';
 
 export type Role = 'all' | 'server' | 'worker';
-
-/** What both roles share. */
-export interface Shared {
-  config: Config;
-  logger: Logger;
-  redis: RedisConnections;
-  store: EgressStore;
-  queue: EgressQueue;
-}
 
 export interface Sluice {
   /** Where the API answers; undefined in a worker. */
@@ -31,10 +22,13 @@ export async function startSluice({
   config,
   role,
   logger,
+  onFatal,
 }: {
   config: Config;
   role: Role;
   logger: Logger;
+  /** Something the process cannot go on without is gone for good: close it. */
+  onFatal: (error: Error) => void;
 }): Promise<Sluice> {
   // Ended in reverse order, whatever the way out.
   const owned: { name: string; end: () => Promise<void> }[] = [];
@@ -95,6 +89,7 @@ export async function startSluice({
         await startEmbeddedRedis({ dataDir: config.dataDir, logger: logger.child({ component: 'redis' }) }),
         (each) => each.stop(),
       );
+      void embedded.failed.then((error) => onFatal(error));
       ({ url } = embedded);
     }
     const connections = connectRedis({ url, logger: logger.child({ component: 'redis' }) });

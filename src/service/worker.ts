@@ -11,7 +11,7 @@ import { createSinks } from '../egress/sinks/index.ts';
 import { EgressWorker } from '../jobs/egress-worker.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
-import type { Shared } from './start.ts';
+import type { Shared } from './shared.ts';
 
 /** A worker on the bridge needs its token for one join. */
 const BRIDGE_TOKEN_SECONDS = 60;

@@ -1,9 +1,9 @@
 /** Writes an attempt of a segment log: chunks as the pipeline closes them, events, gaps, the end. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeChunk } from './chunk-line.ts';
-import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, readIfThere } from './files.ts';
+import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, pidPath, readIfThere } from './files.ts';
 import type { LogContainer } from './files.ts';
 import { gapBetween } from './fold.ts';
 import type { SegmentLog } from './fold.ts';
@@ -126,7 +126,7 @@ export class SegmentLogWriter {
    */
   addChunk(announcement: ChunkAnnouncement): Promise<Chunk | undefined> {
     return this.#enqueue(async () => {
-      await this.#assertCurrent();
+      await this.assertCurrent();
       const file = announcement.file.slice(announcement.file.lastIndexOf('/') + 1);
       const name = parseChunkName(file);
       if (!name) throw new LogError(`not a chunk's file name: ${file}`);
@@ -143,8 +143,19 @@ export class SegmentLogWriter {
    */
   endRun(run: number): Promise<Chunk[]> {
     return this.#enqueue(async () => {
-      await this.#assertCurrent();
+      await this.assertCurrent();
       return this.#adopt((other) => other.run === run);
+    });
+  }
+
+  /**
+   * Writes down which process writes this attempt's chunks, for whoever takes over while it still runs.
+   * @throws SupersededError
+   */
+  pipeline(pid: number): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.assertCurrent();
+      await writeFile(pidPath(this.#options.dir, this.#options.attempt), `${pid}\n`);
     });
   }
 
@@ -162,7 +173,7 @@ export class SegmentLogWriter {
   /** The log is complete; on disk when this answers. @throws SupersededError */
   async end(atNs: number): Promise<void> {
     await this.#enqueue(async () => {
-      await this.#assertCurrent();
+      await this.assertCurrent();
       await this.#index.append({ type: 'end', atNs: Math.round(atNs) });
       this.#state = 'ended';
     });
@@ -178,9 +189,15 @@ export class SegmentLogWriter {
     await this.#index.close();
   }
 
+  /** What is done outside the log in this attempt's name asks here first. @throws SupersededError */
+  async assertCurrent(): Promise<void> {
+    const newest = (await listAttempts(this.#options.dir)).at(-1) ?? 0;
+    if (newest > this.#options.attempt) throw new SupersededError(this.#options.attempt, newest);
+  }
+
   #line(line: EventLine | GapLine | IndexLine): Promise<void> {
     return this.#enqueue(async () => {
-      await this.#assertCurrent();
+      await this.assertCurrent();
       await this.#index.append(line);
     });
   }
@@ -192,11 +209,6 @@ export class SegmentLogWriter {
     });
     this.#queue = done.catch(() => undefined);
     return done;
-  }
-
-  async #assertCurrent(): Promise<void> {
-    const newest = (await listAttempts(this.#options.dir)).at(-1) ?? 0;
-    if (newest > this.#options.attempt) throw new SupersededError(this.#options.attempt, newest);
   }
 
   async #adopt(wanted: (name: { run: number; number: number }) => boolean): Promise<Chunk[]> {

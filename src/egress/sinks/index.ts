@@ -42,17 +42,17 @@ export class Sinks {
   }
 
   async endLive(): Promise<void> {
-    await Promise.all(this.#sinks.map((sink) => sink.endLive?.()));
+    await Promise.all(this.#sinks.map(async (sink) => sink.endLive?.()));
   }
 
   /** @throws the first failure, after all have finished or failed. */
   async finish(log: SegmentLog): Promise<void> {
-    const results = await Promise.allSettled(this.#sinks.map((sink) => sink.finish?.(log)));
+    const results = await Promise.allSettled(this.#sinks.map(async (sink) => sink.finish?.(log)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#sinks.map((sink) => sink.close?.()));
+    await Promise.allSettled(this.#sinks.map(async (sink) => sink.close?.()));
     await Promise.allSettled(this.#storages.map((storage) => storage.close()));
   }
 }

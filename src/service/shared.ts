@@ -1,0 +1,13 @@
+/** What server and worker share in a process. */
+import type { Logger } from 'pino';
+import type { Config } from '../config/types.ts';
+import type { EgressQueue } from '../jobs/queues.ts';
+import type { EgressStore, RedisConnections } from '../store/index.ts';
+
+export interface Shared {
+  config: Config;
+  logger: Logger;
+  redis: RedisConnections;
+  store: EgressStore;
+  queue: EgressQueue;
+}
