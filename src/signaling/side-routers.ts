@@ -66,7 +66,8 @@ export class SideRouters {
     const existing = entry.pipes.get(producer.id);
     if (existing) return existing;
     const piping = room.router
-      .pipeToRouter({ producerId: producer.id, router })
+      // An id can be there only once in a worker.
+      .pipeToRouter({ producerId: producer.id, router, keepId: false, enableSctp: false })
       .then(({ pipeProducer }) => pipeProducer?.id ?? producer.id);
     entry.pipes.set(producer.id, piping);
     const forget = () => entry.pipes.delete(producer.id);

@@ -1,4 +1,5 @@
 /** Real Chromium publishes over WHIP and watches over WHEP, through a real SFU. */
+import { observer } from 'mediasoup';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SfuTrack } from '../../src/sfu/types.ts';
@@ -13,6 +14,15 @@ let server: SignalingServer;
 let browser: TestBrowser;
 let count = 0;
 const newRoom = () => `room-${count++}`;
+
+/** All that are open in mediasoup. */
+const routers = new Set<unknown>();
+observer.on('newworker', (worker) => {
+  worker.observer.on('newrouter', (router) => {
+    routers.add(router);
+    router.observer.once('close', () => routers.delete(router));
+  });
+});
 
 beforeAll(async () => {
   server = await startSignaling({ timing: { lostTimeoutMs: 4000 } });
@@ -156,6 +166,33 @@ describe('Chromium', () => {
     await ann.evaluate(() => sluice.stop('publisher'));
     await Promise.all([one.close(), many.close()]);
     await Promise.all([ann, bob, viewer].map((page) => page.close()));
+  });
+
+  test('viewers with other payload types than the room get a router with theirs, and share it', async () => {
+    const room = newRoom();
+    const ann = await publish(room, 'ann', { codec: 'VP8', width: 320, height: 180 });
+    await published(room, 'ann');
+    const before = routers.size;
+    const numbers = { '111': '112', '96': '121', '97': '122' };
+    const viewers = await Promise.all(['bob', 'cid'].map((name) => open(name)));
+    for (const [index, viewer] of viewers.entries()) {
+      const token = await server.token(room, `viewer-${index}`);
+      const answer = await viewer.evaluate(
+        (given) => sluice.watchPlainly(given.token, ['audio', 'video'], given.numbers),
+        { token, numbers },
+      );
+      expect(answer).toContain('a=rtpmap:121 VP8/90000');
+      expect(answer).toContain('a=rtpmap:112 opus/48000/2');
+    }
+    await Promise.all(viewers.map((viewer) => untilPlays(viewer, 0, 'a viewer with other numbers')));
+    const bob = await publish(room, 'bob', { codec: 'VP8', width: 480, height: 270 });
+    await published(room, 'bob');
+    await ann.evaluate(() => sluice.stop('publisher'));
+    await Promise.all(viewers.map((viewer) => untilPlays(viewer, 0, 'the next publisher', 480)));
+    expect(routers.size, 'one more than before').toBe(before + 1);
+    await Promise.all(viewers.map((viewer) => viewer.close()));
+    await until('the second router to go', () => routers.size === before);
+    await Promise.all([ann.close(), bob.close()]);
   });
 
   test('ICE restarts while media flows', async () => {

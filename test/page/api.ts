@@ -29,9 +29,10 @@ export interface PageApi {
   watch(options: WatchOptions): Promise<void>;
   /**
    * Watches with an offer as the browser makes it, one section for each of `kinds`.
+   * @param numbers other payload types, by the browser's own
    * @returns the answer
    */
-  watchPlainly(token: string, kinds: string[]): Promise<string>;
+  watchPlainly(token: string, kinds: string[], numbers?: Record<string, string>): Promise<string>;
   /** In the order of the slots of what was watched last. */
   played(): Promise<Played[]>;
   /** @returns the ICE user names of both sides afterwards */

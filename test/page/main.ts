@@ -28,12 +28,13 @@ const api: PageApi = {
     await peer.start();
   },
 
-  async watchPlainly(token, kinds) {
+  async watchPlainly(token, kinds, numbers = {}) {
     const connection = new RTCPeerConnection();
     const tracks = kinds.map(
       (kind) => connection.addTransceiver(kind, { direction: 'recvonly' }).receiver.track,
     );
-    await connection.setLocalDescription();
+    const { sdp = '' } = await connection.createOffer();
+    await connection.setLocalDescription({ type: 'offer', sdp: renumbered(sdp, numbers) });
     const response = await fetch('/whep', {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/sdp' },
@@ -67,6 +68,20 @@ const api: PageApi = {
   stop: (what) => peerOf(what).stop(),
   hangUp: (what) => peerOf(what).connection.close(),
 };
+
+/** Payload types stand in m-lines, in attributes of codecs, and where a codec names the one it repairs. */
+function renumbered(sdp: string, numbers: Record<string, string>): string {
+  const other = (number: string) => numbers[number] ?? number;
+  return sdp
+    .replaceAll(/^(m=\S+ \S+ \S+ )(.*)$/gm, (_line, start: string, formats: string) =>
+      [start, formats.trim().split(' ').map(other).join(' ')].join(''),
+    )
+    .replaceAll(
+      /^(a=(?:rtpmap|fmtp|rtcp-fb):)(\d+)/gm,
+      (_line, start: string, number: string) => start + other(number),
+    )
+    .replaceAll(/apt=(\d+)/g, (_match, number: string) => `apt=${other(number)}`);
+}
 
 function peerOf(what: 'publisher' | 'viewer'): HttpPeer {
   const peer = peers.get(what);

@@ -40,7 +40,9 @@ export function receivedExtensions(
 /**
  * What the router can send a viewer. mediasoup writes an extension under its own id and cannot be told
  * another one, and an answer must not change the ids of the offer (RFC 8285 §7; Firefox refuses it always,
- * Chromium where they collide). So only those count that have the same id on both sides.
+ * Chromium where they collide). So only those count that have the same id on both sides. The absolute send
+ * time is not among them: mediasoup's sender does not take the REMB it is for, and with it would stay at the
+ * bitrate it began with.
  */
 export function sentExtensions(
   section: OfferedSection,
@@ -54,7 +56,7 @@ export function sentExtensions(
         ours.preferredId === id &&
         (ours.direction === 'sendrecv' || ours.direction === 'sendonly'),
     );
-    return known && !NOT_TAKEN.has(uri) ? [{ uri: known.uri, id }] : [];
+    return known && !NOT_TAKEN.has(uri) && uri !== ABS_SEND_TIME ? [{ uri: known.uri, id }] : [];
   });
 }
 

@@ -3,7 +3,7 @@ import type { types as ms } from 'mediasoup';
 import { codecParameters, matchCodecs } from './codecs.ts';
 import type { MatchedCodec } from './codecs.ts';
 import { SdpError } from './errors.ts';
-import { MID, sentExtensions } from './extensions.ts';
+import { bandwidthFeedback, MID, sentExtensions } from './extensions.ts';
 import type { Offer, OfferedSection } from './offer.ts';
 
 /**
@@ -128,7 +128,11 @@ export function consumeCapabilities(
   );
   return {
     codecs: [
-      { ...media, preferredPayloadType: payloadType, rtcpFeedback: codec.feedback },
+      {
+        ...media,
+        preferredPayloadType: payloadType,
+        rtcpFeedback: bandwidthFeedback(codec.feedback, slot.extensions),
+      },
       ...(rtx && codec.rtxPayloadType !== undefined
         ? [{ ...rtx, preferredPayloadType: codec.rtxPayloadType }]
         : []),
