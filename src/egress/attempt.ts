@@ -12,7 +12,7 @@ import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
 import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
-import { chunkPattern, pidPath } from './log/files.ts';
+import { attemptDir, chunkPattern, pidPath } from './log/files.ts';
 import type { EventLine } from './log/types.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
@@ -226,7 +226,9 @@ export class EgressAttempt {
       logger: this.#logger,
     });
     this.#log = log;
-    for (const { pid } of log.leftovers) endLeftover(pid, this.#logger);
+    for (const { attempt, pid } of log.leftovers) {
+      endLeftover(pid, attemptDir(this.#deps.logDir, attempt), this.#logger);
+    }
     const sinks = this.#deps.createSinks(
       {
         plan: this.#deps.plan,
@@ -239,6 +241,10 @@ export class EgressAttempt {
         epochMs: this.#epochMs,
         tracks,
         room,
+        assertCurrent: async () => {
+          await log.assertCurrent();
+          await this.#status.assertCurrent();
+        },
         logger: this.#logger,
       },
       {
@@ -433,6 +439,10 @@ export class EgressAttempt {
       await this.#startPipeline(this.#select(bridge));
       this.#note('pipeline_restart', { reason });
     } catch (error) {
+      if (error instanceof SupersededError) {
+        this.#end({ type: 'superseded' });
+        return;
+      }
       await this.#onPipelineDied(error instanceof Error ? error.message : String(error));
     }
   }
@@ -480,7 +490,7 @@ export class EgressAttempt {
         failure ??= new EgressAborted('the egress ended before it began to record');
       }
     } catch (error) {
-      if (error instanceof SupersededError) return 'superseded';
+      if (error instanceof SupersededError || error instanceof Superseded) return 'superseded';
       failure ??= error;
     }
     if (failure) this.#status.fail(failure);

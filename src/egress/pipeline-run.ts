@@ -127,11 +127,6 @@ export class PipelineRun {
     return this.#host.pid;
   }
 
-  /** Process id of the program. */
-  get pid(): number | undefined {
-    return this.#host.pid;
-  }
-
   /** Makes the feeds and the picture what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
     this.#order = wanted.filter(({ track }) => track.kind === 'video').map(({ track }) => track.trackId);

@@ -1,4 +1,5 @@
 /** EgressInfo of one attempt: every change goes through here, is saved in order, and only while the fence allows. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressInfo } from '@livekit/protocol';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
@@ -20,6 +21,8 @@ export class Superseded extends Error {
 }
 
 const RETRY_MS = 500;
+/** How long Redis may take to say which attempt is the newest. */
+const FENCE_MS = 2000;
 
 export class StatusKeeper {
   readonly info: EgressInfo;
@@ -67,6 +70,21 @@ export class StatusKeeper {
   /** Resolves when everything so far is stored. */
   async flush(): Promise<void> {
     await this.#saving;
+  }
+
+  /**
+   * Whether this attempt holds the fence, as far as can be known now: while Redis is away nobody else can have
+   * taken it.
+   * @throws Superseded
+   */
+  async assertCurrent(): Promise<void> {
+    const timer = new AbortController();
+    const unknown = delay(FENCE_MS, undefined, { signal: timer.signal, ref: false }).catch(() => undefined);
+    const read = this.#store.get(this.info.egressId).catch(() => undefined);
+    const record = await Promise.race([read, unknown]);
+    timer.abort();
+    if (this.#superseded || (record !== undefined && record.attempt !== this.#attempt))
+      throw new Superseded();
   }
 
   active(startedAtMs: number): void {

@@ -1,9 +1,9 @@
 /** Writes an attempt of a segment log: chunks as the pipeline closes them, events, gaps, the end. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeChunk } from './chunk-line.ts';
-import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, pidPath, readIfThere } from './files.ts';
+import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, readIfThere } from './files.ts';
 import type { LogContainer } from './files.ts';
 import { gapBetween } from './fold.ts';
 import type { SegmentLog } from './fold.ts';
@@ -145,17 +145,6 @@ export class SegmentLogWriter {
     return this.#enqueue(async () => {
       await this.assertCurrent();
       return this.#adopt((other) => other.run === run);
-    });
-  }
-
-  /**
-   * Writes down which process writes this attempt's chunks, for whoever takes over while it still runs.
-   * @throws SupersededError
-   */
-  pipeline(pid: number): Promise<void> {
-    return this.#enqueue(async () => {
-      await this.assertCurrent();
-      await writeFile(pidPath(this.#options.dir, this.#options.attempt), `${pid}\n`);
     });
   }
 

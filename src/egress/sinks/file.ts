@@ -50,6 +50,7 @@ export class FileSink implements Sink {
       },
       'file made',
     );
+    await this.#context.assertCurrent();
     const stored = await this.#storage.putFile(this.#key, made.path, {
       contentType: CONTENT_TYPES[this.#format],
       size: made.bytes,

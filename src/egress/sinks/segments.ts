@@ -40,6 +40,7 @@ export class SegmentsSink implements Sink {
       suffix: output.suffix,
       segmentDuration: output.segmentDuration,
       earlier: context.earlier.chunks,
+      assertCurrent: context.assertCurrent,
       logger: context.logger,
       onUpdate: (status) => this.#report(status),
       onFailure,

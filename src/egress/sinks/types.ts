@@ -25,6 +25,11 @@ export interface SinkContext {
   /** Tracks at the start; none when an earlier attempt's work is only brought to its end. */
   tracks: readonly WantedTrack[];
   room: BridgeJoinResult['room'];
+  /**
+   * Asked before each write into a storage: a worker that was held up may not write over its successor's.
+   * @throws SupersededError, Superseded
+   */
+  assertCurrent: () => Promise<void>;
   logger: Logger;
 }
 

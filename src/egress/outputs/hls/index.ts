@@ -24,6 +24,8 @@ export interface HlsOptions {
   segmentDuration: number;
   /** Chunks of earlier attempts: what is stored of them is recognised, what is missing is stored. */
   earlier: readonly Chunk[];
+  /** Asked before each write; what it throws ends the output. */
+  assertCurrent?: () => Promise<void>;
   logger: Logger;
   /** Called once the first playlist is stored, and after each further segment. */
   onUpdate?: (status: HlsStatus) => void;
@@ -150,7 +152,7 @@ export class HlsOutput {
       const there = earlier && (await this.#persist(() => storage.size(key))) === bytes;
       if (!there) {
         const data = await readPieces(segment.pieces);
-        await this.#persist((signal) =>
+        await this.#put((signal) =>
           storage.putBytes(key, data, { contentType: 'video/mp2t', size: data.length, signal }),
         );
       }
@@ -164,10 +166,10 @@ export class HlsOutput {
   /** Playlists last: what they list is there. */
   async #publish(ended: boolean): Promise<Pick<HlsResult, 'playlist' | 'livePlaylist'>> {
     const { playlistKey, livePlaylistKey } = this.#options;
-    const playlist = await this.#put(playlistKey, this.#segments, 'event', ended);
+    const playlist = await this.#putPlaylist(playlistKey, this.#segments, 'event', ended);
     let livePlaylist: StoredObject | undefined;
     if (livePlaylistKey !== undefined) {
-      livePlaylist = await this.#put(livePlaylistKey, this.#rebase(livePlaylistKey), 'live', ended);
+      livePlaylist = await this.#putPlaylist(livePlaylistKey, this.#rebase(livePlaylistKey), 'live', ended);
     }
     this.#options.onUpdate?.(this.status);
     return { playlist, livePlaylist };
@@ -182,7 +184,7 @@ export class HlsOutput {
     }));
   }
 
-  async #put(
+  async #putPlaylist(
     key: string,
     segments: readonly PlaylistSegment[],
     type: 'event' | 'live',
@@ -190,7 +192,7 @@ export class HlsOutput {
   ): Promise<StoredObject> {
     const text = renderPlaylist(segments, { type, ended, targetDuration: this.#targetDuration });
     const bytes = Buffer.from(text);
-    return this.#persist((signal) =>
+    return this.#put((signal) =>
       this.#options.storage.putBytes(key, bytes, {
         contentType: PLAYLIST_TYPE,
         size: bytes.length,
@@ -198,6 +200,14 @@ export class HlsOutput {
         signal,
       }),
     );
+  }
+
+  /** A write: only while this is the newest attempt, also when it is tried again. */
+  async #put(work: (signal: AbortSignal) => Promise<StoredObject>): Promise<StoredObject> {
+    return this.#persist(async (signal) => {
+      await this.#options.assertCurrent?.();
+      return work(signal);
+    });
   }
 
   /** Tries again for as long as it is the store that fails: the log keeps everything meanwhile. */
