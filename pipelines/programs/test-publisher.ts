@@ -41,7 +41,7 @@ function init(settings: PublisherSettings): Publisher {
   watchBus(pipeline);
   const bin = pipeline.get_by_name(NAMES.peer);
   if (!bin) throw new Error('the pipeline has no peer');
-  const peer = new Peer(bin);
+  const peer = new Peer(bin, settings.addresses);
   const tracks: string[] = [];
   if (settings.video) tracks.push(videoPreferences(settings.video));
   if (settings.audio) tracks.push(audioPreferences());

@@ -15,6 +15,11 @@ const RTCP_INTERVAL_NS = 500e6;
 interface WebRtcBin {
   ice_gathering_state: GstWebRTC.WebRTCICEGatheringState;
   connection_state: GstWebRTC.WebRTCPeerConnectionState;
+  ice_agent: {
+    /** libnice's. */
+    agent: { upnp: boolean };
+    emit(signal: 'add-local-ip-address', address: string): boolean;
+  };
   local_description: GstWebRTC.WebRTCSessionDescription | null;
   get_by_name(name: 'rtpbin'): unknown;
   get_static_pad(name: string): unknown;
@@ -37,9 +42,16 @@ export type PeerState = 'new' | 'connecting' | 'connected' | 'disconnected' | 'f
 export class Peer {
   readonly #bin: WebRtcBin;
 
-  /** @param bin the webrtcbin, its pads linked, before it leaves READY */
-  constructor(bin: Gst.Element) {
+  /**
+   * @param bin the webrtcbin, its pads linked, before it leaves READY
+   * @param addresses IP addresses of this machine to be reached at; none: all but loopback
+   */
+  constructor(bin: Gst.Element, addresses: readonly string[]) {
     this.#bin = bin as unknown as WebRtcBin;
+    const { ice_agent: ice } = this.#bin;
+    // Nobody is asked to open a port for a test.
+    ice.agent.upnp = false;
+    for (const address of addresses) ice.emit('add-local-ip-address', address);
     // Sender Reports tie RTP time to when frames were taken, not to when the encoder let them go.
     this.#rtpBin().rtcp_sync_send_time = false;
   }

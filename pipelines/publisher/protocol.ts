@@ -30,6 +30,8 @@ export interface PublisherSettings {
   pitch: number;
   video: PublisherVideo | null;
   audio: boolean;
+  /** IP addresses of this machine that ICE offers; empty: all but loopback. */
+  addresses: string[];
 }
 
 export type PublisherCommand =

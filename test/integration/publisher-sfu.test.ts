@@ -1,0 +1,82 @@
+/** Test publishers in a real room: WHIP, mediasoup, nothing in between. */
+import { pino } from 'pino';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import {
+  startTestPublisher,
+  type TestPublisher,
+  type TestPublisherOptions,
+} from '../../src/demo/publisher.ts';
+import type { SfuTrack } from '../../src/sfu/types.ts';
+import { startSignaling, type SignalingServer } from '../support/signaling-server.ts';
+
+let server: SignalingServer;
+beforeAll(async () => {
+  server = await startSignaling();
+});
+afterAll(() => server.close());
+
+async function publish(
+  room: string,
+  identity: string,
+  options: Partial<TestPublisherOptions>,
+): Promise<TestPublisher> {
+  const whipUrl = new URL('/whip', server.url).href;
+  const token = await server.token(room, identity);
+  return startTestPublisher({ whipUrl, token, color: 'red', logger: pino({ level: 'silent' }), ...options });
+}
+
+const tracks = (room: string, identity: string): SfuTrack[] => [
+  ...(server.sfu.room(room)?.participants.get(identity)?.tracks.values() ?? []),
+];
+
+const track = (room: string, identity: string, kind: 'audio' | 'video') =>
+  tracks(room, identity).find((each) => each.kind === kind)!;
+
+async function packets(of: SfuTrack): Promise<number> {
+  const stats = await of.producer.getStats();
+  return stats
+    .filter(({ type }) => type === 'inbound-rtp')
+    .reduce((sum, { packetCount }) => sum + packetCount, 0);
+}
+
+test('two publish at once, are heard of by their names, mute and leave', async () => {
+  const [ann, bob] = await Promise.all([
+    publish('pair', 'ann', { color: 'red', profile: 'high' }),
+    publish('pair', 'bob', { color: 'blue', videoCodec: 'vp8' }),
+  ]);
+  try {
+    await expect
+      .poll(() => tracks('pair', 'ann').length + tracks('pair', 'bob').length, { timeout: 5000 })
+      .toBe(4);
+    expect(track('pair', 'ann', 'video').mimeType).toBe('video/H264');
+    expect(
+      track('pair', 'ann', 'video').producer.rtpParameters.codecs[0]?.parameters?.['profile-level-id'],
+    ).toBe('64001f');
+    expect(track('pair', 'bob', 'video').mimeType).toBe('video/VP8');
+    expect(track('pair', 'bob', 'audio').mimeType).toBe('audio/opus');
+
+    ann.muteVideo(true);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const [video, audio] = [track('pair', 'ann', 'video'), track('pair', 'ann', 'audio')];
+    const [pictures, sounds] = [await packets(video), await packets(audio)];
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(await packets(video)).toBe(pictures);
+    expect(await packets(audio)).toBeGreaterThan(sounds + 20);
+    ann.muteVideo(false);
+    await expect.poll(() => packets(video), { timeout: 3000 }).toBeGreaterThan(pictures + 20);
+
+    for (const each of [...tracks('pair', 'ann'), ...tracks('pair', 'bob')])
+      for (const stat of await each.producer.getStats()) expect(stat.packetsLost).toBe(0);
+  } finally {
+    await Promise.all([ann.stop(), bob.stop()]);
+  }
+  expect([...(server.sfu.room('pair')?.participants.keys() ?? [])]).toEqual([]);
+});
+
+test('a publisher without permission is told so', async () => {
+  const token = await server.token('locked', 'eve', { canPublish: false });
+  const whipUrl = new URL('/whip', server.url).href;
+  const start = startTestPublisher({ whipUrl, token, color: 'green', logger: pino({ level: 'silent' }) });
+  await expect(start).rejects.toThrow(/WHIP server answered 403/);
+});
