@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressInfo } from '@livekit/protocol';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
+import { StorageError } from '../storage/types.ts';
 import type { EgressStore } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
 import { setDeprecatedResult } from './info.ts';
@@ -116,12 +117,15 @@ export class StatusKeeper {
   /** Ends as FAILED or ABORTED by the kind of error. */
   fail(error: unknown): void {
     const aborted = error instanceof EgressAborted;
-    const known = error instanceof EgressError || aborted;
+    const known = error instanceof EgressError || error instanceof StorageError || aborted;
     this.update((info) => {
       info.status = aborted ? EgressStatus.EGRESS_ABORTED : EgressStatus.EGRESS_FAILED;
       info.error = error instanceof Error ? error.message : String(error);
       info.errorCode = known ? error.code : 500;
-      if (!info.details) info.details = `End reason: ${aborted ? 'Source closed' : 'Failure'}`;
+      if (!info.details.startsWith('End reason: ')) {
+        const rest = info.details && `; ${info.details}`;
+        info.details = `End reason: ${aborted ? 'Source closed' : 'Failure'}${rest}`;
+      }
       info.endedAt = nowNs();
     });
     this.#logger.warn({ err: error, aborted }, 'egress did not complete');

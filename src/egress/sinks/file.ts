@@ -2,11 +2,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileInfo } from '@livekit/protocol';
-import type { Storage } from '../../storage/types.ts';
+import type { Storage, StoredObject } from '../../storage/types.ts';
 import { fileName } from '../filename.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import { writeFileView } from '../outputs/file/index.ts';
-import type { FileViewFormat } from '../outputs/file/index.ts';
+import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
 import type { FileOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
@@ -51,11 +51,7 @@ export class FileSink implements Sink {
       'file made',
     );
     await this.#context.assertCurrent();
-    const stored = await this.#storage.putFile(this.#key, made.path, {
-      contentType: CONTENT_TYPES[this.#format],
-      size: made.bytes,
-      signal,
-    });
+    const stored = await this.#put(made);
     await rm(made.path, { force: true });
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
@@ -74,6 +70,27 @@ export class FileSink implements Sink {
         info.details += `${info.details ? '; ' : ''}gap from ${from} s to ${to} s: ${gap.reason}`;
       }
     });
+  }
+
+  /** What could not be stored stays where it was made, with the log it was made of. */
+  async #put({ path, bytes }: FileViewResult): Promise<StoredObject> {
+    const { status, logger } = this.#context;
+    const { signal } = this.#abort;
+    try {
+      return await this.#storage.putFile(this.#key, path, {
+        contentType: CONTENT_TYPES[this.#format],
+        size: bytes,
+        signal,
+      });
+    } catch (error) {
+      if (!signal.aborted) {
+        logger.error({ err: error, file: this.#key, kept: path }, 'file not stored, kept here');
+        status.update((info) => {
+          info.details += `${info.details ? '; ' : ''}${this.#key} is kept at ${path}`;
+        });
+      }
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
