@@ -65,7 +65,7 @@ function noCodec(section: OfferedSection, capabilities: ms.RtpCapabilities): str
   const ours = (capabilities.codecs ?? []).filter(({ mimeType }) => mimeType.startsWith(`${section.kind}/`));
   const names = new Set(ours.map(({ mimeType }) => mimeType.split('/')[1] ?? mimeType));
   for (const helper of ['rtx', 'CN', 'telephone-event']) names.delete(helper);
-  return `none of its codecs is supported: ${[...names].join(', ')} are`;
+  return `none of its codecs is supported: ${[...names].sort().join(', ')} are`;
 }
 
 function ingestTrack(
