@@ -128,6 +128,17 @@ describe('pieces of a chunk', () => {
     expect(pieces.at(-1)?.to).toBe(data.length);
   });
 
+  it('are no longer than allowed, also where only the sound goes on', () => {
+    const data = buildTs(chunkUnits(0, 20).filter(({ kind, at }) => kind === 'audio' || at < 1 || at > 12));
+    const pieces = cutChunk(chunkLine(0, 20, { bytes: data.length }), data, 3.49e9);
+    for (const [i, { startNs, durationNs, to }] of pieces.entries()) {
+      expect(durationNs).toBeLessThanOrEqual(3.49e9);
+      expect(durationNs).toBeGreaterThan(0);
+      expect(pieces[i + 1]?.startNs ?? 20e9).toBe(startNs + durationNs);
+      expect(pieces[i + 1]?.from ?? data.length).toBe(to);
+    }
+  });
+
   it('get tables in front when sound came before them', () => {
     const early = buildTs([{ kind: 'audio', at: 0 }], { tables: 'none' });
     const data = Buffer.concat([early, buildTs(chunkUnits(0))]);

@@ -4,6 +4,7 @@ import { inspectTs } from '../../log/ts-inspect.ts';
 import { scanTs } from '../../log/ts-scan.ts';
 import type { TsScan } from '../../log/ts-scan.ts';
 import { nsToTicks, readPacket, ticksToNs, TS_PACKET, unwrap } from '../../log/ts-packets.ts';
+import type { StreamKind } from '../../log/ts-packets.ts';
 import type { Chunk } from '../../log/types.ts';
 import { OutputError } from '../errors.ts';
 import { readChunk } from '../join.ts';
@@ -106,19 +107,23 @@ function parameterCuts(chunk: Chunk, data: Uint8Array): Cut[] {
   ];
 }
 
-/** Start of the last picture (or sound, without picture) behind `after` and not later than `untilNs`. */
+/**
+ * Start of the last picture behind `after` and not later than `untilNs`; where there is none (the picture is muted),
+ * of the last sound.
+ */
 function latestUnit(
   scan: TsScan,
   chunk: Chunk,
   after: Cut,
   untilNs: number,
 ): { offset: number; startNs: number } | undefined {
-  const kind = scan.pes.some((pes) => pes.kind === 'h264') ? 'h264' : 'aac';
   const near = nsToTicks(chunk.startNs);
-  return scan.pes
-    .filter((pes) => pes.kind === kind && pes.from > after.offset && pes.pts !== undefined)
-    .map((pes) => ({ offset: pes.from, startNs: ticksToNs(unwrap(pes.pts ?? 0, near)) }))
-    .findLast((unit) => unit.startNs > after.startNs && unit.startNs <= untilNs);
+  const latest = (kind: StreamKind) =>
+    scan.pes
+      .filter((pes) => pes.kind === kind && pes.from > after.offset && pes.pts !== undefined)
+      .map((pes) => ({ offset: pes.from, startNs: ticksToNs(unwrap(pes.pts ?? 0, near)) }))
+      .findLast((unit) => unit.startNs > after.startNs && unit.startNs <= untilNs);
+  return latest('h264') ?? latest('aac');
 }
 
 /** The piece's bytes, with tables in front where it needs them. @throws OutputError */
