@@ -100,7 +100,10 @@ export class PipelineRun {
       srtp,
       copyVideo: program.program === 'passthrough',
       logger,
-      onChange: () => this.#canvas?.update(this.#order),
+      onChange: () => {
+        this.#canvas?.update(this.#order);
+        this.#logCodecs(logger);
+      },
     });
     if (program.program === 'composite' && plan.video) {
       this.#canvas = new CanvasKeeper({
@@ -146,6 +149,26 @@ export class PipelineRun {
     this.#stopping = true;
     await this.#host.kill();
     await this.#letGo();
+  }
+
+  /** What decodes and encodes video at the moment, as the program itself tells: that a copy is a copy can be seen. */
+  #logCodecs(logger: Logger): void {
+    if (this.#stopping || !logger.isLevelEnabled('debug')) return;
+    this.#host.send({ cmd: 'describe' }).then(
+      ({ elements }) => {
+        const ofClass = (klass: string) =>
+          elements.filter((element) => element.klass.includes(klass)).map(({ factory }) => factory);
+        logger.debug(
+          {
+            elements: elements.length,
+            videoDecoders: ofClass('Decoder/Video'),
+            videoEncoders: ofClass('Encoder/Video'),
+          },
+          'pipeline elements',
+        );
+      },
+      (error: unknown) => logger.debug({ err: error }, 'pipeline not described'),
+    );
   }
 
   async #letGo(): Promise<void> {
