@@ -1,15 +1,12 @@
 /** The mediasoup worker processes of this node, each with its WebRtcServer. */
-import { once } from 'node:events';
-import { createWorker } from 'mediasoup';
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
 import { SfuError } from './types.ts';
+import { endWorker, startWorkerProcess } from './worker-process.ts';
 
 /** Pause before a worker that died is started again; doubled by every failure in a row. */
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 5000;
-/** How long a worker may take to end after it was told to. */
-const CLOSE_DEADLINE_MS = 2000;
 
 export interface WorkerPoolOptions {
   logger: Logger;
@@ -109,10 +106,7 @@ class WorkerSlot {
 
   async #start(): Promise<void> {
     const { workerBin } = this.#options;
-    const worker = await createWorker({
-      logLevel: 'warn',
-      ...(workerBin === undefined ? {} : { workerBin }),
-    });
+    const worker = await startWorkerProcess(workerBin);
     let running: RunningWorker;
     try {
       running = { worker, webRtcServer: await this.#listen(worker) };
@@ -169,17 +163,4 @@ class WorkerSlot {
       });
     }, delay);
   }
-}
-
-/** Resolves when the process is gone; kills it when it does not go by itself. */
-async function endWorker(worker: ms.Worker, logger: Logger): Promise<void> {
-  if (worker.subprocessClosed) return;
-  const gone = once(worker, 'subprocessclose');
-  if (!worker.closed) worker.close();
-  const kill = setTimeout(() => {
-    logger.warn({ pid: worker.pid }, 'mediasoup worker did not end, killing it');
-    process.kill(worker.pid, 'SIGKILL');
-  }, CLOSE_DEADLINE_MS);
-  await gone;
-  clearTimeout(kill);
 }

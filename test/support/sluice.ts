@@ -1,6 +1,7 @@
 /** Real Sluice processes for tests: `sluice start`, or a server and as many workers as wanted. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,11 +24,12 @@ export class SluiceProcess {
   readonly name: string;
   #output = '';
 
-  constructor(command: string, env: Record<string, string>) {
+  constructor(command: string, env: Record<string, string>, ownGroup: boolean) {
     this.name = command;
     this.child = spawn(process.execPath, [MAIN, command], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: ownGroup,
     });
     const keep = (data: Buffer) => {
       this.#output = (this.#output + data.toString()).slice(-2_000_000);
@@ -42,6 +44,17 @@ export class SluiceProcess {
 
   get running(): boolean {
     return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ctrl-C: SIGINT to every process of the group, as a terminal sends it. Needs `ownGroup`. */
+  interrupt(): void {
+    process.kill(-this.child.pid!, 'SIGINT');
+  }
+
+  /** Resolves when it has ended. */
+  async ended(): Promise<number | null> {
+    if (this.running) await once(this.child, 'exit');
+    return this.child.exitCode;
   }
 
   /** SIGTERM, and the exit code. @throws when it does not end. */
@@ -82,6 +95,8 @@ export interface SluiceOptions {
   redisUrl?: string;
   /** More environment. */
   env?: Record<string, string>;
+  /** Processes lead groups of their own, as in a terminal; see {@link SluiceProcess.interrupt}. */
+  ownGroup?: boolean;
 }
 
 export class Sluice {
@@ -91,11 +106,13 @@ export class Sluice {
   readonly egress: EgressClient;
   readonly processes: SluiceProcess[] = [];
   readonly #env: Record<string, string>;
+  readonly #ownGroup: boolean;
 
-  private constructor(url: string, dataDir: string, env: Record<string, string>) {
+  private constructor(url: string, dataDir: string, env: Record<string, string>, ownGroup: boolean) {
     this.url = url;
     this.dataDir = dataDir;
     this.#env = env;
+    this.#ownGroup = ownGroup;
     this.rooms = new RoomServiceClient(url, API_KEY, API_SECRET);
     this.egress = new EgressClient(url, API_KEY, API_SECRET);
   }
@@ -115,7 +132,7 @@ export class Sluice {
       ...(options.redisUrl !== undefined && { SLUICE_REDIS_URL: options.redisUrl }),
       ...options.env,
     };
-    const sluice = new Sluice(`http://127.0.0.1:${http}`, dataDir, env);
+    const sluice = new Sluice(`http://127.0.0.1:${http}`, dataDir, env, options.ownGroup ?? false);
     try {
       const main = sluice.#spawn(options.mode === 'split' ? 'server' : 'start');
       await sluice.#answering(main, options.mode === 'split');
@@ -186,7 +203,7 @@ export class Sluice {
   }
 
   #spawn(command: string, env: Record<string, string> = {}): SluiceProcess {
-    const child = new SluiceProcess(command, { ...this.#env, ...env });
+    const child = new SluiceProcess(command, { ...this.#env, ...env }, this.#ownGroup);
     this.processes.push(child);
     return child;
   }
