@@ -35,9 +35,9 @@ export default defineConfig(
       eqeqeq: ['error', 'always'],
     },
   },
-  // A missing element fails a test just as well.
+  // A missing element fails a test just as well; the analyser reads arrays by indices it has counted.
   {
-    files: ['test/**/*.ts', 'bench/**/*.ts'],
+    files: ['test/**/*.ts', 'bench/**/*.ts', 'src/demo/content/*.ts'],
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   // Log lines are pino's: nothing in src/ writes to the console.

@@ -40,7 +40,7 @@ export async function runDemo(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   // The story is told on the terminal; the log speaks up only when something is wrong.
-  const config = loadConfig({ env: { SLUICE_LOG_LEVEL: 'warn', ...env } });
+  const config = loadConfig({ env: { SLUICE_LOG_LEVEL: 'warn', ...env }, argv: process.argv });
   const logger = createLogger(config);
   const fatal = Promise.withResolvers<never>();
   const interrupted = Promise.race([
@@ -57,7 +57,10 @@ export async function runDemo(
     owned.push(() => sluice.close());
     if (sluice.url === undefined) throw new Error('the server has no URL');
     say(`  API, WHIP and WHEP on ${sluice.url}`);
-    const ok = await Promise.race([recordCall(sluice.url, seconds, { config, logger, owned }), interrupted]);
+    const ok = await Promise.race([
+      recordCall(sluice.url, seconds, { config, logger, keep, owned }),
+      interrupted,
+    ]);
     if (keep) {
       say(`\nThe server runs on at ${sluice.url}. Press Ctrl-C to stop it.`);
       await interrupted.catch(() => undefined);
@@ -77,6 +80,7 @@ export async function runDemo(
 interface DemoParts {
   config: ReturnType<typeof loadConfig>;
   logger: Logger;
+  keep: boolean;
   /** What to end, last first. */
   owned: (() => Promise<unknown>)[];
 }
@@ -84,7 +88,7 @@ interface DemoParts {
 async function recordCall(
   url: string,
   seconds: number,
-  { config, logger, owned }: DemoParts,
+  { config, logger, keep, owned }: DemoParts,
 ): Promise<boolean> {
   const [key = '', secret = ''] = Object.entries(config.keys)[0] ?? [];
   const api = new ApiClient({ url, key, secret });
@@ -129,8 +133,10 @@ async function recordCall(
   for (const publisher of publishers) await publisher.stop();
   await receiver.stop();
 
-  const rows = await reportOn({ info, hlsUrl, rtmpFile: receiver.file, callers: CALLERS, logger });
+  const rows = await reportOn({ info, hlsUrl, rtmpFile: receiver.file, callers: CALLERS });
   say(`\n${table(rows)}`);
+  if (!keep && hlsUrl)
+    say('\nThe files stay; with --keep the server stays too, and the broadcast can be watched at its URL.');
   if (info.status !== EgressStatus.EGRESS_COMPLETE) {
     process.stderr.write(`the egress ended as ${EgressStatus[info.status]}: ${info.error}\n`);
     return false;

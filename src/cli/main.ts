@@ -34,7 +34,7 @@ function seconds(value: string): number {
 function buildProgram(): Command {
   const program = new Command('sluice')
     .description(
-      "Egress and ingress service of a mediasoup SFU: records rooms to MP4, broadcasts them over HLS and\nrestreams them over RTMP, driven by LiveKit's server API.",
+      "Egress and ingress service of a mediasoup SFU: records rooms to MP4, broadcasts them over HLS and restreams them over RTMP, driven by LiveKit's server API.",
     )
     .version(version(), '-V, --version')
     .showHelpAfterError('(sluice --help lists the commands)')
@@ -66,6 +66,8 @@ function buildProgram(): Command {
     .action(async () => {
       process.exitCode = await runWorker();
     });
+
+  for (const each of program.commands) each.option('--config <file>', 'configuration (YAML)');
 
   program
     .command('token')

@@ -27,7 +27,7 @@ export function untilSignal(logger: Logger): Promise<NodeJS.Signals> {
 }
 
 async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<number> {
-  const config: Config = loadConfig({ env });
+  const config: Config = loadConfig({ env, argv: process.argv });
   const logger = createLogger(config);
   for (const warning of config.warnings) logger.warn(warning);
   const stopped = untilSignal(logger);

@@ -33,7 +33,7 @@ export async function createTokenFor(
   options: TokenOptions,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<string> {
-  const config = loadConfig({ env });
+  const config = loadConfig({ env, argv: process.argv });
   const [key, secret] = Object.entries(config.keys)[0] ?? [];
   if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
   return createAccessToken({

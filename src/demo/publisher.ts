@@ -35,6 +35,8 @@ export interface TestPublisherOptions {
   gopSeconds?: number;
   /** Slices in a picture, H.264 only (default 1). */
   slices?: number;
+  /** Three layers, rids `q`, `h` and `f`; the size is then at least 640 × 360, in steps of 8 (default false). */
+  simulcast?: boolean;
   /** H.264 only (default constrained baseline). */
   profile?: H264Profile;
   /** kbit/s; by default what the size needs. */
@@ -118,6 +120,8 @@ export async function startTestPublisher(options: TestPublisherOptions): Promise
     setResolution: (width, height) => {
       if (!settings.video)
         throw new PublisherError('cannot change the resolution: this publisher has no video');
+      if (settings.video.simulcast)
+        throw new PublisherError('cannot change the resolution of simulcast layers');
       checkSize(width, height);
       child.send({ cmd: 'resolution', width, height });
     },
@@ -134,9 +138,11 @@ export async function startTestPublisher(options: TestPublisherOptions): Promise
 
 function settingsOf(options: TestPublisherOptions): PublisherSettings {
   const { color, width = 640, height = 360, fps = 30, slices = 1, gopSeconds = 2 } = options;
-  const { videoCodec = 'h264', audio = true, profile = 'constrained-baseline' } = options;
+  const { videoCodec = 'h264', simulcast = false, audio = true, profile = 'constrained-baseline' } = options;
   if (!videoCodec && !audio) throw new PublisherError('a publisher needs video or audio');
   checkSize(width, height);
+  if (simulcast && (width % 8 || height % 8 || width < 640 || height < 360))
+    throw new PublisherError(`size ${width}x${height}: simulcast needs at least 640x360, in steps of 8`);
   if (!Number.isInteger(fps) || fps < 1 || fps > 120)
     throw new PublisherError(`fps is ${fps}; a whole number from 1 to 120 is needed`);
   if (!Number.isInteger(slices) || slices < 1 || slices > Math.floor(height / 16))
@@ -149,7 +155,17 @@ function settingsOf(options: TestPublisherOptions): PublisherSettings {
     pitch: options.pitch ?? PITCHES[color],
     audio,
     addresses: localAddresses(new URL(options.whipUrl).hostname),
-    video: videoCodec && { codec: videoCodec, profile, width, height, fps, bitrate, gopSeconds, slices },
+    video: videoCodec && {
+      codec: videoCodec,
+      profile,
+      width,
+      height,
+      fps,
+      bitrate,
+      gopSeconds,
+      slices,
+      simulcast,
+    },
   };
 }
 

@@ -1,0 +1,216 @@
+/**
+ * Reads a recording back: looks at the picture and listens to the sound.
+ *
+ * How exact the A/V offset is: a beep's onset is where the amplitude of its pitch, measured every 2 ms in a
+ * symmetric 25 ms window, passes half of the beep's level, interpolated, less half of the beep's ramp; with
+ * other participants sounding at the same time that is right within 3 ms (unit-tested). A flash's onset is
+ * the time of the first lit frame, so it is as exact as the file's frames are dense; `avOffsetByCounter`
+ * takes the frame counters around each second instead and does not depend on a single frame.
+ */
+import { BEEP_RAMP_SECONDS, FLASH_SECONDS, humPitch, PITCHES } from '../../../pipelines/publisher/signal.ts';
+import { ffprobe, type ProbeResult } from './ffprobe.ts';
+import { Loudness } from './loudness.ts';
+import { MotionDetector, stretches } from './motion.ts';
+import { longestGap, reportTile } from './participant.ts';
+import { readAudio } from './read-audio.ts';
+import { lookingSize, readVideo } from './read-video.ts';
+import { readTile } from './tile.ts';
+import { findBursts, ToneTracker } from './tone.ts';
+import type {
+  AnalyseOptions,
+  AudioReport,
+  ContentReport,
+  Rect,
+  TileFrame,
+  TileSpec,
+  VideoReport,
+} from './types.ts';
+
+export { fitPicture } from './tile.ts';
+export type * from './types.ts';
+
+const BEEP_WINDOW = 0.025;
+const BEEP_HOP = 0.002;
+/** A tenth of what is published. */
+const BEEP_LEAST = 0.02;
+const BEEP_SHORTEST = 0.04;
+const BEEP_LONGEST = FLASH_SECONDS * 2;
+const HUM_WINDOW = 0.08;
+const HUM_HOP = 0.02;
+
+/** Uncertainty of a beep's onset. */
+const EDGE_SECONDS = 0.005;
+
+/** One reading of a tile before the frame's time is known: one for each of its regions. */
+type Reading = Omit<TileFrame, 'time'>[];
+
+interface Heard {
+  report: AudioReport;
+  /** By tile: onsets and hum, seconds as in the file. */
+  tiles: { beeps: number[]; hum: { time: number; amplitude: number }[] }[];
+  errors: string[];
+}
+
+interface Seen {
+  report: VideoReport;
+  tiles: TileFrame[][];
+  /** When the last frame ends. */
+  end: number;
+  errors: string[];
+}
+
+/** @throws Error when the file cannot be read at all; what is wrong in it is in the report */
+export async function analyse(input: string, options: AnalyseOptions): Promise<ContentReport> {
+  const file = await ffprobe(input);
+  const start = file.startTime ?? 0;
+  const [seen, heard] = await Promise.all([
+    look(input, file, start, options),
+    listen(input, file, start, options),
+  ]);
+  // A container may say less than it holds, and some say nothing.
+  const end = Math.max(file.duration ?? 0, seen?.end ?? 0, heard?.report.lastTime ?? 0);
+  return {
+    file,
+    duration: file.duration ?? end,
+    video: seen?.report ?? null,
+    audio: heard?.report ?? null,
+    tiles: options.tiles.map((spec, index) => {
+      const { from = 0, to = end } = spec;
+      const within = ({ time }: { time: number }) => time >= from && time < to;
+      return reportTile(spec, {
+        frames: seen?.tiles[index]?.filter(within) ?? [],
+        // A beep that begins with the file may be measured a hair before it.
+        beeps: heard?.tiles[index]?.beeps.filter((time) => within({ time: time + EDGE_SECONDS })) ?? [],
+        hum: heard?.tiles[index]?.hum.filter(within) ?? [],
+        from,
+        to,
+      });
+    }),
+    decodeErrors: [...(seen?.errors ?? []), ...(heard?.errors ?? [])],
+  };
+}
+
+async function look(
+  input: string,
+  file: ProbeResult,
+  start: number,
+  options: AnalyseOptions,
+): Promise<Seen | null> {
+  const stream = file.video;
+  if (!stream?.width || !stream.height) return null;
+  const size = lookingSize(stream.width, stream.height);
+  const regions = options.tiles.map((tile) => regionsOf(tile, stream.width!, stream.height!));
+  const shrink = ({ x, y, width, height }: Rect): Rect => {
+    const across = size.width / stream.width!;
+    const down = size.height / stream.height!;
+    return { x: x * across, y: y * down, width: width * across, height: height * down };
+  };
+  const places = regions.map((list) => list.map(({ region }) => shrink(region)));
+  const motion = new MotionDetector();
+  const moved: boolean[] = [];
+  const black: boolean[] = [];
+  const readings: Reading[][] = options.tiles.map(() => []);
+  const { times: raw, errors } = await readVideo(input, size, (picture) => {
+    const result = motion.look(picture);
+    moved.push(result.moved);
+    black.push(result.black);
+    places.forEach((list, tile) => readings[tile]!.push(list.map((region) => readTile(picture, region))));
+  });
+  if (raw.length !== moved.length) throw new Error(`${moved.length} pictures but ${raw.length} times`);
+  if (raw.length === 0) return null;
+  const times = raw.map((time) => time - start);
+  const tiles = readings.map((list, tile) =>
+    list.map((reading, i): TileFrame => {
+      const time = times[i]!;
+      const current = regions[tile]!.findLastIndex(({ from }) => time >= from);
+      return { time, ...reading[Math.max(0, current)]! };
+    }),
+  );
+  const gap = longestGap(times);
+  const first = times[0]!;
+  const last = times[times.length - 1]!;
+  const frameLength = times.length > 1 ? (last - first) / (times.length - 1) : 0;
+  const end = last + frameLength;
+  // A picture that did not move stood still from the one before it on.
+  const still = moved.map((now, i) => !now || moved[i + 1] === false);
+  return {
+    report: {
+      codec: stream.codec,
+      profile: stream.profile,
+      width: stream.width,
+      height: stream.height,
+      frames: times.length,
+      fps: frameLength ? 1 / frameLength : 0,
+      firstTime: first,
+      lastTime: last,
+      maxGapMs: gap.length * 1000,
+      maxGapAt: gap.at ?? first,
+      monotonic: times.every((time, i) => i === 0 || time > times[i - 1]!),
+      black: stretches(times, black, end, (options.blackMs ?? 100) / 1000),
+      frozen: stretches(times, still, end, (options.frozenMs ?? 200) / 1000),
+    },
+    tiles,
+    end,
+    errors,
+  };
+}
+
+function regionsOf({ region }: TileSpec, width: number, height: number): { from: number; region: Rect }[] {
+  if (!region) return [{ from: 0, region: { x: 0, y: 0, width, height } }];
+  return Array.isArray(region) ? region : [{ from: 0, region }];
+}
+
+async function listen(
+  input: string,
+  file: ProbeResult,
+  start: number,
+  options: AnalyseOptions,
+): Promise<Heard | null> {
+  const stream = file.audio;
+  if (!stream) return null;
+  const rate = stream.sampleRate ?? 48_000;
+  const loudness = new Loudness(rate);
+  const pitches = options.tiles.map(({ pitch, color }) => pitch ?? PITCHES[color]);
+  const beepTones = pitches.map((pitch) => new ToneTracker(pitch, rate, BEEP_WINDOW, BEEP_HOP));
+  const humTones = pitches.map((pitch) => new ToneTracker(humPitch(pitch), rate, HUM_WINDOW, HUM_HOP));
+  const timeline = await readAudio(input, rate, options.channel, (samples) => {
+    loudness.push(samples);
+    for (const tone of [...beepTones, ...humTones]) tone.push(samples);
+  });
+  if (!timeline) return null;
+  const first = timeline.firstTime - start;
+  return {
+    report: {
+      codec: stream.codec,
+      profile: stream.profile,
+      sampleRate: rate,
+      channels: stream.channels ?? 0,
+      firstTime: first,
+      lastTime: timeline.lastTime - start,
+      gaps: timeline.gaps.map(({ from, to }) => ({ from: from - start, to: to - start })),
+      monotonic: timeline.monotonic,
+      silence: loudness.silence(first, (options.silenceMs ?? 200) / 1000),
+      peak: loudness.peak,
+    },
+    tiles: beepTones.map((tone, index) => ({
+      beeps: beepOnsets(tone).map((onset) => first + onset),
+      hum: humTones[index]!.amplitudes.map((amplitude, i) => ({
+        time: first + humTones[index]!.timeOf(i),
+        amplitude,
+      })),
+    })),
+    errors: timeline.errors,
+  };
+}
+
+/** When each beep began, seconds since the first sample. */
+export function beepOnsets(tone: ToneTracker): number[] {
+  return findBursts(tone, BEEP_LEAST, BEEP_SHORTEST)
+    .filter(({ start, end }) => end - start <= BEEP_LONGEST)
+    .map(({ start }) => start - BEEP_RAMP_SECONDS / 2);
+}
+
+/** A tracker with the settings beeps are listened for. */
+export function beepTracker(pitch: number, rate: number): ToneTracker {
+  return new ToneTracker(pitch, rate, BEEP_WINDOW, BEEP_HOP);
+}
