@@ -21,8 +21,14 @@ import {
 } from './gst.ts';
 import { type Connect, RECEIVER, receiverDescription } from './receiver-bin.ts';
 
-/** Least time between two regular RTCP packets, ns: feedback is not held back by RTP's 5 s for large groups. */
-const RTCP_MIN_INTERVAL_NS = 500e6;
+/** Time between two receiver reports when there is no feedback to send, ns. */
+const REPORT_INTERVAL_NS = 500e6;
+/**
+ * What the session is told it has, bit/s. RTCP gets a twentieth of it (RFC 4585, 3.5), and only one packet of
+ * feedback may be early: with the default of 64 kbit/s a second NACK waits for a third of a second, longer than the
+ * jitterbuffer does. With this it waits 20 ms.
+ */
+const SESSION_BANDWIDTH = 1_000_000;
 
 /** What a track's packets have turned into. */
 export interface MediaFormat {
@@ -45,7 +51,7 @@ export class Receiver {
   readonly #socket: Gio.Socket;
   readonly #lastPacket: Gst.Element;
   readonly #session: GObject.Object;
-  #jitterBuffer: Gst.Element | undefined;
+  #jitterBuffers: Gst.Element[] = [];
   #offsetNs = 0;
   /** Sequence number of the last packet that was measured, or that left before the offset was changed. */
   #seenSeqnum: number | undefined;
@@ -89,7 +95,7 @@ export class Receiver {
       host: connect.remote.ip,
       port: connect.remote.port,
     });
-    setProperties(this.#session, { 'rtcp-min-interval': RTCP_MIN_INTERVAL_NS });
+    setProperties(this.#session, { 'rtcp-min-interval': REPORT_INTERVAL_NS, bandwidth: SESSION_BANDWIDTH });
     if (!connect.srtp) return;
     const local = srtpCipher(connect.srtp.local, decode);
     const encoder = child(this.bin, RECEIVER.srtpEncoder);
@@ -145,11 +151,22 @@ export class Receiver {
     return senderClockAtZero({ ntp, rtp }, media, this.#codec.clockRate);
   }
 
+  /**
+   * Settings of what rtpbin makes only when packets come. Call about four times a second.
+   *
+   * A jitterbuffer that asks for lost packets again takes the next packet for lost when it is overdue, and throws it
+   * away when it comes after all: the first of a track that was muted, often a keyframe's. A gap in the sequence
+   * numbers is loss, the passing of time is not.
+   */
+  tune(): void {
+    this.#jitterBuffers = this.#findJitterBuffers();
+    for (const jitterBuffer of this.#jitterBuffers) setProperties(jitterBuffer, { 'rtx-next-seqnum': false });
+  }
+
   /** Delays all packets from now on by `offsetNs`. @returns false while there is no packet to delay */
   setOffset(offsetNs: number): boolean {
-    const jitterBuffer = (this.#jitterBuffer ??= this.#findJitterBuffer());
-    if (!jitterBuffer) return false;
-    setProperties(jitterBuffer, { 'ts-offset': offsetNs });
+    if (this.#jitterBuffers.length === 0) return false;
+    for (const jitterBuffer of this.#jitterBuffers) setProperties(jitterBuffer, { 'ts-offset': offsetNs });
     this.#seenSeqnum = this.#packet()?.seqnum;
     this.#offsetNs = offsetNs;
     return true;
@@ -175,9 +192,9 @@ export class Receiver {
     return { seqnum: view.getUint16(2), rtp: view.getUint32(4), runningNs: Number(buffer.pts) };
   }
 
-  /** rtpbin makes it when the first packet comes. */
-  #findJitterBuffer(): Gst.Element | undefined {
-    return allElements(childBin(this.bin, RECEIVER.rtp)).find(
+  /** rtpbin makes one for every SSRC when its first packet comes: the track's, and that of bandwidth probes. */
+  #findJitterBuffers(): Gst.Element[] {
+    return allElements(childBin(this.bin, RECEIVER.rtp)).filter(
       (element) => element.get_factory()?.get_name() === 'rtpjitterbuffer',
     );
   }

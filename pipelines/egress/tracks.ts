@@ -116,6 +116,7 @@ export class Tracks {
   watch(): void {
     const nowMs = monotonicMs();
     for (const [trackId, track] of this.#tracks) {
+      track.receiver.tune();
       const change = track.flow.update(track.receiver.packets(), nowMs);
       if (change !== undefined) this.#emit({ event: 'trackFlow', trackId, flowing: change });
       this.#program.show(trackId, track.flow.flowing);

@@ -1,0 +1,233 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import { analyse } from '../support/content/analyse.ts';
+import { ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
+import { LossyPath, makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+
+const PASSTHROUGH = {
+  program: 'passthrough',
+  video: { mimeType: 'video/H264' },
+  audio: { mode: 'encode', encoding: AAC },
+} as const;
+
+let clips: string;
+let router: TestRouter;
+let pipeline: TestPipeline | undefined;
+/** 12 s, keyframes every second. */
+let plain: string;
+
+beforeAll(async () => {
+  clips = await mkdtemp(join(tmpdir(), 'sluice-clips-'));
+  plain = await makeRtpClip(clips, 'plain', { seconds: 12, width: 640, height: 360 });
+});
+afterAll(() => rm(clips, { recursive: true, force: true }));
+
+afterEach(async () => {
+  await pipeline?.close();
+  pipeline = undefined;
+  await router.close();
+});
+
+async function record(
+  published: Awaited<ReturnType<TestRouter['publish']>>,
+  options: { srtp?: boolean; path?: LossyPath } = {},
+): Promise<TestPipeline> {
+  const started = (pipeline = await TestPipeline.start(PASSTHROUGH));
+  const { video, audio } = published;
+  if (video) await router.subscribe(started.host, { trackId: 'video', producer: video, ...options });
+  if (audio)
+    await router.subscribe(started.host, {
+      trackId: 'audio',
+      producer: audio,
+      ...(options.srtp && { srtp: true }),
+    });
+  return started;
+}
+
+describe('passthrough through a real SFU', () => {
+  test('copies every frame and keeps the lips in sync', async () => {
+    router = await TestRouter.start();
+    const run = await record(await router.publish([plain]));
+    await sleep(8000);
+    const { elements } = await run.host.send({ cmd: 'describe' });
+    expect(await run.stop()).toBe('exited with code 0');
+    expect(run.events.at(-1)).toEqual({ event: 'eos' });
+
+    expect(
+      elements.filter(({ klass }) => klass.includes('Decoder/Video') || klass.includes('Decoder/Image')),
+    ).toEqual([]);
+    const chunks = run.of('chunk');
+    expect(chunks.map(({ index }) => index)).toEqual(chunks.map((_, index) => index));
+    expect(chunks.length).toBeGreaterThanOrEqual(5);
+    for (const { file } of chunks.slice(1)) {
+      const [first] = await ffprobePackets(join(run.dir, file), 'v:0');
+      expect(first?.key, file).toBe(true);
+    }
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    const [tile] = report.tiles;
+    expect(report.decodeErrors).toEqual([]);
+    expect(report.video?.maxGapMs).toBeLessThan(60);
+    expect(report.video?.monotonic).toBe(true);
+    expect(report.audio?.gaps).toEqual([]);
+    expect(tile?.share).toBe(1);
+    expect(tile?.inOrder).toBe(true);
+    expect(tile?.avOffset.p95).toBeLessThan(40);
+    expect(report.duration).toBeGreaterThan(7.5);
+    expect(run.tapBytes).toBeGreaterThan(100_000);
+  });
+
+  test('recovers 3 % loss by NACK, and its feedback reaches the SFU', async () => {
+    router = await TestRouter.start();
+    const published = await router.publish([plain], { only: 'video' });
+    const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
+    const path = new LossyPath({ delayMs: 20, loss: 0.03 });
+    const producer = published.video!;
+    const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
+    await sleep(7000);
+    const stats = await consumer.getStats();
+    await run.stop();
+    path.close();
+    expect(path.lost).toBeGreaterThan(10);
+    const sent = stats.find(({ type }) => type === 'outbound-rtp');
+    expect(sent?.nackCount).toBeGreaterThan(5);
+    expect(sent?.packetsRetransmitted).toBeGreaterThan(5);
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    expect(report.decodeErrors).toEqual([]);
+    expect(report.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+    expect(report.tiles[0]?.inOrder).toBe(true);
+  });
+
+  test('asks for a keyframe (PLI) where a loss cannot be repaired', async () => {
+    router = await TestRouter.start();
+    const published = await router.publish([plain], { only: 'video' });
+    const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
+    const path = new LossyPath({ delayMs: 0, loss: 0.4 });
+    const producer = published.video!;
+    const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
+    await sleep(4000);
+    const stats = await consumer.getStats();
+    path.close();
+    expect(stats.find(({ type }) => type === 'outbound-rtp')?.pliCount).toBeGreaterThan(0);
+  });
+
+  test('speaks SRTP both ways', async () => {
+    router = await TestRouter.start();
+    const run = await record(await router.publish([plain]), { srtp: true });
+    await sleep(5000);
+    await run.stop();
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    expect(report.tiles[0]?.share).toBe(1);
+    expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.7);
+  });
+
+  test('brings tracks together whose way to the SFU differs by 250 ms', async () => {
+    router = await TestRouter.start();
+    const run = await record(await router.publish([plain], { audioDelayMs: 250 }));
+    await sleep(9000);
+    await run.stop();
+    const syncs = run.of('trackSync');
+    expect(syncs.at(-1)?.trackId).toBe('video');
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red', from: 4 }] });
+    expect(report.tiles[0]?.avOffset.count).toBeGreaterThanOrEqual(3);
+    expect(report.tiles[0]?.avOffset.p95).toBeLessThan(40);
+  });
+
+  test('goes on while either leg is muted for 5 s', async () => {
+    router = await TestRouter.start();
+    const long = await makeRtpClip(clips, 'long', { seconds: 22 });
+    const published = await router.publish([long]);
+    const { video, audio } = published;
+    const run = await record(published);
+    await sleep(3000);
+    const mute = async (trackId: string, producer: NonNullable<typeof video>): Promise<void> => {
+      await producer.pause();
+      await run.host.send({ cmd: 'setMuted', trackId, muted: true });
+      await sleep(5000);
+      // Bytes went on to disk all the while.
+      await producer.resume();
+      await run.host.send({ cmd: 'setMuted', trackId, muted: false });
+      await sleep(3000);
+    };
+    await mute('audio', audio!);
+    const before = run.tapBytes;
+    await mute('video', video!);
+    expect(run.tapBytes - before).toBeGreaterThan(50_000);
+    await run.stop();
+    expect(run.of('trackFlow')).toEqual([]);
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    expect(report.audio?.gaps).toEqual([]);
+    expect(report.audio?.silence.some(({ from, to }) => to - from > 4.5)).toBe(true);
+    expect(report.video?.monotonic).toBe(true);
+    // The only hole in the picture is the mute, and it ends at the next keyframe.
+    expect(report.video?.maxGapMs).toBeGreaterThan(4500);
+    expect(report.video?.maxGapMs).toBeLessThan(6500);
+    const [tile] = report.tiles;
+    expect(tile?.inOrder).toBe(true);
+    expect(tile?.avOffset.p95).toBeLessThan(60);
+    expect(report.duration).toBeGreaterThan(18);
+  });
+
+  test('cuts at a change of size, and holds one GOP of ten minutes with sliced pictures', async () => {
+    router = await TestRouter.start();
+    const options = { seconds: 4, gop: 18_000, slices: 4 };
+    const small = await makeRtpClip(clips, 'small', options);
+    const large = await makeRtpClip(clips, 'large', { ...options, width: 640, height: 360 });
+    const published = await router.publish([small, large], { held: true });
+    const run = await record(published);
+    published.source.start();
+    await sleep(2000);
+    // Bytes are on disk long before the chunk is complete.
+    expect((await readFile(join(run.dir, 'r0-000000.ts'))).length).toBeGreaterThan(30_000);
+    await sleep(6500);
+    await run.stop();
+    const sizes = await Promise.all(
+      run.of('chunk').map(async ({ file }) => {
+        const frames = await ffprobeFrames(join(run.dir, file));
+        return [...new Set(frames.map(({ width, height }) => `${width}x${height}`))];
+      }),
+    );
+    expect(sizes).toEqual([['320x180'], ['640x360']]);
+    const formats = run.of('trackFormat').filter(({ trackId }) => trackId === 'video');
+    expect(formats.map(({ width }) => width)).toEqual([320, 640]);
+  });
+
+  test('starts before its tracks, and with one of them alone', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(PASSTHROUGH));
+    await sleep(1500);
+    const published = await router.publish([plain]);
+    await router.subscribe(run.host, { trackId: 'video', producer: published.video! });
+    await sleep(5000);
+    await run.stop();
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    // Sound (silence) from the egress's start on; picture from when it came.
+    expect(report.audio?.firstTime).toBeLessThan(0.1);
+    expect(report.video?.firstTime).toBeGreaterThan(1);
+    expect(report.tiles[0]?.share).toBe(1);
+  });
+
+  test('a track that is published again goes on in the same log', async () => {
+    router = await TestRouter.start();
+    const run = await record(await router.publish([plain]));
+    await sleep(3000);
+    await run.host.send({ cmd: 'disconnect', trackId: 'video' });
+    await run.host.send({ cmd: 'disconnect', trackId: 'audio' });
+    await sleep(1000);
+    const again = await router.publish([plain]);
+    await router.subscribe(run.host, { trackId: 'video', producer: again.video! });
+    await router.subscribe(run.host, { trackId: 'audio', producer: again.audio! });
+    await sleep(4000);
+    await run.stop();
+    const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    expect(report.decodeErrors).toEqual([]);
+    expect(report.video?.monotonic).toBe(true);
+    expect(report.audio?.gaps).toEqual([]);
+    expect(report.video?.maxGapMs).toBeLessThan(2500);
+    expect(report.duration).toBeGreaterThan(7.5);
+  });
+});
