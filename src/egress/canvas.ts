@@ -81,6 +81,15 @@ export class CanvasKeeper {
     if (event.event !== 'layersChanged') return;
     if (event.spatialLayer === null) this.#currentLayer.delete(event.subscriptionId);
     else this.#currentLayer.set(event.subscriptionId, event.spatialLayer);
+    const feed = this.#feeds
+      .current()
+      .find(({ subscription }) => subscription.subscriptionId === event.subscriptionId);
+    if (!feed || feed.subscription.spatialLayers < 2) return;
+    const { trackId } = feed.wanted.track;
+    this.#logger.info(
+      { trackId, spatialLayer: event.spatialLayer, preferred: this.#preferred.get(event.subscriptionId) },
+      'layer received',
+    );
   }
 
   #preferLayer({ wanted, subscription }: Feed): void {

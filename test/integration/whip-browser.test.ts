@@ -3,7 +3,7 @@ import { observer } from 'mediasoup';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SfuTrack } from '../../src/sfu/types.ts';
-import type { PageApi, Played, PublishOptions, WatchOptions } from '../page/api.ts';
+import type { Played, PublishOptions, WatchOptions } from '../page/api.ts';
 import { launchChromium } from '../support/chromium.ts';
 import type { TestBrowser } from '../support/chromium.ts';
 import { sleep, until } from '../support/sfu.ts';
@@ -32,10 +32,6 @@ afterAll(async () => {
   await browser.close();
   await server.close();
 });
-
-declare global {
-  var sluice: PageApi;
-}
 
 async function open(name: string): Promise<Page> {
   const page = await browser.newPage(name);
@@ -254,4 +250,37 @@ describe('Chromium', () => {
     expect(tracksOf(room, 'bob'), 'still publishing').toHaveLength(2);
     await Promise.all([ann.close(), both.close()]);
   });
+});
+
+test('the studio page: join with a token, publish the test picture, watch the others', async () => {
+  const room = newRoom();
+  const studio = async (identity: string) => {
+    const page = await browser.newPage(`studio ${identity}`);
+    await page.goto(`${server.url}/index.html#token=${await server.token(room, identity)}`);
+    await page.getByText(`${identity} in ${room}`).waitFor();
+    expect(page.url(), 'no token in the address bar').toBe(`${server.url}/index.html`);
+    return page;
+  };
+  const ann = await studio('ann');
+  await ann.getByLabel('Codec').selectOption('H.264');
+  await ann.getByRole('button', { name: 'Start publishing' }).click();
+  await ann.getByText('Live', { exact: true }).waitFor();
+  const { video } = await published(room, 'ann');
+  expect([video.mimeType, video.spatialLayers]).toEqual(['video/H264', 3]);
+
+  const bob = await studio('bob');
+  await bob.getByRole('button', { name: 'Start watching' }).click();
+  const picture = bob.getByLabel('Place 1', { exact: true });
+  await picture.waitFor({ state: 'visible' });
+  await bob.getByText('Whoever publishes').waitFor({ state: 'hidden' });
+  await ann.getByRole('button', { name: 'Stop publishing' }).click();
+  await picture.waitFor({ state: 'hidden' });
+  await bob.getByRole('button', { name: 'Leave' }).click();
+  await bob.getByLabel('Access token').waitFor();
+  await until('both to be gone', () => server.sfu.room(room)?.participants.size === 0);
+
+  await bob.getByLabel('Access token').fill('nonsense');
+  await bob.getByRole('button', { name: 'Join' }).click();
+  await bob.getByRole('status').getByText('not an access token').waitFor();
+  await Promise.all([ann.close(), bob.close()]);
 });

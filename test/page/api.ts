@@ -1,4 +1,5 @@
 /** What the tests' page offers as `sluice`; no types of the browser, so that tests can import it. */
+import type { ColorName } from '../../pipelines/publisher/signal.ts';
 
 export interface PublishOptions {
   token: string;
@@ -6,6 +7,16 @@ export interface PublishOptions {
   simulcast?: boolean;
   width?: number;
   height?: number;
+  /** Publishes the picture and sound of the content checks, in this colour, instead of the studio's. */
+  marked?: ColorName;
+}
+
+/** What a publisher has sent so far. */
+export interface Sent {
+  /** Marked frames drawn, 0 without `marked`; the last one's counter is one less. */
+  drawn: number;
+  /** Largest layer first. */
+  layers: { height: number; encoded: number; limitedBy: string }[];
 }
 
 export interface WatchOptions {
@@ -33,6 +44,7 @@ export interface PageApi {
    * @returns the answer
    */
   watchPlainly(token: string, kinds: string[], numbers?: Record<string, string>): Promise<string>;
+  sent(): Promise<Sent>;
   /** In the order of the slots of what was watched last. */
   played(): Promise<Played[]>;
   /** @returns the ICE user names of both sides afterwards */

@@ -3,15 +3,19 @@ import type { HttpPeer } from '../../web/http-peer.ts';
 import { createTestSource } from '../../web/test-source.ts';
 import { WhepClient } from '../../web/whep-client.ts';
 import { WhipClient } from '../../web/whip-client.ts';
-import type { PageApi, Played, PublishOptions, WatchOptions } from './api.ts';
+import type { PageApi, Played, PublishOptions, Sent, WatchOptions } from './api.ts';
+import { createMarkedSource } from './marked-source.ts';
+import type { MarkedSource } from './marked-source.ts';
 
 const peers = new Map<'publisher' | 'viewer', HttpPeer>();
+let marked: MarkedSource | undefined;
 let watched: { connection: RTCPeerConnection; videos: HTMLVideoElement[] } | undefined;
 
 const api: PageApi = {
   async publish(options: PublishOptions) {
     const { width = 640, height = 360 } = options;
-    const { stream } = await createTestSource({ width, height });
+    if (options.marked) marked = await createMarkedSource(options.marked, width, height);
+    const { stream } = marked ?? (await createTestSource({ width, height }));
     const peer = new WhipClient({ url: '/whip', stream, ...options });
     peers.set('publisher', peer);
     await peer.start();
@@ -50,6 +54,24 @@ const api: PageApi = {
     });
     watched = { connection, videos };
     return answer;
+  },
+
+  async sent() {
+    const layers: Sent['layers'] = [];
+    const report = await peerOf('publisher').connection.getStats();
+    report.forEach((stats: RTCStats) => {
+      if (stats.type !== 'outbound-rtp') return;
+      const { kind, frameHeight, framesEncoded, qualityLimitationReason } =
+        stats as RTCOutboundRtpStreamStats & { qualityLimitationReason?: string };
+      if (kind !== 'video') return;
+      layers.push({
+        height: frameHeight ?? 0,
+        encoded: framesEncoded ?? 0,
+        limitedBy: qualityLimitationReason ?? '',
+      });
+    });
+    layers.sort((a, b) => b.height - a.height);
+    return { drawn: marked?.frames ?? 0, layers };
   },
 
   async played() {

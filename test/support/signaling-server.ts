@@ -1,6 +1,7 @@
 /** A real SFU behind real WHIP and WHEP endpoints, and the page of test/page with the studio's clients. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import Fastify from 'fastify';
 import { AccessToken } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
@@ -12,10 +13,13 @@ import type { IceServer, SignalingTiming } from '../../src/signaling/types.ts';
 import { whepPlugin } from '../../src/signaling/whep.ts';
 import { whipPlugin } from '../../src/signaling/whip.ts';
 import { silentLogger, startSfu } from './sfu.ts';
+import { testPage } from './test-page.ts';
 
 const KEY = 'devkey';
 const SECRET = 'a-secret-of-the-tests-32-characters';
-const PAGE = fileURLToPath(new URL('../page/main.ts', import.meta.url));
+
+const WEB = fileURLToPath(new URL('../../dist/web/', import.meta.url));
+const STUDIO = { 'index.html': 'text/html', 'studio.js': 'text/javascript', 'style.css': 'text/css' };
 
 export interface SignalingServer {
   readonly url: string;
@@ -44,13 +48,11 @@ export async function startSignaling(
   };
   await app.register(whipPlugin, signaling);
   await app.register(whepPlugin, signaling);
-  const bundle = await build({ entryPoints: [PAGE], bundle: true, format: 'esm', write: false });
-  const script = bundle.outputFiles[0]?.text ?? '';
-  app.get('/', async (_request, reply) =>
-    reply
-      .type('text/html; charset=utf-8')
-      .send(`<!doctype html><body><script type="module">${script}</script>`),
-  );
+  const html = await testPage();
+  app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(html));
+  for (const [file, type] of Object.entries(STUDIO)) {
+    app.get(`/${file}`, async (_request, reply) => reply.type(type).send(await readFile(join(WEB, file))));
+  }
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     url,
