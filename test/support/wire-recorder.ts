@@ -24,6 +24,8 @@ interface Packet {
 export interface Nal {
   /** nal_unit_type (ITU-T H.264, 7.4.1). */
   type: number;
+  /** A slice that begins a picture: its first_mb_in_slice is 0. */
+  first: boolean;
   hash: string;
 }
 
@@ -156,7 +158,10 @@ export function slices(nals: readonly Nal[]): Nal[] {
 }
 
 function nalOf(bytes: Buffer): Nal {
-  return { type: bytes.readUInt8(0) & 0x1f, hash: sha256(bytes) };
+  const type = bytes.readUInt8(0) & 0x1f;
+  // ue(v) of 0 is a single 1 bit.
+  const first = type >= 1 && type <= 5 && bytes.length > 1 && (bytes.readUInt8(1) & 0x80) !== 0;
+  return { type, first, hash: sha256(bytes) };
 }
 
 export function sha256(bytes: Buffer): string {
