@@ -94,10 +94,12 @@ export abstract class HttpPeer {
     if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#restartTimer);
-    this.connection.close();
     this.#events.state?.('closed');
-    if (this.#session === undefined) return;
-    await this.#request('DELETE', this.#session, {}).catch(() => undefined);
+    // First DELETE: a server that sees the connection close has ended the session by itself.
+    if (this.#session !== undefined) {
+      await this.#request('DELETE', this.#session, {}).catch(() => undefined);
+    }
+    this.connection.close();
   }
 
   #stateChanged(): void {

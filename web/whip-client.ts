@@ -61,5 +61,5 @@ function prefer(transceiver: RTCRtpTransceiver, codec: string): void {
 
 /** Constrained baseline in packetization mode 1 plays everywhere. */
 function h264Rank(fmtp = ''): number {
-  return (/profile-level-id=42e0/.test(fmtp) ? 0 : 2) + (/packetization-mode=1/.test(fmtp) ? 0 : 1);
+  return (fmtp.includes('profile-level-id=42e0') ? 0 : 2) + (fmtp.includes('packetization-mode=1') ? 0 : 1);
 }
