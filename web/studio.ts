@@ -1,5 +1,7 @@
 /** The studio page: join a room with an access token, publish over WHIP, watch over WHEP. */
+import { PublishStats } from './publish-stats.ts';
 import { createTestSource } from './test-source.ts';
+import { refreshTiles, Tile } from './tiles.ts';
 import { WhepClient } from './whep-client.ts';
 import type { WhepOptions } from './whep-client.ts';
 import { WhipClient } from './whip-client.ts';
@@ -7,8 +9,6 @@ import { WhipClient } from './whip-client.ts';
 /** Places to watch: a room with more people shows these many. */
 const SLOTS = 9;
 const STATS_INTERVAL_MS = 1000;
-/** A place without a new picture for that long is empty, or its camera is muted. */
-const STALE_MS = 1500;
 const TILES_INTERVAL_MS = 300;
 
 const element = <T extends HTMLElement>(id: string, type: new () => T): T => {
@@ -139,7 +139,8 @@ async function startPublishing(): Promise<void> {
       error: complain,
     },
   );
-  const timer = setInterval(() => void showPublishStats(client.connection), STATS_INTERVAL_MS);
+  const stats = new PublishStats(client.connection);
+  const timer = setInterval(() => void showPublishStats(stats), STATS_INTERVAL_MS);
   publishing = {
     client,
     stop: () => {
@@ -176,49 +177,15 @@ function showPublishState(state: RTCPeerConnectionState): void {
   ui.publishState.dataset.state = state;
 }
 
-let lastBytes: { at: number; bytes: number } | undefined;
-
-async function showPublishStats(connection: RTCPeerConnection): Promise<void> {
-  const report = await connection.getStats();
-  const layers: string[] = [];
-  let bytes = 0;
-  let codec = '';
-  let roundTrip: number | undefined;
-  report.forEach((stats: RTCStats) => {
-    if (stats.type === 'outbound-rtp') {
-      const sent = stats as RTCOutboundRtpStreamStats;
-      bytes += sent.bytesSent ?? 0;
-      if (sent.kind !== 'video') return;
-      if (sent.frameWidth !== undefined && (sent.framesPerSecond ?? 0) > 0) {
-        layers.push(
-          `${sent.frameWidth} × ${sent.frameHeight ?? 0} at ${Math.round(sent.framesPerSecond ?? 0)}/s`,
-        );
-      }
-      const used: unknown = report.get(sent.codecId ?? '');
-      if (typeof used === 'object' && used !== null && 'mimeType' in used) codec = String(used.mimeType);
-    }
-    if (stats.type === 'candidate-pair')
-      roundTrip ??= (stats as RTCIceCandidatePairStats).currentRoundTripTime;
-  });
-  const at = performance.now();
-  const rate =
-    lastBytes && bytes > lastBytes.bytes ? ((bytes - lastBytes.bytes) * 8) / (at - lastBytes.at) : 0;
-  lastBytes = { at, bytes };
-  const rows: [string, string][] = [
-    ['Codec', codec.replace('video/', '')],
-    ['Bitrate', rate > 0 ? `${(rate / 1000).toFixed(2)} Mbit/s` : ''],
-    ['Pictures', layers.join('\n')],
-    ['Round trip', roundTrip === undefined ? '' : `${Math.round(roundTrip * 1000)} ms`],
-  ];
+async function showPublishStats(stats: PublishStats): Promise<void> {
+  const rows = await stats.read();
   ui.publishStats.replaceChildren(
-    ...rows
-      .filter(([, value]) => value !== '')
-      .flatMap(([name, value]) => {
-        const [term, description] = [document.createElement('dt'), document.createElement('dd')];
-        term.textContent = name;
-        description.textContent = value;
-        return [term, description];
-      }),
+    ...rows.flatMap(([name, value]) => {
+      const [term, description] = [document.createElement('dt'), document.createElement('dd')];
+      term.textContent = name;
+      description.textContent = value;
+      return [term, description];
+    }),
   );
   ui.publishStats.hidden = publishing === undefined;
 }
@@ -228,14 +195,18 @@ async function startWatching(): Promise<void> {
   const client = new WhepClient(
     { url: 'whep', token, slots: SLOTS, layer: ui.layer.value as NonNullable<WhepOptions['layer']> },
     {
-      stream: (stream, index) => tiles.push(new Tile(stream, index)),
+      stream: (stream, index) => tiles.push(new Tile(ui.tiles, stream, index)),
       state: (state) => {
         if (state === 'closed') watching?.stop();
       },
       error: complain,
     },
   );
-  const timer = setInterval(() => void refreshTiles(client.connection, tiles), TILES_INTERVAL_MS);
+  const timer = setInterval(() => {
+    void refreshTiles(client.connection, tiles).then(
+      (seen) => (ui.empty.hidden = seen && watching !== undefined),
+    );
+  }, TILES_INTERVAL_MS);
   watching = {
     client,
     stop: () => {
@@ -250,56 +221,6 @@ async function startWatching(): Promise<void> {
   ui.layer.disabled = true;
   press(ui.watchButton, true, 'Stop watching');
   await client.start();
-}
-
-async function refreshTiles(connection: RTCPeerConnection, tiles: readonly Tile[]): Promise<void> {
-  const frames = new Map<string, number>();
-  const report = await connection.getStats();
-  report.forEach((stats: RTCStats) => {
-    if (stats.type !== 'inbound-rtp') return;
-    const { mid, framesDecoded = 0 } = stats as RTCInboundRtpStreamStats;
-    // A place that showed one track after the other has statistics of each.
-    if (mid !== undefined) frames.set(mid, (frames.get(mid) ?? 0) + framesDecoded);
-  });
-  for (const tile of tiles) tile.refresh(frames.get(tile.mid(connection)) ?? 0);
-  ui.empty.hidden = tiles.some((tile) => tile.shown);
-}
-
-/** A place for one participant: seen only while new pictures come. */
-class Tile {
-  readonly #figure = document.createElement('figure');
-  readonly #video = document.createElement('video');
-  readonly #caption = document.createElement('figcaption');
-  readonly #picture: MediaStreamTrack | undefined;
-  #frames = 0;
-  #newFrameAt = -Infinity;
-
-  constructor(stream: MediaStream, index: number) {
-    this.#picture = stream.getVideoTracks()[0];
-    this.#figure.className = 'screen';
-    this.#figure.hidden = true;
-    this.#video.autoplay = this.#video.playsInline = true;
-    this.#video.srcObject = stream;
-    this.#video.setAttribute('aria-label', `Place ${index + 1}`);
-    this.#figure.append(this.#video, this.#caption);
-    ui.tiles.append(this.#figure);
-  }
-
-  get shown(): boolean {
-    return !this.#figure.hidden;
-  }
-
-  mid(connection: RTCPeerConnection): string {
-    return connection.getTransceivers().find(({ receiver }) => receiver.track === this.#picture)?.mid ?? '';
-  }
-
-  /** @param frames decoded so far */
-  refresh(frames: number): void {
-    if (frames !== this.#frames) this.#newFrameAt = performance.now();
-    this.#frames = frames;
-    this.#figure.hidden = performance.now() - this.#newFrameAt > STALE_MS;
-    this.#caption.textContent = `${this.#video.videoWidth} × ${this.#video.videoHeight}`;
-  }
 }
 
 for (const name of WhipClient.videoCodecs()) {
