@@ -1,0 +1,231 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import type { Tile } from '../../pipelines/shared/protocol.ts';
+import { analyse } from '../support/content/analyse.ts';
+import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
+import { makeRtpClip, type Published, TestRouter } from '../support/rtp-source.ts';
+
+const COMPOSITE = { program: 'composite', video: X264, audio: AAC } as const;
+/** The encoder's first frame holds nothing yet: it lies before the first sample. */
+const AAC_FRAME_NS = (1024 / 48_000) * 1e9;
+const LEFT = { x: 0, y: 90, width: 320, height: 180 };
+const RIGHT = { x: 320, y: 90, width: 320, height: 180 };
+
+let clips: string;
+let router: TestRouter;
+let pipeline: TestPipeline | undefined;
+let red: string;
+let blue: string;
+
+beforeAll(async () => {
+  clips = await mkdtemp(join(tmpdir(), 'sluice-clips-'));
+  red = await makeRtpClip(clips, 'red', { seconds: 20, color: 'red' });
+  blue = await makeRtpClip(clips, 'blue', { seconds: 20, color: 'blue', codec: 'vp8' });
+});
+afterAll(() => rm(clips, { recursive: true, force: true }));
+
+afterEach(async () => {
+  await pipeline?.close();
+  pipeline = undefined;
+  await router.close();
+});
+
+async function join_(run: TestPipeline, name: string, { video, audio }: Published): Promise<void> {
+  const syncGroup = name;
+  if (video) await router.subscribe(run.host, { trackId: `${name}-video`, producer: video, syncGroup });
+  if (audio) await router.subscribe(run.host, { trackId: `${name}-audio`, producer: audio, syncGroup });
+}
+
+function tile(name: string, place: Omit<Tile, 'trackId' | 'z'>): Tile {
+  return { trackId: `${name}-video`, z: 1, ...place };
+}
+
+describe('composite through a real SFU', () => {
+  test('shows and plays two participants of different codecs, in sync, and clears who leaves', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+    await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT), tile('blue', RIGHT)] });
+    await join_(run, 'red', await router.publish([red]));
+    await sleep(2000);
+    await join_(run, 'blue', await router.publish([blue], { codec: 'vp8' }));
+    await sleep(6000);
+    await run.host.send({ cmd: 'disconnect', trackId: 'blue-video' });
+    await run.host.send({ cmd: 'disconnect', trackId: 'blue-audio' });
+    await sleep(2500);
+    expect(await run.stop()).toBe('exited with code 0');
+
+    const report = await analyse(await run.joined(), {
+      tiles: [
+        { name: 'red', color: 'red', region: LEFT, from: 3, to: 9.5 },
+        { name: 'blue', color: 'blue', region: RIGHT, from: 4, to: 8 },
+        { name: 'gone', color: 'blue', region: RIGHT, from: 9.5 },
+      ],
+    });
+    const [left, right, gone] = report.tiles;
+    expect(report.decodeErrors).toEqual([]);
+    expect(report.video).toMatchObject({ width: 640, height: 360, monotonic: true });
+    expect(report.video?.maxGapMs).toBeLessThan(35);
+    expect(report.video?.fps).toBeCloseTo(30, 0);
+    expect(report.video?.firstTime).toBeLessThan(0.1);
+    expect(report.audio?.gaps).toEqual([]);
+    for (const shown of [left, right]) {
+      expect(shown?.share, shown?.name).toBeGreaterThanOrEqual(0.97);
+      expect(shown?.inOrder, shown?.name).toBe(true);
+      expect(shown?.avOffset.p95, shown?.name).toBeLessThan(80);
+      expect(shown?.beepShare, shown?.name).toBe(1);
+    }
+    expect(gone?.color.closest).toBe('black');
+    expect(report.duration).toBeGreaterThan(10);
+  });
+
+  test('clears a tile that stalls or is muted, and shows it again', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+    await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
+    const published = await router.publish([red], { only: 'video' });
+    const video = published.video;
+    if (!video) throw new Error('no video');
+    await join_(run, 'red', published);
+    await sleep(3000);
+    // A network that went away: nobody says that the track is muted.
+    await video.pause();
+    await run.until(() => run.of('trackFlow').at(-1)?.flowing === false, 'stall', 4000);
+    const stalledAt = Date.now();
+    await sleep(1500);
+    await video.resume();
+    await run.until(() => run.of('trackFlow').at(-1)?.flowing === true, 'flow', 3000);
+    await sleep(2500);
+    await run.host.send({ cmd: 'setMuted', trackId: 'red-video', muted: true });
+    await sleep(1500);
+    await run.host.send({ cmd: 'setMuted', trackId: 'red-video', muted: false });
+    await sleep(1500);
+    await run.stop();
+    expect(stalledAt).toBeGreaterThan(0);
+    expect(run.of('trackFlow').map(({ flowing }) => flowing)).toEqual([false, true]);
+    const report = await analyse(await run.joined(), {
+      tiles: [{ name: 'red', color: 'red', region: LEFT }],
+      blackMs: 500,
+    });
+    // Before the first picture, the stall after it was noticed, the mute.
+    expect(report.video?.black.length).toBeGreaterThanOrEqual(2);
+    const stall = report.video?.frozen.find(({ from, to }) => to - from > 1.2);
+    expect(stall).toBeDefined();
+    expect(report.video?.maxGapMs).toBeLessThan(35);
+    expect(report.tiles[0]?.inOrder).toBe(true);
+  });
+
+  test('takes a source whose size changes, and letterboxes it', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start({ ...COMPOSITE, audio: null }));
+    const options = { seconds: 4, color: 'green' } as const;
+    const wide = await makeRtpClip(clips, 'wide', options);
+    const tall = await makeRtpClip(clips, 'tall', { ...options, width: 180, height: 320 });
+    const whole = { x: 0, y: 0, width: 640, height: 360 };
+    await run.host.send({ cmd: 'layout', tiles: [tile('green', whole)] });
+    const published = await router.publish([wide, tall], { only: 'video', held: true });
+    await join_(run, 'green', published);
+    published.source.start();
+    await sleep(8500);
+    await run.stop();
+    expect(run.of('trackFormat').map(({ width, height }) => [width, height])).toEqual([
+      [320, 180],
+      [180, 320],
+    ]);
+    const upright = { x: 219, y: 0, width: 202, height: 360 };
+    const report = await analyse(await run.joined(), {
+      tiles: [
+        { name: 'wide', color: 'green', region: whole, from: 1.5, to: 3.5 },
+        { name: 'tall', color: 'green', region: upright, from: 5.5, to: 7.5 },
+        {
+          name: 'bar',
+          color: 'green',
+          region: { x: 20, y: 20, width: 120, height: 300 },
+          from: 5.5,
+          to: 7.5,
+        },
+      ],
+    });
+    expect(report.tiles[0]?.color.closest).toBe('green');
+    expect(report.tiles[1]?.color.closest).toBe('green');
+    expect(report.tiles[2]?.color.closest).toBe('black');
+    expect(report.video?.maxGapMs).toBeLessThan(35);
+  });
+
+  test('participants come and go twenty times without a glitch or a leak', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+    await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT), tile('guest', RIGHT)] });
+    await join_(run, 'red', await router.publish([red]));
+    const guest = await router.publish([await makeRtpClip(clips, 'guest', { seconds: 30, color: 'green' })]);
+    await sleep(2000);
+    const before = await run.host.send({ cmd: 'describe' });
+    let memory = 0;
+    for (let round = 0; round < 20; round++) {
+      await join_(run, 'guest', guest);
+      await sleep(round % 2 === 0 ? 450 : 150);
+      await run.host.send({ cmd: 'disconnect', trackId: 'guest-video' });
+      await run.host.send({ cmd: 'disconnect', trackId: 'guest-audio' });
+      if (round === 4) memory = (await run.host.send({ cmd: 'ping' })).rssBytes;
+    }
+    const after = await run.host.send({ cmd: 'describe' });
+    const grown = (await run.host.send({ cmd: 'ping' })).rssBytes - memory;
+    await sleep(1000);
+    await run.stop();
+    expect(after.elements.length).toBe(before.elements.length);
+    expect(grown).toBeLessThan(30e6);
+    expect(run.of('trackError')).toEqual([]);
+    expect(run.of('warning')).toEqual([]);
+    const report = await analyse(await run.joined(), {
+      tiles: [{ name: 'red', color: 'red', region: LEFT, from: 2.5 }],
+    });
+    expect(report.video?.maxGapMs).toBeLessThan(35);
+    expect(report.audio?.gaps).toEqual([]);
+    expect(report.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+    expect(report.tiles[0]?.longestGapMs).toBeLessThan(100);
+    expect(report.tiles[0]?.soundGaps).toEqual([]);
+  });
+
+  test('an empty room is black and silent, from start to stop', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+    await sleep(3000);
+    await run.host.send({ cmd: 'keyFrame' });
+    await sleep(1500);
+    await run.stop();
+    const report = await analyse(await run.joined(), { tiles: [] });
+    expect(report.duration).toBeGreaterThan(4);
+    expect(report.video?.maxGapMs).toBeLessThan(35);
+    expect(report.video?.black[0]?.to).toBeGreaterThan(4);
+    expect(report.audio?.silence[0]?.to).toBeGreaterThan(4);
+  });
+
+  test('a later attempt goes on where the clock of the egress is', async () => {
+    router = await TestRouter.start();
+    const published = await router.publish([red]);
+    const first = (pipeline = await TestPipeline.start(COMPOSITE));
+    const epoch = performance.now();
+    await first.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
+    await join_(first, 'red', published);
+    await sleep(3500);
+    await first.host.kill();
+    await sleep(1000);
+    const clockOffsetNs = Math.round((performance.now() - epoch) * 1e6);
+    const second = await TestPipeline.start(COMPOSITE, { clockOffsetNs, dir: first.dir, run: 1 });
+    await second.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
+    await join_(second, 'red', published);
+    await sleep(4000);
+    await second.stop();
+    expect(second.of('chunk')[0]?.startNs).toBeGreaterThanOrEqual(clockOffsetNs - AAC_FRAME_NS);
+    expect(second.of('chunk')[0]?.startNs).toBeLessThan(clockOffsetNs + 0.2e9);
+    const report = await analyse(await second.joined(), {
+      tiles: [{ name: 'red', color: 'red', region: LEFT, from: 1 }],
+    });
+    expect(report.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+    expect(report.tiles[0]?.avOffset.p95).toBeLessThan(80);
+    await second.host.kill();
+  });
+});

@@ -1,0 +1,242 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import { PipelineCommandError, PipelineHost, programFile } from '../../src/pipeline/host.ts';
+import { PipelinePool } from '../../src/pipeline/pool.ts';
+import { ffprobe } from '../support/ffprobe.ts';
+import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
+import { silentLogger } from '../support/sfu.ts';
+
+const AUDIO = { program: 'composite', video: null, audio: AAC } as const;
+const MOVING = { program: 'composite', video: X264, audio: AAC } as const;
+
+let pipeline: TestPipeline | undefined;
+afterEach(async () => {
+  await pipeline?.close();
+  pipeline = undefined;
+});
+
+describe('the pipeline process', () => {
+  test('is ended with kill -9 and leaves chunks that can be read', async () => {
+    pipeline = await TestPipeline.start({ ...MOVING, video: { ...X264, keyFrameInterval: 1 } });
+    await sleep(4200);
+    const announced = pipeline.of('chunk').length;
+    expect(await pipeline.host.kill()).toBe('killed');
+    expect(announced).toBeGreaterThanOrEqual(2);
+    const files = (await readdir(pipeline.dir)).sort();
+    // The one that was open is there too, to within what was not yet written.
+    expect(files.length).toBe(announced + 1);
+    let seconds = 0;
+    for (const file of files) seconds += (await ffprobe(join(pipeline.dir, file))).video?.duration ?? 0;
+    expect(seconds).toBeGreaterThan(2.7);
+  });
+
+  test('that hangs is found and killed', async () => {
+    const host = await PipelineHost.start({ logger: silentLogger, hungMs: 1500 });
+    const gone = new Promise<string>((resolve) => host.onExit(resolve));
+    process.kill(host.pid ?? 0, 'SIGSTOP');
+    expect(await gone).toMatch(/^hung: no answer for \d+ ms$/);
+    await expect(host.send({ cmd: 'ping' })).rejects.toThrow(PipelineCommandError);
+  });
+
+  test('refuses with a reason, and goes on', async () => {
+    pipeline = await TestPipeline.start(AUDIO);
+    const { host, dir } = pipeline;
+    const connect = {
+      cmd: 'connect',
+      trackId: 'x',
+      syncGroup: 's',
+      kind: 'audio',
+      codec: { mimeType: 'audio/opus', payloadType: 111, clockRate: 48_000, parameters: {} },
+      ssrc: 1,
+      remote: { ip: '127.0.0.1', port: 9 },
+      muted: false,
+    } as const;
+    await expect(host.send(connect)).rejects.toThrow('connect: track x is not bound');
+    await expect(
+      host.send({
+        cmd: 'init',
+        ...AUDIO,
+        clockOffsetNs: 0,
+        log: { dir, pattern: 'a', container: 'mpegts' },
+        tap: false,
+      }),
+    ).rejects.toThrow('initialised already');
+    await expect(host.send({ cmd: 'bind', trackId: 'x', ip: 'nonsense' })).rejects.toThrow(
+      'not an IP address',
+    );
+    const { port } = await host.send({
+      cmd: 'bind',
+      trackId: 'x',
+      ip: '127.0.0.1',
+      portMin: 45_000,
+      portMax: 45_999,
+    });
+    expect(port).toBeGreaterThanOrEqual(45_000);
+    expect(port).toBeLessThan(46_000);
+    await expect(
+      host.send({ cmd: 'bind', trackId: 'y', ip: '127.0.0.1', portMin: port, portMax: port }),
+    ).rejects.toThrow(`no free UDP port in ${port}-${port}`);
+    await expect(host.send({ cmd: 'bind', trackId: 'x', ip: '127.0.0.1' })).rejects.toThrow('bound already');
+    await expect(
+      host.send({ ...connect, codec: { ...connect.codec, mimeType: 'audio/G722' } }),
+    ).rejects.toThrow('codec audio/G722 cannot be received');
+    await expect(host.send({ ...connect, kind: 'video' })).rejects.toThrow('is not video');
+    await expect(
+      host.send({
+        ...connect,
+        srtp: {
+          local: { cryptoSuite: 'AEAD_AES_128_GCM', keyBase64: 'AAAA' },
+          remote: { cryptoSuite: 'AEAD_AES_128_GCM', keyBase64: 'AAAA' },
+        },
+      }),
+    ).rejects.toThrow('takes 28 bytes of key and salt, not 3');
+    await expect(host.send({ cmd: 'keyFrame' })).rejects.toThrow('no video');
+    expect(await pipeline.stop()).toBe('exited with code 0');
+  });
+
+  test('fails to start with a reason', async () => {
+    await expect(TestPipeline.start(AUDIO, { dir: '/nonexistent' })).rejects.toThrow(
+      'folder /nonexistent does not exist',
+    );
+    await expect(TestPipeline.start(AUDIO, { container: 'matroska' })).rejects.toThrow(
+      'AAC goes into mpegts',
+    );
+    await expect(
+      TestPipeline.start({ program: 'passthrough', video: { mimeType: 'video/VP8' }, audio: null }),
+    ).rejects.toThrow('video/VP8 is copied into matroska');
+    await expect(TestPipeline.start({ ...MOVING, video: { ...X264, background: 'tartan' } })).rejects.toThrow(
+      'background tartan is not a colour',
+    );
+  });
+
+  test('a log that cannot be written is an error that says so', async () => {
+    pipeline = await TestPipeline.start(AUDIO);
+    const { host } = pipeline;
+    await rm(pipeline.dir, { recursive: true });
+    const gone = new Promise<string>((resolve) => host.onExit(resolve));
+    expect(await Promise.race([gone, sleep(9000).then(() => 'runs on')])).toContain('writing to file');
+  });
+
+  test('stop answers also when nothing ever came', async () => {
+    pipeline = await TestPipeline.start({
+      program: 'passthrough',
+      video: { mimeType: 'video/H264' },
+      audio: null,
+    });
+    await pipeline.host.send({ cmd: 'bind', trackId: 'v', ip: '127.0.0.1' });
+    const started = performance.now();
+    expect(await pipeline.stop()).toBe('exited with code 0');
+    expect(performance.now() - started).toBeLessThan(2500);
+    expect(pipeline.of('chunk')).toEqual([]);
+  });
+
+  test('the pool has one ready at once, and ends its spare', async () => {
+    const pool = new PipelinePool({ logger: silentLogger });
+    await pool.warm();
+    const started = performance.now();
+    const host = await pool.take();
+    expect(performance.now() - started).toBeLessThan(20);
+    const second = await pool.take();
+    expect(second.pid).not.toBe(host.pid);
+    expect(host.rssBytes).toBeGreaterThanOrEqual(0);
+    await Promise.all([host.kill(), second.kill(), pool.close()]);
+    await expect(pool.take()).rejects.toThrow('closed');
+  });
+});
+
+/** The program without its host, whose pipes the test handles badly. */
+class Bare {
+  readonly child: ChildProcess;
+  readonly gone: Promise<number | null>;
+  lines: string[] = [];
+
+  constructor() {
+    this.child = spawn('gjs', ['-m', programFile('egress')], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'] });
+    this.gone = new Promise((resolve) => this.child.once('exit', resolve));
+    (this.child.stdout as Readable).setEncoding('utf8').on('data', (text: string) => {
+      this.lines.push(...text.split('\n').filter(Boolean));
+    });
+  }
+
+  get tap(): Readable {
+    return this.child.stdio[3] as Readable;
+  }
+
+  say(command: object): void {
+    (this.child.stdin as Writable).write(`${JSON.stringify({ id: 1, ...command })}\n`);
+  }
+
+  async until(text: string): Promise<void> {
+    for (let tries = 0; !this.lines.some((line) => line.includes(text)); tries++) {
+      if (tries > 500) throw new Error(`no ${text}`);
+      await sleep(20);
+    }
+  }
+}
+
+describe('a program whose worker', () => {
+  let bare: Bare;
+  let dir: string;
+  let talk: NodeJS.Timeout;
+
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sluice-pipeline-'));
+    bare = new Bare();
+    await bare.until('ready');
+    const log = { dir, pattern: 'r0-%06d.ts', container: 'mpegts' };
+    bare.say({ cmd: 'init', ...MOVING, clockOffsetNs: 0, log, tap: true });
+    bare.say({ cmd: 'start' });
+    talk = setInterval(() => bare.say({ cmd: 'ping' }), 500);
+  });
+  afterEach(async () => {
+    clearInterval(talk);
+    bare.child.kill('SIGKILL');
+    await bare.gone;
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  test('does not read the tap records all the same, and ends when told', async () => {
+    bare.tap.pause();
+    await sleep(5000);
+    bare.say({ cmd: 'stop' });
+    expect(await bare.gone).toBe(0);
+    const chunks = bare.lines.filter((line) => line.includes('"chunk"'));
+    expect(chunks.length).toBeGreaterThanOrEqual(2);
+    expect((await ffprobe(join(dir, 'r0-000000.ts'))).video?.codec).toBe('h264');
+    expect(bare.lines.at(-1)).toContain('eos');
+  });
+
+  test('closes the tap records all the same', async () => {
+    await sleep(1000);
+    bare.tap.destroy();
+    await bare.until('live tap');
+    await sleep(3500);
+    bare.say({ cmd: 'stop' });
+    expect(await bare.gone).toBe(0);
+    expect(bare.lines.at(-1)).toContain('eos');
+    expect((await readFile(join(dir, 'r0-000001.ts'))).length).toBeGreaterThan(1000);
+  });
+
+  test('closes stdin ends at once', async () => {
+    await sleep(500);
+    clearInterval(talk);
+    (bare.child.stdin as Writable).end();
+    const started = performance.now();
+    expect(await bare.gone).toBe(2);
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+
+  test('says nothing for five seconds ends', async () => {
+    clearInterval(talk);
+    const started = performance.now();
+    expect(await bare.gone).toBe(2);
+    expect(performance.now() - started).toBeGreaterThan(4000);
+    expect(performance.now() - started).toBeLessThan(7500);
+  });
+});
