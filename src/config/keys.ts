@@ -27,6 +27,7 @@ export const KEYS = {
   'rtc.plain_port_range': portRange(),
   'rtc.ice_servers': iceServers(),
   'rtc.workers': integer(1, 256),
+  'bridge.url': url(['ws', 'wss']),
   'worker.address': address(),
   'worker.max_jobs': integer(1, 10000),
   'tls.cert': path(),

@@ -84,6 +84,7 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       iceServers: (values['rtc.ice_servers'] ?? []).map(withoutUndefined),
       workers: values['rtc.workers'] ?? 1,
     },
+    bridge: { url: values['bridge.url'] },
     worker: {
       address: values['worker.address'] ?? '127.0.0.1',
       maxJobs: values['worker.max_jobs'],

@@ -47,6 +47,10 @@ export interface Config {
     /** mediasoup workers. */
     readonly workers: number;
   };
+  readonly bridge: {
+    /** Where workers reach this server's bridge; undefined: found by itself. */
+    readonly url: string | undefined;
+  };
   readonly worker: {
     /** Where the SFU reaches this worker's RTP sockets. */
     readonly address: string;

@@ -263,6 +263,8 @@ export class EgressAttempt {
     const log = this.#log;
     if (!bridge || !program || !log) throw new Error('the pipeline was started before the room was joined');
     const run = this.#runs++;
+    const rtp = rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress);
+    this.#logger.debug(rtp, 'RTP path');
     this.#run = await this.#deps.startPipeline({
       bridge,
       plan: this.#deps.plan,
@@ -274,7 +276,7 @@ export class EgressAttempt {
         container: program.container,
       },
       epochMs: this.#epochMs,
-      ...rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress),
+      ...rtp,
       portRange: this.#deps.portRange,
       logger: this.#logger,
       onEvent: (event) => this.#onPipelineEvent(event),

@@ -12,10 +12,11 @@ import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
 import { createBridge } from '../bridge/server.ts';
 import { clientIceServers, isLoopback } from '../config/index.ts';
 import { EgressRecovery } from '../jobs/recovery.ts';
-import { createSfu } from '../sfu/sfu.ts';
+import { createSfu, externalAddress, isUnspecified } from '../sfu/sfu.ts';
 import { whepPlugin } from '../signaling/whep.ts';
 import { whipPlugin } from '../signaling/whip.ts';
 import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
+import { bridgeUrl, listenOnLoopback } from './bridge-url.ts';
 import type { Shared } from './shared.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -94,9 +95,8 @@ export async function startServer(
       media: { listenIp: plainListenIp, announcedAddress: rtc.announcedAddress },
       logger: logger.child({ component: 'bridge' }),
     });
-    ends.push(() => bridge.close());
 
-    let url = '';
+    let workersUrl = '';
     const plugin =
       (each: typeof whipPlugin): FastifyPluginAsync =>
       async (app) => {
@@ -106,10 +106,7 @@ export async function startServer(
       logger: logger.child({ component: 'http' }),
       verifier,
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
-      services: [
-        new RoomService(sfu),
-        new EgressService({ sfu, store, queue, bridgeUrl: () => bridgeUrl(url) }),
-      ],
+      services: [new RoomService(sfu), new EgressService({ sfu, store, queue, bridgeUrl: () => workersUrl })],
       health: async () => {
         if (redis.shared.status !== 'ready') return { ok: false, reason: 'Redis is away' };
         if (localWorker)
@@ -126,18 +123,22 @@ export async function startServer(
       upgrades: { '/bridge': (request, socket, head) => bridge.handleUpgrade(request, socket, head) },
     });
     ends.push(() => app.close());
+    // Before the HTTP server drops its sockets: workers are told that their rooms have ended.
+    ends.push(() => bridge.close());
     await app.listen({ host: http.host, port: http.port });
     const { port } = app.server.address() as AddressInfo;
-    const host =
-      http.host === '0.0.0.0' || http.host === '::' ? (rtc.announcedAddress ?? LOOPBACK) : http.host;
-    url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const local =
+      tls && localWorker
+        ? await listenOnLoopback((...upgrade) => bridge.handleUpgrade(...upgrade))
+        : undefined;
+    if (local) ends.push(local.close);
+    const tlsOn = tls !== undefined;
+    workersUrl = config.bridge.url ?? local?.url ?? bridgeUrl(http.host, port, tlsOn, externalAddress());
+    const host = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
+    const url = `${tlsOn ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
     return { url, close };
   } catch (error) {
     await close();
     throw error;
-  }
-
-  function bridgeUrl(url: string): string {
-    return `${url.replace(/^http/, 'ws')}/bridge`;
   }
 }

@@ -1,4 +1,5 @@
 /** The worker's parts: takes egress jobs and runs them. */
+import { lookup } from 'node:dns/promises';
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +37,8 @@ export async function startWorker({
   const logger = root.child({ component: 'worker' });
   const logs = join(config.dataDir, 'egress');
   await mkdir(logs, { recursive: true });
+  // Sockets are bound to it, and the SFU takes no names.
+  const { address: workerAddress } = await lookup(config.worker.address);
   const [key, secret] = Object.entries(config.keys)[0] ?? [];
   if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
 
@@ -53,7 +56,7 @@ export async function startWorker({
         store,
         logger,
         plan,
-        workerAddress: config.worker.address,
+        workerAddress,
         portRange: config.rtc.plainPortRange,
         logDir,
         bridgeToken: () =>

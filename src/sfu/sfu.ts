@@ -196,11 +196,13 @@ function checkRoomOptions(options: RoomOptions): void {
   checkMetadata('room metadata', options.metadata ?? '');
 }
 
-function isUnspecified(ip: string): boolean {
+/** Listens on every address of the machine. */
+export function isUnspecified(ip: string): boolean {
   return ip === '0.0.0.0' || ip === '::';
 }
 
-function externalAddress(): string | undefined {
+/** This machine's first IPv4 address that is not loopback. */
+export function externalAddress(): string | undefined {
   for (const addresses of Object.values(networkInterfaces())) {
     for (const { family, internal, address } of addresses ?? [])
       if (family === 'IPv4' && !internal) return address;

@@ -24,9 +24,16 @@ export class SluiceProcess {
   readonly name: string;
   #output = '';
 
-  constructor(command: string, env: Record<string, string>, ownGroup: boolean) {
+  /** @param prefix what runs the command, e.g. `ip netns exec name` */
+  constructor(
+    command: string,
+    env: Record<string, string>,
+    ownGroup: boolean,
+    prefix: readonly string[] = [],
+  ) {
     this.name = command;
-    this.child = spawn(process.execPath, [MAIN, command], {
+    const [program = process.execPath, ...args] = [...prefix, process.execPath, MAIN, command];
+    this.child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: ownGroup,
@@ -97,6 +104,10 @@ export interface SluiceOptions {
   env?: Record<string, string>;
   /** Processes lead groups of their own, as in a terminal; see {@link SluiceProcess.interrupt}. */
   ownGroup?: boolean;
+  /** Of `devkey`, instead of the default one. */
+  secret?: string;
+  /** The environment has a certificate: HTTPS. */
+  tls?: boolean;
 }
 
 export class Sluice {
@@ -107,14 +118,21 @@ export class Sluice {
   readonly processes: SluiceProcess[] = [];
   readonly #env: Record<string, string>;
   readonly #ownGroup: boolean;
+  readonly #secret: string;
 
-  private constructor(url: string, dataDir: string, env: Record<string, string>, ownGroup: boolean) {
+  private constructor(
+    url: string,
+    dataDir: string,
+    env: Record<string, string>,
+    { ownGroup = false, secret = API_SECRET }: SluiceOptions,
+  ) {
     this.url = url;
     this.dataDir = dataDir;
     this.#env = env;
     this.#ownGroup = ownGroup;
-    this.rooms = new RoomServiceClient(url, API_KEY, API_SECRET);
-    this.egress = new EgressClient(url, API_KEY, API_SECRET);
+    this.#secret = secret;
+    this.rooms = new RoomServiceClient(url, API_KEY, secret);
+    this.egress = new EgressClient(url, API_KEY, secret);
   }
 
   static async start(options: SluiceOptions = {}): Promise<Sluice> {
@@ -130,9 +148,10 @@ export class Sluice {
       SLUICE_LOG_LEVEL: 'debug',
       SLUICE_LOG_PRETTY: 'false',
       ...(options.redisUrl !== undefined && { SLUICE_REDIS_URL: options.redisUrl }),
+      ...(options.secret !== undefined && { SLUICE_KEYS: `${API_KEY}: ${options.secret}` }),
       ...options.env,
     };
-    const sluice = new Sluice(`http://127.0.0.1:${http}`, dataDir, env, options.ownGroup ?? false);
+    const sluice = new Sluice(`${options.tls ? 'https' : 'http'}://127.0.0.1:${http}`, dataDir, env, options);
     try {
       const main = sluice.#spawn(options.mode === 'split' ? 'server' : 'start');
       await sluice.#answering(main, options.mode === 'split');
@@ -149,15 +168,15 @@ export class Sluice {
     return first;
   }
 
-  async addWorker(env: Record<string, string> = {}): Promise<SluiceProcess> {
-    const worker = this.#spawn('worker', env);
+  async addWorker(env: Record<string, string> = {}, prefix: readonly string[] = []): Promise<SluiceProcess> {
+    const worker = this.#spawn('worker', env, prefix);
     await worker.logged('worker ready');
     return worker;
   }
 
   /** A token as livekit-server-sdk makes it. */
   async token(identity: string, grant: VideoGrant): Promise<string> {
-    const token = new AccessToken(API_KEY, API_SECRET, { identity, ttl: 600 });
+    const token = new AccessToken(API_KEY, this.#secret, { identity, ttl: 600 });
     token.addGrant({ roomJoin: true, ...grant });
     return token.toJwt();
   }
@@ -202,8 +221,8 @@ export class Sluice {
     return codes;
   }
 
-  #spawn(command: string, env: Record<string, string> = {}): SluiceProcess {
-    const child = new SluiceProcess(command, { ...this.#env, ...env }, this.#ownGroup);
+  #spawn(command: string, env: Record<string, string> = {}, prefix: readonly string[] = []): SluiceProcess {
+    const child = new SluiceProcess(command, { ...this.#env, ...env }, this.#ownGroup, prefix);
     this.processes.push(child);
     return child;
   }

@@ -199,9 +199,10 @@ describe('rtpPath', () => {
     ['ws://127.0.0.1:7880/bridge', '127.0.0.1', '127.0.0.1', false],
     ['ws://localhost:7880/bridge', '10.0.0.5', '127.0.0.1', false],
     ['ws://10.0.0.5:7880/bridge', '10.0.0.5', '10.0.0.5', false],
+    ['ws://10.0.0.5:7880/bridge', '127.0.0.1', '10.0.0.5', false],
     ['ws://10.0.0.4:7880/bridge', '10.0.0.5', '10.0.0.5', true],
     ['wss://sfu.example.com/bridge', '10.0.0.5', '10.0.0.5', true],
   ])('%s from %s', (url, worker, address, srtp) => {
-    expect(rtpPath(url, worker)).toEqual({ address, srtp });
+    expect(rtpPath(url, worker, new Set(['127.0.0.1', '10.0.0.5']))).toEqual({ address, srtp });
   });
 });
