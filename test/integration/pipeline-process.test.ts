@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
@@ -159,17 +159,25 @@ class Bare {
   constructor() {
     this.child = spawn('gjs', ['-m', programFile('egress')], { stdio: ['pipe', 'pipe', 'ignore', 'pipe'] });
     this.gone = new Promise((resolve) => this.child.once('exit', resolve));
-    (this.child.stdout as Readable).setEncoding('utf8').on('data', (text: string) => {
-      this.lines.push(...text.split('\n').filter(Boolean));
-    });
+    this.#stream(1)
+      .setEncoding('utf8')
+      .on('data', (text: string) => {
+        this.lines.push(...text.split('\n').filter(Boolean));
+      });
+  }
+
+  #stream(fd: number): Readable {
+    const stream = this.child.stdio[fd];
+    if (!(stream instanceof Readable)) throw new Error(`file descriptor ${fd} is no pipe to read`);
+    return stream;
   }
 
   get tap(): Readable {
-    return this.child.stdio[3] as Readable;
+    return this.#stream(3);
   }
 
   say(command: object): void {
-    (this.child.stdin as Writable).write(`${JSON.stringify({ id: 1, ...command })}\n`);
+    this.child.stdin?.write(`${JSON.stringify({ id: 1, ...command })}\n`);
   }
 
   async until(text: string): Promise<void> {
@@ -226,7 +234,7 @@ describe('a program whose worker', () => {
   test('closes stdin ends at once', async () => {
     await sleep(500);
     clearInterval(talk);
-    (bare.child.stdin as Writable).end();
+    bare.child.stdin?.end();
     const started = performance.now();
     expect(await bare.gone).toBe(2);
     expect(performance.now() - started).toBeLessThan(1000);
