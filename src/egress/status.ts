@@ -10,7 +10,8 @@ import { setDeprecatedResult } from './info.ts';
 
 /** Nanoseconds since the epoch, as EgressInfo has them. */
 export function nowNs(ms: number = Date.now()): bigint {
-  return BigInt(Math.round(ms * 1e6));
+  // As nanoseconds it would be beyond what a double holds exactly.
+  return BigInt(Math.round(ms * 1e3)) * 1000n;
 }
 
 /** A newer attempt has taken over: stop at once and write nothing more. */
