@@ -97,7 +97,7 @@ describe('a server with TLS', () => {
       ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', cert],
       ...subject,
     ]);
-    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     sluice = await Sluice.start({ tls: true, env: { SLUICE_TLS_CERT: cert, SLUICE_TLS_KEY: key } });
     publisher = await publish(sluice, ROOM, 'alice', { color: 'yellow' });
   });
@@ -105,7 +105,7 @@ describe('a server with TLS', () => {
   afterAll(async () => {
     await publisher?.stop();
     await sluice?.stop();
-    delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
     await rm(folder, { recursive: true, force: true });
   });
 

@@ -1,4 +1,5 @@
 /** Test participants in a room of a running Sluice, and where they are in its picture. */
+import { TrackType } from '@livekit/protocol';
 import { pino } from 'pino';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
@@ -7,7 +8,7 @@ import { fitPicture } from './content/analyse.ts';
 import type { Rect } from './content/analyse.ts';
 import type { Sluice } from './sluice.ts';
 
-export const quiet = pino({ level: process.env['SLUICE_TEST_LOG'] ?? 'silent' });
+export const quiet = pino({ level: process.env.SLUICE_TEST_LOG ?? 'silent' });
 
 /** Publishes a test participant over WHIP. */
 export async function publish(
@@ -42,7 +43,7 @@ export async function trackIds(
 ): Promise<{ audio: string | undefined; video: string | undefined }> {
   const { tracks } = await sluice.rooms.getParticipant(room, identity);
   return {
-    audio: tracks.find(({ type }) => type === 0)?.sid,
-    video: tracks.find(({ type }) => type === 1)?.sid,
+    audio: tracks.find(({ type }) => type === TrackType.AUDIO)?.sid,
+    video: tracks.find(({ type }) => type === TrackType.VIDEO)?.sid,
   };
 }

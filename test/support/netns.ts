@@ -40,7 +40,9 @@ export async function secondMachine(): Promise<SecondMachine> {
     here,
     there,
     prefix: ['ip', 'netns', 'exec', name],
-    cut: async () => void (await ip('link', 'set', cable, 'down')),
+    cut: async () => {
+      await ip('link', 'set', cable, 'down');
+    },
     close,
   };
 }

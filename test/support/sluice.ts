@@ -32,7 +32,7 @@ export class SluiceProcess {
     prefix: readonly string[] = [],
   ) {
     this.name = command;
-    const [program = process.execPath, ...args] = [...prefix, process.execPath, MAIN, command];
+    const [program, ...args] = [...prefix, process.execPath, MAIN, command] as [string, ...string[]];
     this.child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
