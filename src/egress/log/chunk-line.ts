@@ -27,14 +27,19 @@ export interface ChunkContext {
 /** Sound that goes on this little after the last picture is the muxer's interleaving, ns. */
 const INTERLEAVE_NS = 0.1e9;
 
-/** From picture to picture where there are pictures, for chunks are cut at them; unless they stop before the sound. */
+/** Up to the end of the last picture, for chunks are cut at pictures; unless they stop before the sound. */
 function contentLength({ video, audio }: Inspection): number {
-  if (video && (!audio || audio.endNs - video.endNs < INTERLEAVE_NS)) return video.endNs - video.startNs;
   const parts = [video, audio].filter((part) => part !== null);
-  return Math.max(...parts.map((part) => part.endNs)) - Math.min(...parts.map((part) => part.startNs));
+  const startNs = Math.min(...parts.map((part) => part.startNs));
+  if (video && (!audio || audio.endNs - video.endNs < INTERLEAVE_NS)) return video.endNs - startNs;
+  return Math.max(...parts.map((part) => part.endNs)) - startNs;
 }
 
-/** What the pipeline says of a chunk's length is believed when it is this near to what the chunk holds, ns. */
+/**
+ * What the pipeline says of a chunk's length is believed when it is this near to what the chunk holds, ns. Nearer than
+ * {@link INTERLEAVE_NS} the content is more exact: the muxer's clock stands still at the buffer before the cut, and a
+ * few milliseconds that every chunk is short would add up to seconds in a playlist.
+ */
 const DURATION_TOLERANCE_NS = 0.5e9;
 
 /**
@@ -51,7 +56,8 @@ export function describeChunk(data: Uint8Array, file: string, context: ChunkCont
   const startNs = Math.min(...parts.map((part) => part.startNs));
   const contentNs = contentLength(found);
   const told = context.durationNs ?? 0;
-  const believed = told > 0 && Math.abs(told - contentNs) < DURATION_TOLERANCE_NS;
+  const difference = Math.abs(told - contentNs);
+  const believed = told > 0 && difference >= INTERLEAVE_NS && difference < DURATION_TOLERANCE_NS;
   const cut = data.length - found.wholeBytes;
   return {
     type: 'chunk',
