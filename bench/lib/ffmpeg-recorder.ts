@@ -1,6 +1,6 @@
 /**
  * What Sluice's passthrough is held against: FFmpeg alone, recording the same tracks from PlainTransports of the
- * same router. Video copied, Opus to AAC at 128 kbit/s, into an MP4.
+ * same router. Video copied, Opus to AAC of the same rate and bitrate, into an MP4.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -61,7 +61,7 @@ export class FfmpegRecorder {
         'ffmpeg',
         [
           ...['-v', 'error', '-nostdin', '-protocol_whitelist', 'file,udp,rtp', '-i', sdp],
-          ...['-c:v', 'copy', '-c:a', 'aac', '-b:a', '128k', '-y', file],
+          ...['-c:v', 'copy', '-c:a', 'aac', '-b:a', '128k', '-ar', '44100', '-y', file],
         ],
         { stdio: ['ignore', 'ignore', 'inherit'] },
       );
