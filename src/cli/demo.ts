@@ -163,15 +163,17 @@ async function waitFor(
 async function showProgress(seconds: number): Promise<void> {
   const started = Date.now();
   const { isTTY } = process.stdout;
-  for (let shown = -1; ;) {
+  let shown = -1;
+  for (let over = false; !over;) {
     const done = (Date.now() - started) / 1000;
+    over = done >= seconds;
     const step = isTTY ? Math.floor(done * 4) : Math.floor(done / 5);
-    if (step !== shown) {
+    if (step !== shown || over) {
       shown = step;
-      process.stdout.write(isTTY ? `\r  ${progressBar(done, seconds)}` : `  ${progressBar(done, seconds)}\n`);
+      const bar = progressBar(done, seconds);
+      process.stdout.write(isTTY ? `\r  ${bar}` : `  ${bar}\n`);
     }
-    if (done >= seconds) break;
-    await sleep(100);
+    if (!over) await sleep(100);
   }
   if (isTTY) process.stdout.write('\n');
 }
