@@ -4,6 +4,7 @@ import type { types as ms } from 'mediasoup';
 import type { SfuParticipant, SfuTrack } from '../sfu/types.ts';
 import { BridgeRequestError } from './errors.ts';
 import type { BridgeEvent, BridgeParams, BridgeResult, BridgeSubscription } from './protocol.ts';
+import { PreferredLayers } from './preferred-layers.ts';
 import { findTrack, showCodec, workerCapabilities } from './view.ts';
 
 interface Subscription {
@@ -11,6 +12,7 @@ interface Subscription {
   track: SfuTrack;
   transport: ms.PlainTransport;
   consumer: ms.Consumer;
+  layers: PreferredLayers;
   /** Gives the wish for keyframes back. */
   endCadence: (() => void) | undefined;
 }
@@ -68,6 +70,7 @@ export class Subscriptions {
       track,
       transport,
       consumer,
+      layers: new PreferredLayers(consumer, track.spatialLayers),
       endCadence: undefined,
     };
     this.#subscriptions.set(subscription.id, subscription);
@@ -101,8 +104,8 @@ export class Subscriptions {
 
   async setPreferredLayers(params: BridgeParams<'setPreferredLayers'>): Promise<void> {
     const { subscriptionId, spatialLayer, temporalLayer } = params;
-    const { consumer } = this.#video(subscriptionId);
-    await consumer.setPreferredLayers({
+    const { layers } = this.#video(subscriptionId);
+    await layers.prefer({
       spatialLayer,
       ...(temporalLayer === undefined ? {} : { temporalLayer }),
     });

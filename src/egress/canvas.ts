@@ -79,6 +79,8 @@ export class CanvasKeeper {
 
   #onBridgeEvent(event: BridgeEvent): void {
     if (event.event !== 'layersChanged') return;
+    // Also temporal layers change.
+    if (event.spatialLayer === (this.#currentLayer.get(event.subscriptionId) ?? null)) return;
     if (event.spatialLayer === null) this.#currentLayer.delete(event.subscriptionId);
     else this.#currentLayer.set(event.subscriptionId, event.spatialLayer);
     const feed = this.#feeds
