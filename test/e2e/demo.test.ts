@@ -40,6 +40,8 @@ describe('./sluice demo', () => {
       SLUICE_HTTP_PORT: String(http),
       SLUICE_RTC_UDP_PORT: String(rtc),
       SLUICE_RTC_TCP_PORT: String(rtc),
+      // Away from the ports that are given out as free.
+      SLUICE_RTC_PLAIN_PORT_RANGE: '21000-21399',
     };
     run = await demo(env, '--seconds', '6');
   });
