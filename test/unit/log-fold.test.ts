@@ -37,6 +37,11 @@ describe('folding attempts into one log', () => {
     expect(foldLog(head, [attempt([chunkLine(0, 2), chunkLine(2.2, 2)])]).gaps).toEqual([]);
   });
 
+  it('tells between two pipelines also of little', () => {
+    const log = foldLog(head, [attempt([chunkLine(0, 2), chunkLine(2.2, 2, { run: 1 })])]);
+    expect(log.gaps.map(({ reason }) => reason)).toEqual(['the pipeline was restarted']);
+  });
+
   it('does not find again what was recorded', () => {
     const gap = { type: 'gap', startNs: 2e9, endNs: 4e9, reason: 'the chunk file is missing' } as const;
     const log = foldLog(head, [attempt([chunkLine(0, 2), chunkLine(4, 2)], { gaps: [gap] })]);

@@ -32,8 +32,10 @@ export interface AttemptContent {
   problems: string[];
 }
 
-/** Less than this between two chunks is jitter, ns. */
+/** Less than this between two chunks of one pipeline is jitter, ns. */
 export const GAP_THRESHOLD_NS = 0.25e9;
+/** Between two pipelines something is missing: less than this is not worth a line, ns. */
+const TAKEOVER_THRESHOLD_NS = 0.1e9;
 
 export function foldLog(
   head: { egressId: string; epochMs: number; container: LogContainer },
@@ -73,7 +75,8 @@ type Span = Pick<Chunk, 'attempt' | 'run' | 'startNs' | 'durationNs'>;
 /** The gap between two chunks that follow each other, if there is one. */
 export function gapBetween(before: Span, after: Span): GapLine | undefined {
   const endNs = before.startNs + before.durationNs;
-  if (after.startNs - endNs < GAP_THRESHOLD_NS) return undefined;
+  const sameRun = before.attempt === after.attempt && before.run === after.run;
+  if (after.startNs - endNs < (sameRun ? GAP_THRESHOLD_NS : TAKEOVER_THRESHOLD_NS)) return undefined;
   const reason =
     before.attempt !== after.attempt
       ? 'another worker took over'
