@@ -15,10 +15,10 @@ import { ffprobe } from '../test/support/ffprobe.ts';
 import { FfmpegRecorder } from './lib/ffmpeg-recorder.ts';
 import { report, say, spread, verdict, median } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';
+import { between, PARTS, read } from './lib/parts.ts';
+import type { Part } from './lib/parts.ts';
 import { memory, named, spent, usage } from './lib/processes.ts';
-import type { Usage } from './lib/processes.ts';
 import { COLORS, finish, publishAll, ROOM, startParts, untilActive } from './lib/room.ts';
-import type { Parts } from './lib/room.ts';
 
 const TARGET = 1.5;
 /** Recordings at once on each side, of the same tracks: noise counts less. */
@@ -28,43 +28,6 @@ const ALONE_MS = 10_000;
 const SECONDS = 40;
 /** Of the recording, left out at both ends of what is called steady. */
 const EDGE_MS = 3000;
-
-const PARTS = ['pipeline', 'worker (Node)', 'server (Node)', 'mediasoup', 'Redis'] as const;
-type Part = (typeof PARTS)[number];
-
-interface Reading {
-  at: number;
-  usage: Record<'server' | 'worker' | 'redis', Usage>;
-}
-
-function read({ serverPid, workerPid, redisPid }: Parts): Reading {
-  return {
-    at: performance.now(),
-    usage: { server: usage([serverPid]), worker: usage([workerPid]), redis: usage([redisPid]) },
-  };
-}
-
-/** CPU seconds of each part between two readings, and the time between them in seconds. */
-function between(before: Reading, after: Reading): { seconds: number; cpu: Record<Part | 'ended', number> } {
-  const server = spent(before.usage.server, after.usage.server).byName;
-  const worker = spent(before.usage.worker, after.usage.worker).byName;
-  const of = (map: Map<string, number>, name: string) =>
-    [...map].reduce((sum, [key, value]) => (key.startsWith(name) ? sum + value : sum), 0);
-  const all = (map: Map<string, number>) => of(map, '');
-  const mediasoup = of(server, 'mediasoup');
-  const [pipeline, ended] = [of(worker, 'gjs'), of(worker, 'ended') + of(worker, 'ff')];
-  return {
-    seconds: (after.at - before.at) / 1000,
-    cpu: {
-      pipeline,
-      'worker (Node)': all(worker) - pipeline - ended,
-      'server (Node)': all(server) - mediasoup,
-      mediasoup,
-      Redis: spent(before.usage.redis, after.usage.redis).total,
-      ended,
-    },
-  };
-}
 
 /** One measurement of both sides. */
 export async function main(): Promise<void> {
