@@ -16,11 +16,6 @@ import { compensateEncoder, mixedAudio } from './silence.ts';
 const H264 = 'video/x-h264,stream-format=(string)byte-stream,alignment=(string)au';
 const OPUS = 'audio/x-opus,rate=(int)48000,channels=(int)2,channel-mapping-family=(int)0';
 
-/** A stream's Matroska header needs a size; one of a video that never came gets this. */
-const FALLBACK_SIZE = { width: 1280, height: 720 };
-/** Time to wait for the first picture's size before the fallback is taken, ns. */
-const SIZE_WAIT_NS = 3e9;
-
 /** Unbounded, so that a leg never blocks its source; what waits in it is bounded by the other leg's gaps. */
 function leg(name: string): string {
   return `queue name=${name} max-size-buffers=0 max-size-time=0 max-size-bytes=0`;
@@ -37,13 +32,14 @@ export class Passthrough implements Program {
   #audio: Leg | undefined;
   /** Matroska: the header waits for the first picture's size. */
   #sizeKnown = false;
-  #startNs: number | undefined;
 
   /** @throws Error if the container cannot hold what is asked for */
   constructor(init: PassthroughInit) {
     this.#init = init;
     this.#container = init.log.container;
     if (!init.video && !init.audio) throw new Error('passthrough without video and audio has nothing to do');
+    if (this.#container === 'matroska' && init.video && init.audio)
+      throw new Error('matroska takes one copied stream: its muxer cannot bridge the mute of one of two');
     this.cut = init.video ? 'keyframe' : 'duration';
     this.description = [
       muxer(this.#container, { video: !!init.video, audio: !!init.audio }),
@@ -139,29 +135,26 @@ export class Passthrough implements Program {
   }
 
   tick(nowNs: number): void {
-    this.#startNs ??= nowNs;
-    if (!this.#sizeKnown) this.#findSize(nowNs - this.#startNs > SIZE_WAIT_NS);
-    if (this.#sizeKnown) this.#video?.fill(nowNs, this.#position('video'));
-    this.#audio?.fill(nowNs, this.#position('audio'));
+    if (!this.#sizeKnown) this.#findSize();
+    if (this.#container === 'mpegts') this.#video?.fill(nowNs, this.#position('video'));
+    this.#audio?.fillOpus(nowNs, this.#position('audio'));
   }
 
   #position(kind: 'audio' | 'video'): number | undefined {
     return [...this.#tracks.values()].find((track) => track.kind === kind)?.receiver.position();
   }
 
-  /** The first picture's size goes into every chunk's Matroska header; a later one is in the pictures alone. */
-  #findSize(waitedEnough: boolean): void {
-    const found = [...this.#tracks.values()].find(({ kind }) => kind === 'video')?.receiver.format();
-    const size = found?.width && found.height ? { width: found.width, height: found.height } : undefined;
-    if (!this.#pipeline || !this.#init.video) return;
-    // Alone, a video that has not come yet can take its time: there is nothing else to write.
-    if (!size && !(waitedEnough && this.#init.audio)) return;
-    const { width, height } = size ?? FALLBACK_SIZE;
-    const mimeType = this.#init.video.mimeType.toLowerCase();
-    const name = mimeType === 'video/vp9' ? 'video/x-vp9' : 'video/x-vp8';
-    const caps = `${name},width=(int)${width},height=(int)${height},framerate=(fraction)0/1`;
+  /**
+   * The first picture's size goes into every chunk's Matroska header; a later one is in the pictures alone, which
+   * is where decoders look. The muxer refuses a change of caps, and never sees one.
+   */
+  #findSize(): void {
+    const track = [...this.#tracks.values()].find(({ kind }) => kind === 'video');
+    const { width, height } = track?.receiver.format() ?? {};
+    if (!this.#pipeline || !width || !height) return;
+    const isVp9 = this.#init.video?.mimeType.toLowerCase() === 'video/vp9';
+    const caps = `video/x-${isVp9 ? 'vp9' : 'vp8'},width=(int)${width},height=(int)${height},framerate=(fraction)0/1`;
     setProperties(child(this.#pipeline, 'videocaps'), { caps: Gst.Caps.from_string(caps) });
-    if (!size) this.#video?.declare('video', caps);
     setProperties(child(this.#pipeline, 'videoleg'), { 'min-threshold-buffers': 0 });
     this.#sizeKnown = true;
   }

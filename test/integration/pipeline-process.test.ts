@@ -110,6 +110,14 @@ describe('the pipeline process', () => {
     await expect(
       TestPipeline.start({ program: 'passthrough', video: { mimeType: 'video/VP8' }, audio: null }),
     ).rejects.toThrow('video/VP8 is copied into matroska');
+    const both = {
+      program: 'passthrough',
+      video: { mimeType: 'video/VP8' },
+      audio: { mode: 'copy', mimeType: 'audio/opus' },
+    } as const;
+    await expect(TestPipeline.start(both, { container: 'matroska' })).rejects.toThrow(
+      'matroska takes one copied stream',
+    );
     await expect(TestPipeline.start({ ...MOVING, video: { ...X264, background: 'tartan' } })).rejects.toThrow(
       'background tartan is not a colour',
     );
