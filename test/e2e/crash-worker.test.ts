@@ -6,10 +6,18 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EncodedFileOutput, EgressStatus, S3Upload, SegmentedFileOutput } from 'livekit-server-sdk';
+import { StreamInfo_Status } from '@livekit/protocol';
+import {
+  EncodedFileOutput,
+  EgressStatus,
+  S3Upload,
+  SegmentedFileOutput,
+  StreamOutput,
+} from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
+import { redactStreamUrl } from '../../src/redact.ts';
 import { gridRegion, publish, trackIds } from '../support/callers.ts';
 import { analyse } from '../support/content/analyse.ts';
 import type { ContentReport, TileFrame, TileReport, TileSpec } from '../support/content/analyse.ts';
@@ -17,6 +25,8 @@ import { startRedis } from '../support/redis.ts';
 import type { TestRedis } from '../support/redis.ts';
 import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
 import type { SluiceProcess } from '../support/sluice.ts';
+import { startNginxRtmp } from '../support/rtmp.ts';
+import type { NginxRtmp } from '../support/rtmp.ts';
 import { startSwift } from '../support/swift.ts';
 import type { Swift } from '../support/swift.ts';
 import { attemptContent, commandOf, gapsIn, pipelinePid, until } from '../support/takeover.ts';
@@ -48,6 +58,7 @@ function longestStandstill({ frames }: TileReport, { from, to }: { from: number;
 describe('egresses that outlive their workers', () => {
   let redis: TestRedis;
   let swift: Swift;
+  let nginx: NginxRtmp;
   let webhooks: WebhookServer;
   let sluice: Sluice;
   const workers: SluiceProcess[] = [];
@@ -95,9 +106,10 @@ describe('egresses that outlive their workers', () => {
   }
 
   beforeAll(async () => {
-    [redis, swift, webhooks] = await Promise.all([
+    [redis, swift, nginx, webhooks] = await Promise.all([
       startRedis(),
       startSwift(),
+      startNginxRtmp(),
       startWebhookServer(API_KEY, API_SECRET),
     ]);
     await swift.createBucket(BUCKET);
@@ -129,6 +141,7 @@ describe('egresses that outlive their workers', () => {
             playlistName: 'room.m3u8',
             segmentDuration: 2,
           }),
+          stream: new StreamOutput({ urls: [nginx.url('stays'), nginx.url('removed')] }),
         },
         { layout: 'grid' },
       ),
@@ -149,6 +162,10 @@ describe('egresses that outlive their workers', () => {
       await sluice.waitForEgress(id, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
     const watched = watchPlaylist();
     workers.push(await sluice.addWorker());
+    await sluice.waitForEgress(room, ({ streamResults }) =>
+      streamResults.every(({ startedAt }) => startedAt > 0n),
+    );
+    await sluice.egress.updateStream(room, [], [nginx.url('removed')]);
     await sleep(4000);
 
     // The first worker is killed, with one egress in the middle of its upload.
@@ -201,6 +218,7 @@ describe('egresses that outlive their workers', () => {
     await sluice?.stop();
     await webhooks?.close();
     await swift?.stop();
+    await nginx?.close();
     await redis?.stop();
   });
 
@@ -259,6 +277,28 @@ describe('egresses that outlive their workers', () => {
       expect(await commandOf(pid)).toBeUndefined();
       expect(workers[1]!.output).toContain('superseded: a newer attempt goes on');
     });
+  });
+
+  it('goes on with the streams, and remembers the one that was removed', async () => {
+    const byUrl = (key: string) =>
+      infos[0]!.streamResults.filter(({ url }) => url === redactStreamUrl(nginx.url(key)));
+    const [stays] = byUrl('stays');
+    const [removed] = byUrl('removed');
+    expect(infos[0]!.streamResults).toHaveLength(2);
+    for (const stream of [stays, removed]) {
+      expect(stream?.status).toBe(StreamInfo_Status.FINISHED);
+      expect(stream?.error).toBe('');
+      expect(stream!.duration).toBe(stream!.endedAt - stream!.startedAt);
+    }
+    expect(Number(removed!.duration) / 1e9).toBeLessThan(5);
+    expect(Number(stays!.duration) / 1e9).toBeGreaterThan(reports[0]!.duration - 3);
+    // A connection each worker, and no other.
+    expect(await nginx.recordings('removed')).toHaveLength(1);
+    const files = await nginx.recordings('stays');
+    expect(files).toHaveLength(4);
+    const report = await analyse(files.at(-1)!, { tiles: grid.map((tile) => ({ ...tile, from: 0 })) });
+    expect(report.decodeErrors).toEqual([]);
+    for (const tile of report.tiles) expect(tile.read).toBeGreaterThan(60);
   });
 
   it('lets the worker that woke up late touch no EgressInfo', () => {

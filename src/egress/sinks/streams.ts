@@ -13,11 +13,17 @@ export class StreamsSink implements Sink {
   /** What was wanted last, by URL with its key. */
   #wanted = new Set<string>();
   #ending = false;
+  #closed = false;
+  /** What earlier attempts have left, by URL as it is shown. */
+  readonly #earlier: ReadonlyMap<string, StreamInfo>;
+  readonly #startedMs = Date.now();
 
   /** @param onNoneLeft every destination has failed or was removed. */
   constructor(context: SinkContext, onNoneLeft: () => void) {
     this.#context = context;
     this.#onNoneLeft = onNoneLeft;
+    const earlier = context.attempt > 1 ? context.record.info.streamResults : [];
+    this.#earlier = new Map(earlier.map((info) => [info.url, info.clone()]));
     this.#fanout = new TapFanout({
       logger: context.logger,
       onStatus: () => this.#report(),
@@ -46,18 +52,46 @@ export class StreamsSink implements Sink {
 
   async close(): Promise<void> {
     this.#ending = true;
+    // Another attempt may go on with these streams: that they end here is not for the record.
+    this.#closed = true;
     await this.#fanout.close();
   }
 
   #report(): void {
+    if (this.#closed) return;
     const statuses = [...this.#fanout.statuses.values()];
-    const infos = statuses.map(streamInfo);
+    const now = statuses.map((status) =>
+      continued(streamInfo(status), this.#earlier.get(status.redactedUrl)),
+    );
+    const shown = new Set(now.map(({ url }) => url));
+    const over = [...this.#earlier.values()].filter(({ url }) => !shown.has(url));
+    const infos = [...over.map((info) => ended(info, this.#startedMs)), ...now];
     this.#context.status.update((info) => {
       info.streamResults = infos;
     });
-    const over = statuses.length > 0 && statuses.every(({ endedAt }) => endedAt !== undefined);
-    if (over && !this.#ending) this.#onNoneLeft();
+    const allOver = statuses.length > 0 && statuses.every(({ endedAt }) => endedAt !== undefined);
+    if (allOver && !this.#ending) this.#onNoneLeft();
   }
+}
+
+/** A stream that an earlier attempt had live already: it counts from then on. Pure. */
+function continued(info: StreamInfo, earlier: StreamInfo | undefined): StreamInfo {
+  if (!earlier || earlier.startedAt === 0n || earlier.status !== StreamInfo_Status.ACTIVE) return info;
+  info.startedAt = earlier.startedAt;
+  info.retries += earlier.retries;
+  if (info.lastRetryAt === 0n) info.lastRetryAt = earlier.lastRetryAt;
+  if (info.endedAt !== 0n) info.duration = info.endedAt - info.startedAt;
+  return info;
+}
+
+/** A stream that this attempt does not go on with: it ended when this one began, if not before. Pure. */
+function ended(earlier: StreamInfo, atMs: number): StreamInfo {
+  const info = earlier.clone();
+  if (info.status !== StreamInfo_Status.ACTIVE) return info;
+  info.status = StreamInfo_Status.FINISHED;
+  info.endedAt = nowNs(atMs);
+  if (info.startedAt !== 0n) info.duration = info.endedAt - info.startedAt;
+  return info;
 }
 
 /** A destination that is being connected counts as active, as LiveKit has it; its `error` says what is wrong. */
