@@ -19,7 +19,7 @@ import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
 import type { PipelineRun, PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan-types.ts';
-import { chooseProgram } from './program.ts';
+import { chooseProgram, isReadable } from './program.ts';
 import type { Program } from './program.ts';
 import { rtpPath } from './rtp-path.ts';
 import { selectTracks } from './selection.ts';
@@ -82,6 +82,7 @@ export class EgressAttempt {
   readonly #status: StatusKeeper;
   readonly #cause = Promise.withResolvers<Cause>();
   readonly #roles = new Map<string, TrackRole>();
+  readonly #leftOut = new Set<string>();
   readonly #restarts: number[] = [];
   #desired: EgressDesired;
   #ended = false;
@@ -322,8 +323,18 @@ export class EgressAttempt {
         const named = track.kind === 'audio' ? source.audioTrackId : source.videoTrackId;
         if (named !== undefined) this.#roles.set(named, role);
       }
+      return wanted;
     }
-    return wanted;
+    return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
+  }
+
+  /** A room is recorded without the tracks nothing here can read; whoever watches it is told, once a track. */
+  #leaveOut({ track: { trackId, mimeType }, identity }: WantedTrack): false {
+    if (this.#leftOut.has(trackId)) return false;
+    this.#leftOut.add(trackId);
+    this.#logger.warn({ trackId, mimeType, identity }, 'track left out: its codec cannot be recorded');
+    this.#status.remark(`${trackId} of ${identity} is left out: ${mimeType} cannot be recorded`);
+    return false;
   }
 
   #onDesired(desired: EgressDesired): void {

@@ -15,9 +15,13 @@ export interface Program {
 /** Codecs that can be received at all. AV1 has no depayloader in GStreamer 1.22. */
 const READABLE = new Set(['video/h264', 'video/vp8', 'video/vp9', 'audio/opus', 'audio/pcmu', 'audio/pcma']);
 
+export function isReadable(mimeType: string): boolean {
+  return READABLE.has(mimeType.toLowerCase());
+}
+
 /** @throws EgressError naming the codec when a track of it cannot be recorded. */
 export function assertReadable(mimeType: string): void {
-  if (READABLE.has(mimeType.toLowerCase())) return;
+  if (isReadable(mimeType)) return;
   throw new EgressError(
     'user',
     `cannot record ${mimeType}: supported are H264, VP8, VP9, Opus, PCMU and PCMA; publish the track with one of them`,

@@ -14,6 +14,14 @@ export function nowNs(ms: number = Date.now()): bigint {
   return BigInt(Math.round(ms * 1e3)) * 1000n;
 }
 
+const END_REASON = 'End reason: ';
+
+/** The reason comes first, as LiveKit has it; the first one holds, and remarks stay. */
+function withReason(reason: string, details: string): string {
+  if (details.startsWith(END_REASON)) return details;
+  return END_REASON + (details ? `${reason}; ${details}` : reason);
+}
+
 /** A newer attempt has taken over: stop at once and write nothing more. */
 export class Superseded extends Error {
   constructor() {
@@ -98,10 +106,17 @@ export class StatusKeeper {
     this.#logger.info('egress active');
   }
 
+  /** Adds to `details` what whoever reads the result should know: a gap, a track that was left out. */
+  remark(text: string): void {
+    this.update((info) => {
+      info.details = info.details ? `${info.details}; ${text}` : text;
+    });
+  }
+
   ending(reason: string): void {
     this.update((info) => {
       info.status = EgressStatus.EGRESS_ENDING;
-      info.details = `End reason: ${reason}`;
+      info.details = withReason(reason, info.details);
     });
     this.#logger.info({ reason }, 'egress ending');
   }
@@ -123,10 +138,7 @@ export class StatusKeeper {
       info.status = aborted ? EgressStatus.EGRESS_ABORTED : EgressStatus.EGRESS_FAILED;
       info.error = error instanceof Error ? error.message : String(error);
       info.errorCode = known ? error.code : 500;
-      if (!info.details.startsWith('End reason: ')) {
-        const rest = info.details && `; ${info.details}`;
-        info.details = `End reason: ${aborted ? 'Source closed' : 'Failure'}${rest}`;
-      }
+      info.details = withReason(aborted ? 'Source closed' : 'Failure', info.details);
       info.endedAt = nowNs();
     });
     this.#logger.warn({ err: error, aborted }, 'egress did not complete');

@@ -64,12 +64,12 @@ export class FileSink implements Sink {
     });
     status.update((info) => {
       info.fileResults = [file];
-      for (const gap of made.gaps) {
-        const from = (gap.startNs / 1e9).toFixed(1);
-        const to = (gap.endNs / 1e9).toFixed(1);
-        info.details += `${info.details ? '; ' : ''}gap from ${from} s to ${to} s: ${gap.reason}`;
-      }
     });
+    for (const gap of made.gaps) {
+      const from = (gap.startNs / 1e9).toFixed(1);
+      const to = (gap.endNs / 1e9).toFixed(1);
+      status.remark(`gap from ${from} s to ${to} s: ${gap.reason}`);
+    }
   }
 
   /** What could not be stored stays where it was made, with the log it was made of. */
@@ -85,9 +85,7 @@ export class FileSink implements Sink {
     } catch (error) {
       if (!signal.aborted) {
         logger.error({ err: error, file: this.#key, kept: path }, 'file not stored, kept here');
-        status.update((info) => {
-          info.details += `${info.details ? '; ' : ''}${this.#key} is kept at ${path}`;
-        });
+        status.remark(`${this.#key} is kept at ${path}`);
       }
       throw error;
     }
