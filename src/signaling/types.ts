@@ -1,19 +1,11 @@
 /** What signalling needs of the server it is part of. */
-import type { ParticipantInfo_Kind } from '@livekit/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { Permissions, Sfu } from '../sfu/types.ts';
+import type { ParticipantGrant } from '../auth/grants.ts';
+import type { Sfu } from '../sfu/types.ts';
 
-/** Whom a request's access token lets in, and where; `ParticipantGrant` of auth/ is one. */
-export interface SignalingGrant {
-  identity: string;
-  name: string;
-  metadata: string;
-  attributes: Record<string, string>;
-  kind: ParticipantInfo_Kind;
-  roomName: string;
-  permissions: Permissions;
-}
+/** Whom a request's access token lets in, and where. */
+export type SignalingGrant = ParticipantGrant;
 
 export interface IceServer {
   urls: string[];
