@@ -72,7 +72,8 @@ export class Passthrough implements Program {
         throw new Error(
           `${audio.mimeType} cannot be copied into ${this.#container}: only Opus into matroska can`,
         );
-      return [`${leg('audioleg')} ! ${pad}`];
+      // The muxer refuses a change of caps; silence may have come before the track and what its packets say of it.
+      return [`${leg('audioleg')} ! capssetter join=false replace=true caps="${OPUS}" ! ${pad}`];
     }
     return [`${mixedAudio(audio.encoding, 'S16LE')} ! queue name=mixedleg ! ${pad}`];
   }
