@@ -201,6 +201,32 @@ describe('another attempt', () => {
     }));
 });
 
+describe('a superseded attempt', () => {
+  it('writes nothing more: no segment, no playlist', () =>
+    withFolder(async (dir) => {
+      const { chunks } = await attempt(dir, 1, [{ seconds: 12 }]);
+      const storage = new MemoryStorage();
+      let superseded = false;
+      const failures: string[] = [];
+      const hls = output(storage, {
+        assertCurrent: async () => {
+          if (superseded) throw new Error('a newer attempt has taken over');
+        },
+        onFailure: (error) => failures.push(error.message),
+      });
+      hls.push(chunks[0]!);
+      hls.push(chunks[1]!);
+      await expect.poll(() => hls.status.segments).toBe(1);
+      const [puts, playlist] = [storage.puts.length, storage.text(PLAYLIST)];
+      superseded = true;
+      for (const chunk of chunks.slice(2)) hls.push(chunk);
+      await expect(hls.finish()).rejects.toThrow('a newer attempt has taken over');
+      expect(failures).toEqual(['a newer attempt has taken over']);
+      expect(storage.puts).toHaveLength(puts);
+      expect(storage.text(PLAYLIST)).toBe(playlist);
+    }));
+});
+
 describe('a store that fails', () => {
   it('is tried again when it is its own fault', () =>
     withFolder(async (dir) => {
