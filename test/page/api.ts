@@ -9,6 +9,8 @@ export interface PublishOptions {
   height?: number;
   /** Publishes the picture and sound of the content checks, in this colour, instead of the studio's. */
   marked?: ColorName;
+  /** Of the marked picture, default 30. */
+  fps?: number;
 }
 
 /** What a publisher has sent so far. */
@@ -45,6 +47,8 @@ export interface PageApi {
    */
   watchPlainly(token: string, kinds: string[], numbers?: Record<string, string>): Promise<string>;
   sent(): Promise<Sent>;
+  /** Ends the largest simulcast layer, as clients do that nobody watches at full size. */
+  endTopLayer(): Promise<void>;
   /** In the order of the slots of what was watched last. */
   played(): Promise<Played[]>;
   /** @returns the ICE user names of both sides afterwards */

@@ -14,7 +14,7 @@ let watched: { connection: RTCPeerConnection; videos: HTMLVideoElement[] } | und
 const api: PageApi = {
   async publish(options: PublishOptions) {
     const { width = 640, height = 360 } = options;
-    if (options.marked) marked = await createMarkedSource(options.marked, width, height);
+    if (options.marked) marked = await createMarkedSource(options.marked, width, height, options.fps ?? 30);
     const { stream } = marked ?? (await createTestSource({ width, height }));
     const peer = new WhipClient({ url: '/whip', stream, ...options });
     peers.set('publisher', peer);
@@ -72,6 +72,16 @@ const api: PageApi = {
     });
     layers.sort((a, b) => b.height - a.height);
     return { drawn: marked?.frames ?? 0, layers };
+  },
+
+  async endTopLayer() {
+    const senders = peerOf('publisher').connection.getSenders();
+    const sender = senders.find(({ track }) => track?.kind === 'video');
+    const parameters = sender?.getParameters();
+    const top = parameters?.encodings.at(-1);
+    if (!sender || !parameters || !top) throw new Error('this page sends no layers');
+    top.active = false;
+    await sender.setParameters(parameters);
   },
 
   async played() {

@@ -21,17 +21,17 @@ export interface MarkedSource {
   stop(): void;
 }
 
-const FPS = 30;
 /** Further behind than this, frames are left out instead of sent in a burst. */
 const MAX_LATE_FRAMES = 5;
 /** Time for the graph to come up before the clock starts. */
 const START_SECONDS = 0.1;
 
-/** @param width pixels, even; so is `height` */
+/** @param width pixels, even; so is `height`. @param fps whole frames a second */
 export async function createMarkedSource(
   color: ColorName,
   width: number,
   height: number,
+  fps: number,
 ): Promise<MarkedSource> {
   const audio = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: 'interactive' });
   await audio.resume();
@@ -46,14 +46,14 @@ export async function createMarkedSource(
   const painter = new Painter(width, height, COLORS[color]);
   let next = 0;
   const timer = setInterval(() => {
-    const due = Math.floor((audio.currentTime - begins) * FPS);
+    const due = Math.floor((audio.currentTime - begins) * fps);
     if (due - next > MAX_LATE_FRAMES) next = due;
     for (; next <= due; next += 1) {
-      const frame = new VideoFrame(painter.draw(next, FPS), {
+      const frame = new VideoFrame(painter.draw(next, fps), {
         format: 'I420',
         codedWidth: width,
         codedHeight: height,
-        timestamp: Math.round((next / FPS) * 1e6),
+        timestamp: Math.round((next / fps) * 1e6),
       });
       void writer.write(frame);
     }
