@@ -2,8 +2,9 @@
 import { EgressStatus } from '@livekit/protocol';
 import type { EgressInfo } from 'livekit-server-sdk';
 import type { ColorName } from '../../pipelines/publisher/signal.ts';
+import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
-import { publish } from '../../test/support/callers.ts';
+import { quiet } from '../../test/support/callers.ts';
 import { startRedis } from '../../test/support/redis.ts';
 import { Sluice } from '../../test/support/sluice.ts';
 import type { SluiceProcess } from '../../test/support/sluice.ts';
@@ -48,7 +49,13 @@ export async function publishAll(
 ): Promise<TestPublisher[]> {
   const publishers: TestPublisher[] = [];
   for (const color of COLORS.slice(0, count)) {
-    const publisher = await publish(sluice, ROOM, color, { color, ...options });
+    const publisher = await startTestPublisher({
+      whipUrl: `${sluice.url}/whip`,
+      token: await sluice.token(color, { room: ROOM, canPublish: true }),
+      logger: quiet,
+      color,
+      ...options,
+    });
     publishers.push(owner.own(publisher, (each) => each.stop()));
   }
   return publishers;
