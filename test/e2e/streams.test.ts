@@ -9,7 +9,7 @@ import {
   EgressStatus,
   StreamOutput,
   StreamProtocol,
-  TwirpError,
+  ServerError,
 } from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -71,7 +71,7 @@ async function codeOf(request: Promise<unknown>): Promise<string> {
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (!(error instanceof TwirpError)) throw new Error(`not refused: ${String(error)}`);
+  if (!(error instanceof ServerError)) throw new Error(`not refused: ${String(error)}`);
   return `${error.code}: ${error.message}`;
 }
 
