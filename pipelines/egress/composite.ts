@@ -77,8 +77,12 @@ export class Composite implements Program {
     const { kind, parse, decode } = codecElements(connect.codec.mimeType);
     if (kind !== connect.kind) throw new Error(`${connect.codec.mimeType} is not ${connect.kind}`);
     if (kind === 'video') {
-      if (!this.#init.video) throw new Error('this composite has no video');
-      return `${parse} ! ${decode} name=out automatic-request-sync-points=true`;
+      const { video } = this.#init;
+      if (!video) throw new Error('this composite has no video');
+      // Told to be what the canvas is, a picture that fits its tile is taken as it is: compositor would
+      // convert every frame, to no effect with matrices off, at more than the cost of decoding it.
+      const like = `capssetter name=out caps="video/x-raw,${colorSpace(video)}"`;
+      return `${parse} ! ${decode} automatic-request-sync-points=true ! ${like}`;
     }
     const { audio } = this.#init;
     if (!audio) throw new Error('this composite has no audio');
@@ -168,9 +172,8 @@ export class Composite implements Program {
  */
 function picture(video: VideoEncoding & { background: string }): string {
   const rate = `framerate=${Math.round(video.framerate)}/1`;
-  const colorimetry = video.height >= 720 ? 'bt709' : 'bt601';
   const size = `width=${video.width},height=${video.height}`;
-  const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,colorimetry=${colorimetry}`;
+  const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${colorSpace(video)}`;
   const color = background(video.background);
   const plain = PLAIN[color];
   const base = plain
@@ -184,6 +187,11 @@ function picture(video: VideoEncoding & { background: string }): string {
     `! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
     `! ${h264Encoder(video, GLib.get_num_processors())}`,
   ].join(' ');
+}
+
+/** What a canvas of this size is taken for, as caps: players guess the same where a stream does not say. */
+function colorSpace({ height }: VideoEncoding): string {
+  return `colorimetry=(string)${height >= 720 ? 'bt709' : 'bt601'},chroma-site=(string)mpeg2`;
 }
 
 /** `#rrggbb` in lower case; `black`, `white` and empty are known by name. @throws Error for anything else */
