@@ -4,17 +4,29 @@
  */
 import GLib from 'gi://GLib?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
+import GstRtp from 'gi://GstRtp?version=1.0';
 import System from 'system';
 
 import { Feeder } from '../publisher/feeder.ts';
 import { listen, say } from '../publisher/lines.ts';
-import { audioPreferences, NAMES, pipelineDescription, videoPreferences } from '../publisher/media.ts';
+import {
+  audioPreferences,
+  layersOf,
+  NAMES,
+  payloaderName,
+  pipelineDescription,
+  RID_EXTENSION_ID,
+  type Ssrcs,
+  videoPreferences,
+} from '../publisher/media.ts';
 import { Peer } from '../publisher/peer.ts';
-import type { PublisherCommand, PublisherSettings } from '../publisher/protocol.ts';
+import type { PublisherCommand, PublisherSettings, PublisherVideo } from '../publisher/protocol.ts';
 
 const PROGRESS_MS = 1000;
 
 interface Publisher {
+  settings: PublisherSettings;
+  ssrcs: Ssrcs;
   pipeline: Gst.Pipeline;
   peer: Peer;
   feeder: Feeder;
@@ -35,22 +47,41 @@ function randomSsrc(): number {
 }
 
 function init(settings: PublisherSettings): Publisher {
-  const description = pipelineDescription(settings, { video: randomSsrc(), audio: randomSsrc() });
-  const pipeline = Gst.parse_launch(description);
+  const ssrcs = { video: randomSsrc(), audio: randomSsrc() };
+  const pipeline = Gst.parse_launch(pipelineDescription(settings, ssrcs));
   if (!(pipeline instanceof Gst.Pipeline)) throw new Error('the description is not that of a pipeline');
   watchBus(pipeline);
   const bin = pipeline.get_by_name(NAMES.peer);
   if (!bin) throw new Error('the pipeline has no peer');
   const peer = new Peer(bin, settings.addresses);
-  const tracks: string[] = [];
-  if (settings.video) tracks.push(videoPreferences(settings.video));
-  if (settings.audio) tracks.push(audioPreferences());
-  tracks.forEach((preferences, index) => peer.configure(index, preferences, settings.color));
+  let tracks = 0;
+  if (settings.video) {
+    if (settings.video.simulcast) nameLayers(pipeline, settings.video);
+    // RTX of layers would need the repaired-rtp-stream-id extension, which webrtcbin 1.22 does not write.
+    peer.configure(tracks++, videoPreferences(settings.video), settings.color, !settings.video.simulcast);
+  }
+  if (settings.audio) peer.configure(tracks, audioPreferences(), settings.color, false);
   const feeder = new Feeder(pipeline, settings);
   if (pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
     throw new Error('the pipeline does not play');
   peer.offer((sdp) => say({ event: 'offer', sdp }));
-  return { pipeline, peer, feeder };
+  return { settings, ssrcs, pipeline, peer, feeder };
+}
+
+/** Has each layer's packets say their rid. */
+function nameLayers(pipeline: Gst.Pipeline, video: PublisherVideo): void {
+  layersOf(video).forEach(({ rid }, index) => {
+    const payloader = pipeline.get_by_name(payloaderName(index));
+    const extension = Gst.ElementFactory.make('rtphdrextstreamid', null);
+    if (!payloader || !(extension instanceof GstRtp.RTPHeaderExtension))
+      throw new Error('simulcast needs rtphdrextstreamid of the GStreamer good plugins');
+    extension.set_id(RID_EXTENSION_ID);
+    extension.set_property('rid', rid);
+    (payloader as unknown as { emit(signal: 'add-extension', extension: unknown): void }).emit(
+      'add-extension',
+      extension,
+    );
+  });
 }
 
 function watchBus(pipeline: Gst.Pipeline): void {
@@ -62,13 +93,15 @@ function watchBus(pipeline: Gst.Pipeline): void {
   });
 }
 
-function answer({ peer, feeder }: Publisher, sdp: string): void {
+function answer({ settings, ssrcs, peer, feeder }: Publisher, sdp: string): void {
   peer.answer(sdp);
   let started = false;
   peer.onState((state) => {
     if (state === 'connected' && !started) {
       started = true;
       feeder.start();
+      if (settings.video?.simulcast)
+        peer.routeLayers(layersOf(settings.video).map((_, index) => ssrcs.video + index));
       say({ event: 'connected' });
       GLib.timeout_add(GLib.PRIORITY_LOW, PROGRESS_MS, () => {
         say({ event: 'progress', ...feeder.counts });

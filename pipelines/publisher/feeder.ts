@@ -7,7 +7,7 @@ import Gst from 'gi://Gst?version=1.0';
 import GstApp from 'gi://GstApp?version=1.0';
 import GstVideo from 'gi://GstVideo?version=1.0';
 
-import { CHUNK_SAMPLES, NAMES, pictureCaps } from './media.ts';
+import { CHUNK_SAMPLES, encoderName, layersOf, NAMES, pictureCaps } from './media.ts';
 import { Painter } from './picture.ts';
 import type { PublisherSettings } from './protocol.ts';
 import { COLORS, renderSound, SAMPLE_RATE } from './signal.ts';
@@ -16,6 +16,9 @@ const SECOND = 1e9;
 const CHUNK_NS = (CHUNK_SAMPLES / SAMPLE_RATE) * SECOND;
 /** Further behind than this (the machine slept, the process was stopped), what was missed is left out. */
 const MAX_LATE_NS = 0.5 * SECOND;
+
+/** As much may wait for an encoder that is short of processor time; what comes on top is left out. */
+const MAX_QUEUED_NS = SECOND;
 
 /** A track's place on the clock. */
 interface Track {
@@ -28,7 +31,7 @@ interface Track {
 export class Feeder {
   readonly #pipeline: Gst.Pipeline;
   readonly #settings: PublisherSettings;
-  readonly #encoder: Gst.Element | null;
+  readonly #encoders: Gst.Element[];
   readonly #video: Track | null;
   readonly #audio: Track | null;
   #painter: Painter | null = null;
@@ -39,7 +42,9 @@ export class Feeder {
   constructor(pipeline: Gst.Pipeline, settings: PublisherSettings) {
     this.#pipeline = pipeline;
     this.#settings = settings;
-    this.#encoder = pipeline.get_by_name(NAMES.videoEncoder);
+    this.#encoders = (settings.video ? layersOf(settings.video) : []).flatMap(
+      (layer) => pipeline.get_by_name(encoderName(layer)) ?? [],
+    );
     this.#video = this.#track(NAMES.video);
     this.#audio = this.#track(NAMES.audio);
     if (settings.video)
@@ -74,6 +79,7 @@ export class Feeder {
   setResolution(width: number, height: number): void {
     const { video, color } = this.#settings;
     if (!video || !this.#video) throw new Error('cannot change the resolution: this publisher has no video');
+    if (video.simulcast) throw new Error('cannot change the resolution of simulcast layers');
     this.#painter = new Painter(width, height, COLORS[color]);
     this.#video.source.set_caps(Gst.Caps.from_string(pictureCaps(width, height, video.fps)));
   }
@@ -84,9 +90,11 @@ export class Feeder {
     if (!video || !this.#video) return;
     // A wish for a time before the last keyframe counts as granted, so it is for just after the last frame.
     const wish = this.#startNs + Math.round(((this.#video.next - 1) * SECOND) / video.fps) + 1;
-    const event = GstVideo.video_event_new_upstream_force_key_unit(wish, true, 1);
-    // To the encoder's source pad: an element given the event would hand it on upstream.
-    this.#encoder?.get_static_pad('src')?.send_event(event);
+    for (const encoder of this.#encoders) {
+      const event = GstVideo.video_event_new_upstream_force_key_unit(wish, true, 1);
+      // To the encoder's source pad: an element given the event would hand it on upstream.
+      encoder.get_static_pad('src')?.send_event(event);
+    }
   }
 
   #track(name: string): Track | null {
@@ -121,7 +129,8 @@ export class Feeder {
     while (track.next * periodNs <= now) {
       const n = track.next++;
       if (track.muted) continue;
-      if (now - n * periodNs > MAX_LATE_NS) {
+      const queuedNs = track.source.get_current_level_buffers() * periodNs;
+      if (now - n * periodNs > MAX_LATE_NS || queuedNs > MAX_QUEUED_NS) {
         this.#skipped++;
         continue;
       }

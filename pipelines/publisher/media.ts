@@ -12,8 +12,12 @@ export const CHUNK_SAMPLES = 960;
 
 const MID_EXTENSION = 'extmap-1=urn:ietf:params:rtp-hdrext:sdes:mid';
 
+/** Header extension that says which layer a packet belongs to. */
+export const RID_EXTENSION_ID = 2;
+const RID_EXTENSION = 'urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id';
+
 /** Element names in the pipeline. */
-export const NAMES = { peer: 'peer', video: 'video', videoEncoder: 'encoder', audio: 'audio' } as const;
+export const NAMES = { peer: 'peer', video: 'video', audio: 'audio' } as const;
 
 export interface Ssrcs {
   video: number;
@@ -34,38 +38,94 @@ export function pipelineDescription(settings: PublisherSettings, ssrcs: Ssrcs): 
 }
 
 function videoBranch(video: PublisherVideo, ssrc: number): string {
+  const source =
+    `appsrc name=${NAMES.video} is-live=true format=time ` +
+    `caps="${pictureCaps(video.width, video.height, video.fps)}"`;
+  if (!video.simulcast)
+    return [
+      source,
+      encoder(video, layersOf(video)[0]),
+      payloader(video, 0, ssrc),
+      `capsfilter caps="${videoRtpCaps(video)},ssrc=(uint)${ssrc}"`,
+      `${NAMES.peer}.`,
+    ].join(' ! ');
+  // One m-line for all layers: what makes it simulcast are the caps behind the funnel.
   return [
-    `appsrc name=${NAMES.video} is-live=true format=time max-buffers=4 leaky-type=downstream caps="${pictureCaps(video.width, video.height, video.fps)}"`,
-    encoder(video),
-    video.codec === 'h264'
-      ? // The encoder repeats its parameter sets; the payloader would put them before every slice of a keyframe.
-        `rtph264pay config-interval=0 aggregate-mode=zero-latency mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`
-      : `rtpvp8pay picture-id-mode=15-bit mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`,
-    `capsfilter caps="${videoRtpCaps(video)},ssrc=(uint)${ssrc}"`,
-    `${NAMES.peer}.`,
-  ].join(' ! ');
+    `rtpfunnel name=layers ! capsfilter caps="${videoRtpCaps(video)}" ! ${NAMES.peer}.`,
+    `${source} ! tee name=pictures`,
+    ...layersOf(video).map((layer, index) =>
+      [
+        'pictures.',
+        'queue max-size-buffers=4 max-size-bytes=0 max-size-time=0',
+        'videoscale',
+        `capsfilter caps="${pictureCaps(layer.width, layer.height, video.fps)}"`,
+        encoder(video, layer),
+        payloader(video, index, ssrc + index),
+        'layers.',
+      ].join(' ! '),
+    ),
+  ].join('\n');
 }
 
-function encoder(video: PublisherVideo): string {
+/** An encoding of the picture. */
+export interface Layer {
+  /** RtpStreamId, empty without simulcast. */
+  rid: string;
+  width: number;
+  height: number;
+  /** kbit/s. */
+  bitrate: number;
+}
+
+/** Lowest first: a quarter, a half and the whole of each side, or the whole only. */
+export function layersOf(video: PublisherVideo): [Layer, ...Layer[]] {
+  const layer = (rid: string, divisor: number): Layer => ({
+    rid,
+    width: video.width / divisor,
+    height: video.height / divisor,
+    bitrate: Math.max(150, Math.round(video.bitrate / divisor ** 1.5)),
+  });
+  return video.simulcast ? [layer('q', 4), layer('h', 2), layer('f', 1)] : [layer('', 1)];
+}
+
+/** Name of a layer's encoder. */
+export function encoderName(layer: Layer): string {
+  return `encoder${layer.rid}`;
+}
+
+/** Name of the nth layer's payloader. */
+export function payloaderName(index: number): string {
+  return `payloader${index}`;
+}
+
+function encoder(video: PublisherVideo, layer: Layer): string {
   // Keyframes come when they are due or asked for, never because a flash looks like a new scene.
   const gop = Math.max(1, Math.round(video.gopSeconds * video.fps));
   if (video.codec === 'vp8')
     return (
-      `vp8enc name=${NAMES.videoEncoder} deadline=1 cpu-used=8 threads=1 end-usage=cbr lag-in-frames=0 ` +
-      `error-resilient=default keyframe-max-dist=${gop} target-bitrate=${video.bitrate * 1000}`
+      `vp8enc name=${encoderName(layer)} deadline=1 cpu-used=8 threads=1 end-usage=cbr lag-in-frames=0 ` +
+      `error-resilient=default keyframe-max-dist=${gop} target-bitrate=${layer.bitrate * 1000}`
     );
   // Slices are asked for by x264's own option: sliced-threads would cost a thread for each of them.
   return (
-    `x264enc name=${NAMES.videoEncoder} speed-preset=superfast tune=zerolatency threads=1 sliced-threads=false ` +
-    `bframes=0 key-int-max=${gop} bitrate=${video.bitrate} dct8x8=${video.profile === 'high'} ` +
-    `option-string="scenecut=0:slices=${video.slices}" ! ` +
+    `x264enc name=${encoderName(layer)} speed-preset=superfast tune=zerolatency threads=1 ` +
+    `sliced-threads=false bframes=0 key-int-max=${gop} bitrate=${layer.bitrate} ` +
+    `dct8x8=${video.profile === 'high'} option-string="scenecut=0:slices=${video.slices}" ! ` +
     `video/x-h264,profile=${video.profile},stream-format=byte-stream,alignment=au`
   );
 }
 
+function payloader(video: PublisherVideo, index: number, ssrc: number): string {
+  const common = `name=${payloaderName(index)} mtu=1200 pt=${VIDEO_PAYLOAD_TYPE} ssrc=${ssrc}`;
+  // The encoder repeats its parameter sets; the payloader would put them before every slice of a keyframe.
+  return video.codec === 'h264'
+    ? `rtph264pay ${common} config-interval=0 aggregate-mode=zero-latency`
+    : `rtpvp8pay ${common} picture-id-mode=15-bit`;
+}
+
 function audioBranch(ssrc: number): string {
   return [
-    `appsrc name=${NAMES.audio} is-live=true format=time max-buffers=16 leaky-type=downstream ` +
+    `appsrc name=${NAMES.audio} is-live=true format=time ` +
       `caps="audio/x-raw,format=S16LE,rate=${SAMPLE_RATE},channels=${CHANNELS},layout=interleaved"`,
     `opusenc frame-size=20 bitrate=64000 complexity=4 dtx=false`,
     `rtpopuspay pt=${AUDIO_PAYLOAD_TYPE} ssrc=${ssrc}`,
@@ -79,7 +139,16 @@ function videoRtpCaps(video: PublisherVideo): string {
   return (
     `application/x-rtp,media=video,encoding-name=${video.codec === 'h264' ? 'H264' : 'VP8'},` +
     `payload=${VIDEO_PAYLOAD_TYPE},clock-rate=90000,rtcp-fb-nack=true,rtcp-fb-nack-pli=true,` +
-    `rtcp-fb-ccm-fir=true,${MID_EXTENSION}`
+    `rtcp-fb-ccm-fir=true,${MID_EXTENSION}${video.simulcast ? `,${simulcastCaps(video)}` : ''}`
+  );
+}
+
+/** RFC 8853 as webrtcbin reads it from caps. */
+function simulcastCaps(video: PublisherVideo): string {
+  const rids = layersOf(video).map(({ rid }) => rid);
+  return (
+    `extmap-${RID_EXTENSION_ID}=${RID_EXTENSION},a-simulcast=(string)"send\\ ${rids.join(';')}",` +
+    rids.map((rid) => `rid-${rid}=(string)send`).join(',')
   );
 }
 

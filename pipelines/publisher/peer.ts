@@ -3,6 +3,7 @@
  * are no signal handlers: promises are waited for, and states are polled from the main loop.
  */
 import GLib from 'gi://GLib?version=2.0';
+import GObject from 'gi://GObject?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 import GstSdp from 'gi://GstSdp?version=1.0';
 import GstWebRTC from 'gi://GstWebRTC?version=1.0';
@@ -15,13 +16,14 @@ const RTCP_INTERVAL_NS = 500e6;
 interface WebRtcBin {
   ice_gathering_state: GstWebRTC.WebRTCICEGatheringState;
   connection_state: GstWebRTC.WebRTCPeerConnectionState;
-  ice_agent: {
+  ice_agent: GObject.Object & {
     /** libnice's. */
     agent: { upnp: boolean };
     emit(signal: 'add-local-ip-address', address: string): boolean;
   };
   local_description: GstWebRTC.WebRTCSessionDescription | null;
-  get_by_name(name: 'rtpbin'): unknown;
+  get_by_name(name: 'rtpbin'): RtpBin | null;
+  get_by_name(name: 'rtpfunnel0'): Gst.Element | null;
   get_static_pad(name: string): unknown;
   emit(signal: 'get-transceiver', index: number): GstWebRTC.WebRTCRTPTransceiver & { do_nack: boolean };
   emit(signal: 'create-offer', options: null, promise: Gst.Promise): void;
@@ -49,6 +51,8 @@ export class Peer {
   constructor(bin: Gst.Element, addresses: readonly string[]) {
     this.#bin = bin as unknown as WebRtcBin;
     const { ice_agent: ice } = this.#bin;
+    // webrtcbin hands its agent out floating, so that gjs takes webrtcbin's own reference: here is another.
+    GObject.Object.prototype.ref.call(ice);
     // Nobody is asked to open a port for a test.
     ice.agent.upnp = false;
     for (const address of addresses) ice.emit('add-local-ip-address', address);
@@ -56,15 +60,17 @@ export class Peer {
     this.#rtpBin().rtcp_sync_send_time = false;
   }
 
-  /** What the offer says about the nth track. */
-  configure(index: number, preferences: string, msid: string): void {
+  /**
+   * What the offer says about the nth track.
+   * @param retransmit answer NACKs with RTX
+   */
+  configure(index: number, preferences: string, msid: string, retransmit: boolean): void {
     const transceiver = this.#bin.emit('get-transceiver', index);
     transceiver.direction = GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY;
     const caps = Gst.Caps.from_string(preferences);
     if (!caps) throw new Error(`not caps: ${preferences}`);
     transceiver.codec_preferences = caps;
-    // Answers NACKs with RTX.
-    transceiver.do_nack = transceiver.kind === GstWebRTC.WebRTCKind.VIDEO;
+    transceiver.do_nack = retransmit;
     const pad = this.#bin.get_static_pad(`sink_${index}`) as { msid: string } | null;
     if (pad) pad.msid = msid;
   }
@@ -98,6 +104,34 @@ export class Peer {
     if (session) session.rtcp_min_interval = RTCP_INTERVAL_NS;
   }
 
+  /**
+   * Lets keyframe requests find their layer. webrtcbin bundles its tracks in a funnel that sends a request to
+   * the track whose caps named the SSRC, and the caps of a simulcast track name none: so they are told to it.
+   */
+  routeLayers(ssrcs: readonly number[]): void {
+    poll(() => {
+      const pad = this.#videoPad();
+      const caps = pad?.get_current_caps();
+      // Nothing has flowed yet.
+      if (!pad || !caps) return false;
+      for (const ssrc of ssrcs) {
+        const named = Gst.Caps.from_string(`${caps.to_string()}, ssrc=(uint)${ssrc}`);
+        if (named) pad.send_event(Gst.Event.new_caps(named));
+      }
+      return true;
+    });
+  }
+
+  /** Where video enters the funnel inside webrtcbin. */
+  #videoPad(): Gst.Pad | null | undefined {
+    // By names: gjs can iterate neither over a bin's elements nor over an element's pads. The funnel is the
+    // process's only one without a name of its own, and its pads are numbered like the tracks.
+    const funnel = this.#bin.get_by_name('rtpfunnel0');
+    return ['sink_0', 'sink_1']
+      .map((name) => funnel?.get_static_pad(name))
+      .find((pad) => pad?.get_current_caps()?.get_structure(0).get_string('media') === 'video');
+  }
+
   get state(): PeerState {
     return STATES[this.#bin.connection_state] ?? 'new';
   }
@@ -116,7 +150,7 @@ export class Peer {
   #rtpBin(): RtpBin {
     const bin = this.#bin.get_by_name('rtpbin');
     if (!bin) throw new Error('webrtcbin has no rtpbin');
-    return bin as RtpBin;
+    return bin;
   }
 }
 

@@ -22,6 +22,8 @@ export interface PublisherVideo {
   gopSeconds: number;
   /** Slices in a picture (H.264), 1 for whole pictures. */
   slices: number;
+  /** Three layers of a quarter, a half and the whole size: rids `q`, `h`, `f`. The bit rate is the whole's. */
+  simulcast: boolean;
 }
 
 export interface PublisherSettings {

@@ -89,6 +89,7 @@ describe('a start that fails', () => {
   test.for([
     ['odd size', { width: 161 }, /161x90/],
     ['too small', { width: 80, height: 60 }, /80x60/],
+    ['layers too small', { simulcast: true, width: 320, height: 180 }, /320x180: simulcast needs/],
     ['no frame rate', { fps: 0 }, /fps is 0/],
     ['more slices than rows', { slices: 6 }, /slices is 6/],
     ['no group of pictures', { gopSeconds: 0 }, /gopSeconds is 0/],
@@ -101,13 +102,17 @@ describe('a start that fails', () => {
 });
 
 describe('an end', () => {
-  test('by stop: the session is deleted, once', async () => {
+  test('by stop: the session is deleted, once, and nothing was wrong', async () => {
     const receiver = await startWhipReceiver({ token: TOKEN });
+    const log: string[] = [];
     try {
-      const publisher = await start({ whipUrl: receiver.url });
+      const keeping = pino({ level: 'debug' }, { write: (line: string) => void log.push(line) });
+      const publisher = await start({ whipUrl: receiver.url, logger: keeping });
       expect(publisher.resource).toBe(new URL('/whip/session-1', receiver.url).href);
       await Promise.all([publisher.stop(), publisher.stop()]);
       expect(await publisher.exited).toEqual({ code: 0, signal: null });
+      expect(log.filter((line) => /CRITICAL|WARNING|"level":[456]0/.test(line))).toEqual([]);
+      expect(log.join('')).toContain('test publisher connected');
       expect(receiver.requests).toEqual(['POST /whip', 'DELETE /whip/session-1']);
       expect(() => publisher.muteAudio(true)).toThrow(/has ended \(code 0\)/);
     } finally {

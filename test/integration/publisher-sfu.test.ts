@@ -1,4 +1,6 @@
 /** Test publishers in a real room: WHIP, mediasoup, nothing in between. */
+import { createSocket } from 'node:dgram';
+import type { types as ms } from 'mediasoup';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -73,6 +75,52 @@ test('two publish at once, are heard of by their names, mute and leave', async (
   }
   expect([...(server.sfu.room('pair')?.participants.keys() ?? [])]).toEqual([]);
 });
+
+/**
+ * What a receiver understands that estimates no bandwidth: with transport-cc mediasoup would choose the layer by
+ * an estimate, and this receiver sends it nothing to estimate from.
+ */
+const withoutFeedback = (codecs: ms.RtpCodecCapability[]): ms.RtpCodecCapability[] =>
+  codecs.map((codec) => ({ ...codec, rtcpFeedback: [{ type: 'nack', parameter: 'pli' }] }));
+
+test.for(['vp8', 'h264'] as const)(
+  '%s simulcast: each layer flows, and answers a keyframe request of its own',
+  async (videoCodec) => {
+    // No keyframe comes by itself, so each change of layer is an answer.
+    const publisher = await publish('layers', videoCodec, {
+      videoCodec,
+      simulcast: true,
+      gopSeconds: 600,
+      audio: false,
+    });
+    const socket = createSocket('udp4');
+    try {
+      await expect.poll(() => tracks('layers', videoCodec).length, { timeout: 5000 }).toBe(1);
+      const { producer, spatialLayers } = track('layers', videoCodec, 'video');
+      expect(producer.type).toBe('simulcast');
+      expect(spatialLayers).toBe(3);
+      const flowing = async () => (await producer.getStats()).map(({ rid }) => rid);
+      await expect.poll(flowing, { timeout: 10_000 }).toEqual(expect.arrayContaining(['q', 'h', 'f']));
+
+      await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+      const room = server.sfu.room('layers')!;
+      const transport = await room.createPlainTransport({ srtp: false });
+      await transport.connect({ ip: '127.0.0.1', port: socket.address().port });
+      const consumer = await transport.consume({
+        producerId: producer.id,
+        rtpCapabilities: { codecs: withoutFeedback(room.router.rtpCapabilities.codecs ?? []) },
+      });
+      const current = () => consumer.currentLayers?.spatialLayer;
+      for (const spatialLayer of [0, 2, 1]) {
+        await consumer.setPreferredLayers({ spatialLayer });
+        await expect.poll(current, { timeout: 5000 }).toBe(spatialLayer);
+      }
+    } finally {
+      socket.close();
+      await publisher.stop();
+    }
+  },
+);
 
 test('a publisher without permission is told so', async () => {
   const token = await server.token('locked', 'eve', { canPublish: false });
