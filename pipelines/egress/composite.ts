@@ -81,7 +81,7 @@ export class Composite implements Program {
       if (!video) throw new Error('this composite has no video');
       // Told to be what the canvas is, a picture that fits its tile is taken as it is: compositor would
       // convert every frame, to no effect with matrices off, at more than the cost of decoding it.
-      const like = `capssetter name=out caps="video/x-raw,${colorSpace(video)}"`;
+      const like = `capssetter name=out caps="video/x-raw,${COLOR_SPACE}"`;
       return `${parse} ! ${decode} automatic-request-sync-points=true ! ${like}`;
     }
     const { audio } = this.#init;
@@ -173,7 +173,7 @@ export class Composite implements Program {
 function picture(video: VideoEncoding & { background: string }): string {
   const rate = `framerate=${Math.round(video.framerate)}/1`;
   const size = `width=${video.width},height=${video.height}`;
-  const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${colorSpace(video)}`;
+  const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${COLOR_SPACE}`;
   const color = background(video.background);
   const plain = PLAIN[color];
   const base = plain
@@ -189,10 +189,11 @@ function picture(video: VideoEncoding & { background: string }): string {
   ].join(' ');
 }
 
-/** What a canvas of this size is taken for, as caps: players guess the same where a stream does not say. */
-function colorSpace({ height }: VideoEncoding): string {
-  return `colorimetry=(string)${height >= 720 ? 'bt709' : 'bt601'},chroma-site=(string)mpeg2`;
-}
+/**
+ * The canvas, as caps: BT.601 at every size, which is what browsers send at every size and do not say. So no
+ * picture needs converting, and the encoder writes it into the stream: players would guess BT.709 from 720p on.
+ */
+const COLOR_SPACE = 'colorimetry=(string)bt601,chroma-site=(string)mpeg2';
 
 /** `#rrggbb` in lower case; `black`, `white` and empty are known by name. @throws Error for anything else */
 function background(text: string): string {
