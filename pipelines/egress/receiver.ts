@@ -109,10 +109,9 @@ export class Receiver {
       Gst.util_set_object_arg(encoder, name, nick);
   }
 
-  /** RTP packets received so far. */
+  /** RTP packets that have left the jitterbuffer so far. (The session's statistics cost ten times as much to read.) */
   packets(): number {
-    const stats = this.#sourceStats();
-    return (stats && numberField(stats, 'packets-received')) ?? 0;
+    return numberField(property(this.#lastPacket, 'stats') as Gst.Structure, 'rendered') ?? 0;
   }
 
   /** Running time of the last packet that left the jitterbuffer, ns. */

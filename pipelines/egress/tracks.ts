@@ -28,6 +28,7 @@ export class Tracks {
   readonly #tracks = new Map<string, Track>();
   readonly #sync = new LipSync();
   #count = 0;
+  #odd = false;
 
   constructor(pipeline: Gst.Pipeline, program: Program, emit: (event: PipelineEvent) => void) {
     this.#pipeline = pipeline;
@@ -112,14 +113,16 @@ export class Tracks {
     this.#emit({ event: 'trackError', trackId, message });
   }
 
-  /** Looks after flow and format. Call about four times a second. */
+  /** Looks after flow, and every other time after format. Call about five times a second. */
   watch(): void {
     const nowMs = monotonicMs();
+    this.#odd = !this.#odd;
     for (const [trackId, track] of this.#tracks) {
       track.receiver.tune();
       const change = track.flow.update(track.receiver.packets(), nowMs);
       if (change !== undefined) this.#emit({ event: 'trackFlow', trackId, flowing: change });
       this.#program.show(trackId, track.flow.flowing);
+      if (this.#odd) continue;
       const format = track.receiver.format();
       const text = format ? JSON.stringify(format) : '';
       if (!format || text === track.format) continue;

@@ -36,15 +36,15 @@ export function audioFrame(audio: AudioEncoding): number {
 const AAC_FAST_FROM = 96;
 
 /**
- * AAC comes from FFmpeg's encoder: at 128 kbit/s it keeps the whole band, where voaacenc cuts at 15 kHz and smears
- * transients. Its `fast` coder takes half of `twoloop`'s CPU (less than voaacenc), and at such bitrates its author
- * finds it the better one, too; `twoloop` is for low bitrates.
+ * AAC comes from FFmpeg's encoder. Its `fast` coder takes half of `twoloop`'s CPU (less than voaacenc takes), and at
+ * such bitrates its author finds it the better one, too; `twoloop` is for low bitrates. Mid/side coding is off:
+ * GStreamer knows only never and always, and always puts a sixth of a voice that belongs into one ear into the other.
  */
 export function audioEncoder(audio: AudioEncoding): string {
   const bitrate = audio.bitrate * 1000;
   if (audio.codec === 'aac') {
     const coder = audio.bitrate >= AAC_FAST_FROM ? 'fast' : 'twoloop';
-    return `audioconvert ! avenc_aac name=audioenc bitrate=${bitrate} aac-coder=${coder}`;
+    return `audioconvert ! avenc_aac name=audioenc bitrate=${bitrate} aac-coder=${coder} aac-ms=false`;
   }
   return `audioconvert ! audioresample ! opusenc name=audioenc bitrate=${bitrate} frame-size=20`;
 }
