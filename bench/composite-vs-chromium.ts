@@ -143,7 +143,7 @@ async function openGrid(owner: Owner, display: string, { sluice }: Parts): Promi
       executablePath: '/usr/bin/chromium',
       headless: false,
       viewport: null,
-      env: { ...process.env, DISPLAY: display } as Record<string, string>,
+      env: { ...process.env, DISPLAY: display },
       args: [
         ...['--no-sandbox', '--disable-gpu', '--kiosk', '--no-first-run', '--disable-sync'],
         ...['--window-position=0,0', `--window-size=${width},${height}`],

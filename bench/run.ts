@@ -13,7 +13,7 @@ if (!BENCHES.includes(name)) {
   process.stderr.write(`usage: npm run bench -- <name>, one of: ${BENCHES.join(', ')}\n`);
   process.exit(2);
 }
-const worker = process.env['MEDIASOUP_WORKER_BIN'];
+const worker = process.env.MEDIASOUP_WORKER_BIN;
 if (worker !== undefined && !existsSync(worker)) {
   process.stderr.write(`MEDIASOUP_WORKER_BIN is ${worker}, which does not exist\n`);
   process.exit(2);
