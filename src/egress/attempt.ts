@@ -1,45 +1,34 @@
 /**
- * One attempt at an egress: from the job that was taken to the finished outputs. It joins the room, runs the
- * pipeline (again, when it dies), writes the segment log, and lets the sinks make of it what was asked for.
+ * One attempt at an egress: from the job that was taken to the finished outputs. It joins the room, lets the recorder
+ * write the segment log, and the sinks make of it what was asked for.
  */
-import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
-import { BridgeRequestError, connectBridge } from '../bridge/client.ts';
 import type { BridgeClient } from '../bridge/client.ts';
 import { BridgeCloseCode } from '../bridge/protocol.ts';
 import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
-import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
-import { EgressAborted, EgressError } from './errors.ts';
-import { attemptDir, chunkPattern, pidPath } from './log/files.ts';
-import type { EventLine } from './log/types.ts';
+import { EgressAborted } from './errors.ts';
+import { joinRoom } from './join.ts';
+import { attemptDir } from './log/files.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
-import type { PipelineRun, PipelineRunFactory } from './pipeline-run.ts';
+import type { PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { chooseProgram, isReadable } from './program.ts';
 import type { Program } from './program.ts';
+import { Recorder } from './recorder.ts';
+import { RoomSource } from './room-source.ts';
+import { roomEventLine } from './room-events.ts';
 import { rtpPath } from './rtp-path.ts';
-import { selectTracks } from './selection.ts';
-import type { TrackRole, WantedTrack } from './selection.ts';
+import type { WantedTrack } from './selection.ts';
 import type { Sinks, SinksFactory } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';
 
-/** Named tracks that are not there (yet, or any more) are waited for this long. */
-const TRACK_GRACE_MS = 10_000;
-/** A pipeline that dies is started again, at most `MAX_RESTARTS` times within the window. */
-const MAX_RESTARTS = 5;
-const RESTART_WINDOW_MS = 60_000;
-const RESTART_DELAY_MS = 200;
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
-/** The SFU may be restarting, or the network may have a bad moment. */
-const JOIN_TRIES = 5;
-const JOIN_RETRY_MS = 1000;
-/** Time for the pipeline to flush what it has received. */
-const PIPELINE_STOP_MS = 10_000;
 
 /** How an attempt ended; only `ended` means that the egress is over. */
 export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
@@ -80,21 +69,16 @@ export class EgressAttempt {
   readonly #attempt: number;
   readonly #logger: Logger;
   readonly #status: StatusKeeper;
+  readonly #source: RoomSource;
   readonly #cause = Promise.withResolvers<Cause>();
-  readonly #roles = new Map<string, TrackRole>();
-  readonly #leftOut = new Set<string>();
-  readonly #restarts: number[] = [];
   #desired: EgressDesired;
   #ended = false;
   #bridge: BridgeClient | undefined;
   #log: SegmentLogWriter | undefined;
-  #run: PipelineRun | undefined;
-  #runs = 0;
+  #recorder: Recorder | undefined;
   #sinks: Sinks | undefined;
   #program: Program | undefined;
   #epochMs = 0;
-  #sourceGone: NodeJS.Timeout | undefined;
-  #wake: (() => void) | undefined;
 
   constructor(record: EgressRecord, attempt: number, deps: AttemptDeps) {
     this.#deps = deps;
@@ -109,6 +93,12 @@ export class EgressAttempt {
       appliedRevision: record.appliedRevision,
       logger: this.#logger,
       onSuperseded: () => this.#end({ type: 'superseded' }),
+    });
+    this.#source = new RoomSource({
+      source: deps.plan.source,
+      participants: () => this.#bridge?.participants.values() ?? [],
+      onLeftOut: (track) => this.#remarkLeftOut(track),
+      onGone: () => this.#end({ type: 'finish', reason: 'Source closed' }),
     });
   }
 
@@ -131,15 +121,16 @@ export class EgressAttempt {
       this.#onDesired(this.#desired);
       const started = this.#start().catch((error: unknown) => this.#end({ type: 'fail', error }));
       const cause = await this.#cause.promise;
+      this.#source.close();
       await started;
       return await this.#conclude(cause);
     } finally {
       stopListening();
-      clearTimeout(this.#sourceGone);
-      await this.#run?.kill();
+      this.#source.close();
+      await this.#recorder?.kill();
       await this.#sinks?.close();
       await this.#log?.close();
-      await this.#bridge?.leave().catch(() => undefined);
+      await this.#bridge?.leave();
       await this.#status.flush();
     }
   }
@@ -153,63 +144,65 @@ export class EgressAttempt {
     if (this.#ended) return;
     this.#ended = true;
     this.#cause.resolve(cause);
-    this.#wake?.();
   }
 
   async #start(): Promise<void> {
     if (this.#over()) return;
-    const { plan, store } = this.#deps;
     // An earlier attempt was ending already: there is nothing more to record.
     if (this.#record.info.status === EgressStatus.EGRESS_ENDING) {
       this.#end({ type: 'finish', reason: this.#desired.stop ?? 'Source closed' });
       return;
     }
-    const bridge = await this.#join();
-    if (!bridge) return;
+    const bridge = await joinRoom({
+      url: this.#record.bridgeUrl,
+      token: this.#deps.bridgeToken,
+      attempt: this.#attempt,
+      logger: this.#logger,
+      wanted: () => !this.#over(),
+    });
+    if (!bridge) {
+      this.#end({ type: 'finish', reason: 'Source closed' });
+      return;
+    }
     this.#bridge = bridge;
     bridge.onEvent((event) => this.#onBridgeEvent(event));
     bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
 
-    const wanted = await this.#waitForTracks(bridge);
+    const wanted = await this.#source.ready(() => this.#over());
     if (this.#over()) return;
-    const mimeType = (kind: 'audio' | 'video') =>
-      wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
-    this.#program = chooseProgram(plan, mimeType('video'), mimeType('audio'));
-    this.#logger.info({ program: this.#program.program, reason: this.#program.reason }, 'program chosen');
-
-    const epochMs = await store.setEpoch(this.#record.egressId, this.#attempt, Date.now());
+    const program = this.#choose(wanted);
+    const epochMs = await this.#deps.store.setEpoch(this.#record.egressId, this.#attempt, Date.now());
     if (epochMs === undefined) throw new Superseded();
     this.#epochMs = epochMs;
-    const sinks = await this.#openOutputs(this.#program, wanted, bridge.joined.room);
-    await this.#startPipeline(wanted);
+    const { log, sinks } = await this.#openOutputs(program, wanted, bridge.joined.room);
+    const rtp = rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress);
+    this.#logger.debug(rtp, 'RTP path');
+    this.#recorder = new Recorder(program, {
+      log,
+      logDir: this.#deps.logDir,
+      attempt: this.#attempt,
+      epochMs,
+      startPipeline: this.#deps.startPipeline,
+      run: { bridge, plan: this.#deps.plan, ...rtp, portRange: this.#deps.portRange },
+      wanted: () => this.#source.select(),
+      onTap: (data) => sinks.onTap(data),
+      onFatal: (error) =>
+        this.#end(error instanceof SupersededError ? { type: 'superseded' } : { type: 'fail', error }),
+      logger: this.#logger,
+    });
+    await this.#recorder.start(wanted);
     sinks.onDesired(this.#desired);
     this.#status.active(Date.now());
   }
 
-  /** Undefined: there is no room any more, and that ends the egress. @throws when the SFU does not let us in */
-  async #join(): Promise<BridgeClient | undefined> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await connectBridge({
-          url: this.#record.bridgeUrl,
-          token: await this.#deps.bridgeToken(),
-          attempt: this.#attempt,
-          logger: this.#logger,
-        });
-      } catch (error) {
-        if (!(error instanceof BridgeRequestError) || this.#over()) throw error;
-        if (error.code === 'superseded') throw new Superseded();
-        if (error.code === 'not_found') {
-          this.#end({ type: 'finish', reason: 'Source closed' });
-          return undefined;
-        }
-        if (tries === JOIN_TRIES) {
-          throw new EgressError('internal', `the room cannot be joined: ${error.message}`, { cause: error });
-        }
-        this.#logger.warn({ err: error, tries }, 'room not joined, trying again');
-        await new Promise((resolve) => setTimeout(resolve, JOIN_RETRY_MS));
-      }
-    }
+  /** @throws EgressError when a codec cannot be read, or not put into what was asked for */
+  #choose(wanted: readonly WantedTrack[]): Program {
+    const mimeType = (kind: 'audio' | 'video') =>
+      wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
+    const program = chooseProgram(this.#deps.plan, mimeType('video'), mimeType('audio'));
+    this.#logger.info({ program: program.program, reason: program.reason }, 'program chosen');
+    this.#program = program;
+    return program;
   }
 
   /** The log, with what earlier attempts have left in it, and what is made of it. */
@@ -217,7 +210,7 @@ export class EgressAttempt {
     program: Program,
     tracks: readonly WantedTrack[],
     room: BridgeJoinResult['room'],
-  ): Promise<Sinks> {
+  ): Promise<{ log: SegmentLogWriter; sinks: Sinks }> {
     const log = await SegmentLogWriter.open({
       dir: this.#deps.logDir,
       egressId: this.#record.egressId,
@@ -255,86 +248,13 @@ export class EgressAttempt {
     );
     this.#sinks = sinks;
     log.onChunk((chunk) => sinks.onChunk(chunk));
-    return sinks;
+    return { log, sinks };
   }
 
-  async #startPipeline(wanted: readonly WantedTrack[]): Promise<void> {
-    const bridge = this.#bridge;
-    const program = this.#program;
-    const log = this.#log;
-    if (!bridge || !program || !log) throw new Error('the pipeline was started before the room was joined');
-    const run = this.#runs++;
-    const rtp = rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress);
-    this.#logger.debug(rtp, 'RTP path');
-    this.#run = await this.#deps.startPipeline({
-      bridge,
-      plan: this.#deps.plan,
-      program,
-      wanted,
-      log: {
-        dir: log.folder,
-        pattern: chunkPattern(run, program.container),
-        container: program.container,
-      },
-      epochMs: this.#epochMs,
-      ...rtp,
-      portRange: this.#deps.portRange,
-      logger: this.#logger,
-      onEvent: (event) => this.#onPipelineEvent(event),
-      onTap: (data) => this.#sinks?.onTap(data),
-      onDied: (reason) => void this.#onPipelineDied(reason),
-    });
-    // Whoever takes over on this machine ends what a killed worker has left running.
-    await writeFile(pidPath(this.#deps.logDir, this.#attempt), `${this.#run.pid ?? ''}\n`);
-  }
-
-  /** Named tracks must be there before the program can be chosen; a room may be empty. */
-  async #waitForTracks(bridge: BridgeClient): Promise<WantedTrack[]> {
-    const { source } = this.#deps.plan;
-    const named =
-      source.type === 'room' ? 0 : [source.audioTrackId, source.videoTrackId].filter(Boolean).length;
-    const deadline = Date.now() + TRACK_GRACE_MS;
-    for (;;) {
-      const wanted = this.#select(bridge);
-      if (wanted.length >= named || this.#over()) return wanted;
-      const left = deadline - Date.now();
-      if (left <= 0) {
-        if (wanted.length > 0) return wanted;
-        throw new EgressAborted(
-          'the track was never published: start the egress while its track is in the room',
-        );
-      }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-  }
-
-  #select(bridge: BridgeClient): WantedTrack[] {
-    const { source } = this.#deps.plan;
-    const wanted = selectTracks(source, bridge.participants.values(), this.#roles);
-    if (source.type === 'tracks') {
-      for (const { track, identity } of wanted) {
-        const role = { identity, source: track.source, kind: track.kind };
-        const named = track.kind === 'audio' ? source.audioTrackId : source.videoTrackId;
-        if (named !== undefined) this.#roles.set(named, role);
-      }
-      return wanted;
-    }
-    return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
-  }
-
-  /** A room is recorded without the tracks nothing here can read; whoever watches it is told, once a track. */
-  #leaveOut({ track: { trackId, mimeType }, identity }: WantedTrack): false {
-    if (this.#leftOut.has(trackId)) return false;
-    this.#leftOut.add(trackId);
+  /** A room is recorded without the tracks nothing here can read; whoever watches it is told. */
+  #remarkLeftOut({ track: { trackId, mimeType }, identity }: WantedTrack): void {
     this.#logger.warn({ trackId, mimeType, identity }, 'track left out: its codec cannot be recorded');
     this.#status.remark(`${trackId} of ${identity} is left out: ${mimeType} cannot be recorded`);
-    return false;
   }
 
   #onDesired(desired: EgressDesired): void {
@@ -345,51 +265,43 @@ export class EgressAttempt {
   }
 
   #onBridgeEvent(event: BridgeEvent): void {
-    this.#wake?.();
-    switch (event.event) {
-      case 'participantJoined':
-        this.#note('join', { identity: event.participant.identity });
-        break;
-      case 'participantLeft':
-        this.#note('leave', { identity: event.identity });
-        break;
-      case 'trackPublished':
-        this.#note('publish', {
-          identity: event.identity,
-          trackId: event.track.trackId,
-          mimeType: event.track.mimeType,
-        });
-        break;
-      case 'trackUnpublished':
-        this.#note('unpublish', { identity: event.identity, trackId: event.trackId });
-        break;
-      case 'trackMuted':
-        this.#note(event.muted ? 'mute' : 'unmute', { trackId: event.trackId });
-        return;
-      case 'roomClosed':
-        this.#end({ type: 'finish', reason: 'Source closed' });
-        return;
-      default:
-        return;
+    if (event.event === 'roomClosed') {
+      this.#end({ type: 'finish', reason: 'Source closed' });
+      return;
     }
-    const bridge = this.#bridge;
-    if (!bridge || !this.#run) return;
-    const wanted = this.#select(bridge);
-    this.#run.sync(wanted);
-    this.#watchSource(wanted);
+    const line = roomEventLine(event);
+    if (!line) return;
+    this.#recorder?.note(line.name, line.data);
+    if (event.event === 'trackMuted') return;
+    const wanted = this.#source.changed();
+    if (!this.#recorder) return;
+    if (this.#mustEncode(wanted) && this.#encodeFromNowOn(wanted)) return;
+    this.#recorder.sync(wanted.filter(({ track }) => isReadable(track.mimeType)));
   }
 
-  /** An egress of named tracks ends when all of them have been gone for a while; a room's stays. */
-  #watchSource(wanted: readonly WantedTrack[]): void {
-    if (this.#deps.plan.source.type === 'room') return;
-    if (wanted.length > 0) {
-      clearTimeout(this.#sourceGone);
-      this.#sourceGone = undefined;
-    } else {
-      this.#sourceGone ??= setTimeout(
-        () => this.#end({ type: 'finish', reason: 'Source closed' }),
-        TRACK_GRACE_MS,
-      );
+  /** A picture that was copied has come back in a codec that cannot be. */
+  #mustEncode(wanted: readonly WantedTrack[]): boolean {
+    const { program, container } = this.#program ?? {};
+    const video = wanted.find(({ track }) => track.kind === 'video');
+    return (
+      program === 'passthrough' &&
+      container === 'mpegts' &&
+      video !== undefined &&
+      video.track.mimeType.toLowerCase() !== 'video/h264'
+    );
+  }
+
+  /** False when nothing here can read it. */
+  #encodeFromNowOn(wanted: readonly WantedTrack[]): boolean {
+    try {
+      const program = this.#choose(wanted);
+      this.#recorder?.change(program).catch((error: unknown) => this.#end({ type: 'fail', error }));
+      return true;
+    } catch (error) {
+      // A codec nothing can read: the recording goes on without the picture.
+      this.#logger.warn({ err: error }, 'the picture cannot be recorded any more');
+      this.#status.remark(error instanceof Error ? error.message : String(error));
+      return false;
     }
   }
 
@@ -402,78 +314,10 @@ export class EgressAttempt {
       return;
     }
     // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
-    await new Promise((resolve) => setTimeout(resolve, BRIDGE_LOST_WAIT_MS));
+    await sleep(BRIDGE_LOST_WAIT_MS);
     const record = await this.#deps.store.get(this.#record.egressId).catch(() => undefined);
     if (record && record.attempt > this.#attempt) this.#end({ type: 'superseded' });
     else this.#end({ type: 'finish', reason: 'Connection to the room lost' });
-  }
-
-  #onPipelineEvent(event: PipelineEvent): void {
-    switch (event.event) {
-      case 'chunk':
-        this.#write(this.#log?.addChunk(event));
-        break;
-      case 'trackFlow':
-        this.#note(event.flowing ? 'flow' : 'stall', { trackId: event.trackId });
-        break;
-      case 'trackError':
-        this.#logger.warn({ trackId: event.trackId, reason: event.message }, 'track failed');
-        break;
-      case 'warning':
-        this.#logger.warn({ reason: event.message }, 'pipeline warning');
-        break;
-      case 'error':
-        this.#logger.error({ reason: event.message, element: event.element }, 'pipeline error');
-        break;
-      default:
-        break;
-    }
-  }
-
-  async #onPipelineDied(reason: string): Promise<void> {
-    if (this.#over()) return;
-    const now = Date.now();
-    this.#restarts.push(now);
-    const recent = this.#restarts.filter((at) => now - at < RESTART_WINDOW_MS).length;
-    this.#logger.error({ reason, recent }, 'pipeline died');
-    if (recent > MAX_RESTARTS) {
-      this.#end({
-        type: 'fail',
-        error: new EgressError('internal', `the pipeline died ${recent} times in a minute: ${reason}`),
-      });
-      return;
-    }
-    try {
-      await this.#run?.kill();
-      await this.#log?.endRun(this.#runs - 1);
-      await new Promise((resolve) => setTimeout(resolve, RESTART_DELAY_MS));
-      const bridge = this.#bridge;
-      if (this.#over() || !bridge) return;
-      await this.#startPipeline(this.#select(bridge));
-      this.#note('pipeline_restart', { reason });
-    } catch (error) {
-      if (error instanceof SupersededError) {
-        this.#end({ type: 'superseded' });
-        return;
-      }
-      await this.#onPipelineDied(error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  #note(name: EventLine['name'], data: Record<string, string>): void {
-    this.#write(this.#log?.event(name, (Date.now() - this.#epochMs) * 1e6, data));
-  }
-
-  /** The log is written in the background and in order; what it refuses ends the attempt. */
-  #write(written: Promise<unknown> | undefined): void {
-    written?.catch((error: unknown) => {
-      if (error instanceof SupersededError) this.#end({ type: 'superseded' });
-      else if (!this.#over())
-        this.#end({
-          type: 'fail',
-          error: new EgressError('internal', `the segment log cannot be written: ${String(error)}`),
-        });
-    });
   }
 
   async #conclude(cause: Cause): Promise<AttemptOutcome> {
@@ -482,22 +326,19 @@ export class EgressAttempt {
       return 'superseded';
     }
     if (cause.type === 'hand-over') {
-      await this.#run?.stop(PIPELINE_STOP_MS);
-      await this.#log?.endRun(this.#runs - 1);
+      await this.#recorder?.stop();
       return 'handed-over';
     }
     if (cause.type === 'finish') this.#status.ending(cause.reason);
     const endedAtMs = Date.now();
     let failure = cause.type === 'fail' ? cause.error : undefined;
     try {
-      await this.#run?.stop(PIPELINE_STOP_MS);
-      const sinks = this.#sinks ?? (await this.#takeUpOutputs());
-      const log = this.#log;
-      if (sinks && log) {
-        if (this.#run) await log.endRun(this.#runs - 1);
-        await sinks.endLive();
-        await log.end((endedAtMs - this.#epochMs) * 1e6);
-        await sinks.finish(await readLog(this.#deps.logDir));
+      await this.#recorder?.stop();
+      const outputs = await this.#outputs();
+      if (outputs) {
+        await outputs.sinks.endLive();
+        await outputs.log.end((endedAtMs - this.#epochMs) * 1e6);
+        await outputs.sinks.finish(await readLog(this.#deps.logDir));
         if (!failure) await this.#deps.discardLog();
       } else {
         failure ??= new EgressAborted('the egress ended before it began to record');
@@ -511,18 +352,18 @@ export class EgressAttempt {
     return 'ended';
   }
 
-  /** An earlier attempt has recorded, this one only makes the outputs: the egress was ending, or its room is gone. */
-  async #takeUpOutputs(): Promise<Sinks | undefined> {
+  /**
+   * What the end is made of. When only an earlier attempt has recorded (the egress was ending, or its room is gone), the
+   * log is taken up here; undefined when nobody has.
+   */
+  async #outputs(): Promise<{ log: SegmentLogWriter; sinks: Sinks } | undefined> {
+    if (this.#log && this.#sinks) return { log: this.#log, sinks: this.#sinks };
     const { epochMs, roomName, info } = this.#record;
     if (epochMs === undefined) return undefined;
     const { container } = await readLog(this.#deps.logDir);
     this.#epochMs = epochMs;
-    const program: Program = {
-      program: 'passthrough',
-      container,
-      copyAudio: false,
-      reason: 'recorded by an earlier attempt',
-    };
+    const reason = 'recorded by an earlier attempt';
+    const program: Program = { program: 'passthrough', container, copyAudio: false, reason };
     return this.#openOutputs(program, [], { roomId: info.roomId, name: roomName, metadata: '' });
   }
 }

@@ -27,10 +27,15 @@ describe('a track composite whose tracks go', () => {
   let deletedAt: number;
   let republished: EgressInfo;
   let closed: EgressInfo;
+  let otherCodec: EgressInfo;
   let report: ContentReport;
 
-  async function enter(room: string, identity: string): Promise<TestPublisher> {
-    const publisher = await publish(sluice, room, identity, { color: 'red', gopSeconds: 600 });
+  async function enter(
+    room: string,
+    identity: string,
+    videoCodec: 'h264' | 'vp8' = 'h264',
+  ): Promise<TestPublisher> {
+    const publisher = await publish(sluice, room, identity, { color: 'red', gopSeconds: 600, videoCodec });
     publishers.push(publisher);
     return publisher;
   }
@@ -50,22 +55,29 @@ describe('a track composite whose tracks go', () => {
 
   beforeAll(async () => {
     sluice = await Sluice.start();
-    const [first] = await Promise.all([enter('again', 'dave'), enter('closing', 'erin')]);
+    const [first, , frank] = await Promise.all([
+      enter('again', 'dave'),
+      enter('closing', 'erin'),
+      enter('codec', 'frank'),
+    ]);
     const again = await record('again', 'dave');
     const closing = await record('closing', 'erin');
+    const codec = await record('codec', 'frank');
 
     await sleep(PUBLISH_SECONDS * 1000);
     leftAt = Date.now();
-    await first.stop();
+    await Promise.all([first.stop(), frank.stop()]);
     await sluice.rooms.deleteRoom('closing');
     deletedAt = Date.now();
     closed = await sluice.waitForEgress(closing, over);
     await sleep(AWAY_MS - (Date.now() - leftAt));
-    const second = await enter('again', 'dave');
+    const [second] = await Promise.all([enter('again', 'dave'), enter('codec', 'frank', 'vp8')]);
     backAt = second.startedAtMs;
     await sleep(PUBLISH_SECONDS * 1000);
     goneAt = Date.now();
     await second.stop();
+    await sluice.egress.stopEgress(codec);
+    otherCodec = await sluice.waitForEgress(codec, over);
     republished = await sluice.waitForEgress(again, over, GRACE_MS + 10_000);
 
     const begin = Number(republished.fileResults[0]!.startedAt) / 1e6;
@@ -140,5 +152,23 @@ describe('a track composite whose tracks go', () => {
     expect(
       Math.abs(report.duration - Number(republished.endedAt - republished.startedAt) / 1e9),
     ).toBeLessThan(0.5);
+  });
+
+  it('goes on encoding when the participant comes back with another codec', async () => {
+    expect(otherCodec.status, `${otherCodec.error}\n${sluice.tail()}`).toBe(EgressStatus.EGRESS_COMPLETE);
+    const file = otherCodec.fileResults[0]!;
+    const at = (wallMs: number) => (wallMs - Number(file.startedAt) / 1e6) / 1000;
+    const { tiles } = await analyse(file.location, {
+      tiles: [
+        { name: 'copied', color: 'red', from: 1, to: at(leftAt) - 0.3 },
+        { name: 'encoded', color: 'red', from: at(backAt) + 2, to: at(goneAt) - 0.5 },
+      ],
+    });
+    for (const tile of tiles) {
+      expect(tile.read, tile.name).toBeGreaterThan(60);
+      expect(tile.share, tile.name).toBeGreaterThanOrEqual(0.97);
+      expect(tile.beepShare, tile.name).toBe(1);
+      expect(tile.avOffset.p95, tile.name).toBeLessThanOrEqual(80);
+    }
   });
 });

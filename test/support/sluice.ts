@@ -32,7 +32,9 @@ export class SluiceProcess {
     prefix: readonly string[] = [],
   ) {
     this.name = command;
-    const [program, ...args] = [...prefix, process.execPath, MAIN, command] as [string, ...string[]];
+    const [program = process.execPath, ...args] = prefix;
+    if (prefix.length > 0) args.push(process.execPath);
+    args.push(MAIN, command);
     this.child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

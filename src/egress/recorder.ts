@@ -1,0 +1,200 @@
+/**
+ * Records: runs the pipeline, again when it dies, and writes down what it makes in the segment log. What starts and
+ * ends a pipeline goes through one queue, so that a stop never overtakes a restart.
+ */
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { PipelineEvent } from '../../pipelines/shared/protocol.ts';
+import { EgressError } from './errors.ts';
+import { chunkPattern, pidPath } from './log/files.ts';
+import type { EventLine } from './log/types.ts';
+import type { SegmentLogWriter } from './log/writer.ts';
+import { SupersededError } from './log/writer.ts';
+import type { PipelineRun, PipelineRunFactory, PipelineRunOptions } from './pipeline-run.ts';
+import type { Program } from './program.ts';
+import type { WantedTrack } from './selection.ts';
+
+/** A pipeline that dies is started again, at most `MAX_RESTARTS` times within the window. */
+const MAX_RESTARTS = 5;
+const RESTART_WINDOW_MS = 60_000;
+const RESTART_DELAY_MS = 200;
+/** Time for a pipeline to flush what it has received. */
+const STOP_MS = 10_000;
+
+export interface RecorderOptions {
+  log: SegmentLogWriter;
+  /** Folder of the segment log. */
+  logDir: string;
+  attempt: number;
+  /** Wall clock of egress-clock zero, ms. */
+  epochMs: number;
+  startPipeline: PipelineRunFactory;
+  /** What every run is started with. */
+  run: Pick<PipelineRunOptions, 'bridge' | 'plan' | 'address' | 'srtp' | 'portRange'>;
+  /** The tracks wanted at this moment: a pipeline that is started again begins with them. */
+  wanted: () => readonly WantedTrack[];
+  /** The live tap; undefined when nobody needs it. */
+  onTap: PipelineRunOptions['onTap'];
+  /** A newer attempt has taken the log over, or recording cannot go on. */
+  onFatal: (error: unknown) => void;
+  logger: Logger;
+}
+
+export class Recorder {
+  readonly #options: RecorderOptions;
+  readonly #restarts: number[] = [];
+  #program: Program;
+  #run: PipelineRun | undefined;
+  #runs = 0;
+  #work: Promise<void> = Promise.resolve();
+  #over = false;
+
+  constructor(program: Program, options: RecorderOptions) {
+    this.#program = program;
+    this.#options = options;
+  }
+
+  /** Starts the first pipeline. @throws when it does not play */
+  async start(wanted: readonly WantedTrack[]): Promise<void> {
+    await this.#enqueue(() => this.#startRun(wanted));
+  }
+
+  /** Makes the running pipeline's tracks what `wanted` says. */
+  sync(wanted: readonly WantedTrack[]): void {
+    this.#run?.sync(wanted);
+  }
+
+  /** Goes on with another program, in the same log: the tracks have become something the first one cannot take. */
+  async change(program: Program): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#isOver()) return;
+      this.#program = program;
+      await this.#endRun();
+      await this.#startRun(this.#options.wanted());
+    });
+  }
+
+  /** Flushes what was received into the log and ends the pipeline for good. */
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#enqueue(() => this.#endRun());
+  }
+
+  /** Ends the pipeline at once, for good. */
+  async kill(): Promise<void> {
+    this.#over = true;
+    await this.#enqueue(async () => {
+      await this.#run?.kill();
+      this.#run = undefined;
+    });
+  }
+
+  /** Writes an event into the log, at this moment of the egress clock. */
+  note(name: EventLine['name'], data: Record<string, string>): void {
+    const { log, epochMs } = this.#options;
+    this.#write(log.event(name, (Date.now() - epochMs) * 1e6, data));
+  }
+
+  /** A function, because it may turn true between two looks. */
+  #isOver(): boolean {
+    return this.#over;
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => undefined);
+    return done;
+  }
+
+  async #endRun(): Promise<void> {
+    const run = this.#run;
+    if (!run) return;
+    this.#run = undefined;
+    await run.stop(STOP_MS);
+    await this.#options.log.endRun(this.#runs - 1);
+  }
+
+  async #startRun(wanted: readonly WantedTrack[]): Promise<void> {
+    const { log, logDir, attempt, epochMs, startPipeline, run, onTap, logger } = this.#options;
+    const { container } = this.#program;
+    const number = this.#runs++;
+    this.#run = await startPipeline({
+      ...run,
+      program: this.#program,
+      wanted,
+      log: { dir: log.folder, pattern: chunkPattern(number, container), container },
+      epochMs,
+      logger,
+      onEvent: (event) => this.#onEvent(event),
+      onTap,
+      onDied: (reason) => this.#onDied(reason),
+    });
+    // Whoever takes over on this machine ends what a killed worker has left running.
+    await writeFile(pidPath(logDir, attempt), `${this.#run.pid ?? ''}\n`);
+    // The room may have changed while the pipeline came up.
+    this.#run.sync(this.#options.wanted());
+  }
+
+  #onEvent(event: PipelineEvent): void {
+    const { log, logger } = this.#options;
+    switch (event.event) {
+      case 'chunk':
+        this.#write(log.addChunk(event));
+        break;
+      case 'trackFlow':
+        this.note(event.flowing ? 'flow' : 'stall', { trackId: event.trackId });
+        break;
+      case 'trackError':
+        logger.warn({ trackId: event.trackId, reason: event.message }, 'track failed');
+        break;
+      case 'warning':
+        logger.warn({ reason: event.message }, 'pipeline warning');
+        break;
+      case 'error':
+        logger.error({ reason: event.message, element: event.element }, 'pipeline error');
+        break;
+      default:
+        break;
+    }
+  }
+
+  #onDied(reason: string): void {
+    if (this.#isOver()) return;
+    const now = Date.now();
+    this.#restarts.push(now);
+    const recent = this.#restarts.filter((at) => now - at < RESTART_WINDOW_MS).length;
+    this.#options.logger.error({ reason, recent }, 'pipeline died');
+    if (recent > MAX_RESTARTS) {
+      const message = `the pipeline died ${recent} times in a minute: ${reason}`;
+      this.#options.onFatal(new EgressError('internal', message));
+      return;
+    }
+    this.#enqueue(() => this.#restart(reason)).catch((error: unknown) => {
+      if (error instanceof SupersededError) this.#options.onFatal(error);
+      else this.#onDied(error instanceof Error ? error.message : String(error));
+    });
+  }
+
+  async #restart(reason: string): Promise<void> {
+    await this.#run?.kill();
+    this.#run = undefined;
+    await this.#options.log.endRun(this.#runs - 1);
+    await sleep(RESTART_DELAY_MS);
+    if (this.#isOver()) return;
+    await this.#startRun(this.#options.wanted());
+    this.note('pipeline_restart', { reason });
+  }
+
+  /** The log is written in the background and in order; what it refuses ends the recording. */
+  #write(written: Promise<unknown>): void {
+    written.catch((error: unknown) => {
+      if (error instanceof SupersededError) this.#options.onFatal(error);
+      else if (!this.#isOver()) {
+        this.#options.onFatal(
+          new EgressError('internal', `the segment log cannot be written: ${String(error)}`),
+        );
+      }
+    });
+  }
+}
