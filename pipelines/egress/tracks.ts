@@ -61,7 +61,7 @@ export class Tracks {
       throw error;
     }
     this.#tracks.set(trackId, { receiver, flow: new FlowWatch(monotonicMs(), connect.muted), format: '' });
-    this.#sync.add(trackId, connect.syncGroup);
+    this.#sync.add(trackId, connect.syncGroup, connect.kind);
     this.#pipeline.add(receiver.bin);
     const linked = receiver.src.link(pad);
     if (linked !== Gst.PadLinkReturn.OK || !receiver.bin.sync_state_with_parent()) {

@@ -45,6 +45,12 @@ export const LIP_SYNC_DEFAULTS: LipSyncOptions = {
 
 /** Measurements a track's clock is the median of: one that was read between two packets does no harm. */
 const WINDOW = 5;
+/**
+ * Steps a sound must be delayed far too long before the delay is cut at once: a picture that began late (a burst of
+ * keyframe packets, a simulcast layer that came up) moves back within seconds, and slewing after it would take ten times
+ * as long. Sound can be cut; a picture's time must not run back in a muxer.
+ */
+const CUT_AFTER_STEPS = 3;
 /** Steps without a measurement after which a track no longer holds the others of its group back. */
 const STALE_STEPS = 20;
 
@@ -64,6 +70,10 @@ export interface OffsetChange {
 
 interface TrackState {
   group: string;
+  /** Its time may run back. */
+  canCut: boolean;
+  /** Steps in a row that its delay was too long by more than a jump. */
+  tooLongSteps: number;
   clocks: bigint[];
   offsetNs: number;
   silentSteps: number;
@@ -78,8 +88,10 @@ export class LipSync {
     this.#options = options;
   }
 
-  add(trackId: string, group: string): void {
-    this.#tracks.set(trackId, { group, clocks: [], offsetNs: 0, silentSteps: 0 });
+  /** @param kind sound's delay may be cut at once, a picture's only shrinks step by step */
+  add(trackId: string, group: string, kind: 'audio' | 'video'): void {
+    const canCut = kind === 'audio';
+    this.#tracks.set(trackId, { group, canCut, tooLongSteps: 0, clocks: [], offsetNs: 0, silentSteps: 0 });
   }
 
   remove(trackId: string): void {
@@ -112,7 +124,7 @@ export class LipSync {
       const latest = clocks.reduce((low, clock) => (clock < low ? clock : low));
       group.forEach(([trackId, track], index) => {
         const target = Number((clocks[index] ?? latest) - latest);
-        const offsetNs = this.#approach(track.offsetNs, target);
+        const offsetNs = this.#approach(track, target);
         if (offsetNs === track.offsetNs) return;
         track.offsetNs = offsetNs;
         changes.push({ trackId, offsetNs });
@@ -132,11 +144,17 @@ export class LipSync {
     return [...groups.values()].filter((group) => group.length > 1);
   }
 
-  #approach(current: number, wanted: number): number {
+  #approach(track: TrackState, wanted: number): number {
     const { maxOffsetNs, deadbandNs, slewNs, jumpNs } = this.#options;
+    const { offsetNs: current } = track;
     // Beyond the bound the reports are not to be believed (a sender whose tracks have clocks of their own).
     if (wanted > maxOffsetNs) return current;
     const difference = wanted - current;
+    track.tooLongSteps = difference < -jumpNs ? track.tooLongSteps + 1 : 0;
+    if (track.canCut && track.tooLongSteps >= CUT_AFTER_STEPS) {
+      track.tooLongSteps = 0;
+      return wanted;
+    }
     if (Math.abs(difference) < deadbandNs) return current;
     if (difference > jumpNs) return wanted;
     return current + Math.max(-slewNs, Math.min(slewNs, difference));
