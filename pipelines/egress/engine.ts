@@ -75,7 +75,7 @@ export class Engine {
     this.#program.started();
     this.#timers.push(
       every(TICK_MS, () => {
-        this.tracks.watch();
+        if (!this.#stopping) this.tracks.watch();
         this.#program.tick(runningTime(this.#pipeline));
       }),
       every(SYNC_MS, () => this.tracks.sync()),

@@ -43,6 +43,8 @@ export class Tap {
   }
 
   open(): void {
+    // fdsink waits until it can write, and may be woken while it waits; a blocking write of much would not end.
+    GLib.unix_set_fd_nonblocking(TAP_FD, true);
     this.#pipeline.set_state(Gst.State.PLAYING);
   }
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Tile } from '../../pipelines/shared/protocol.ts';
 import { analyse } from '../support/content/analyse.ts';
 import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
-import { makeRtpClip, type Published, TestRouter } from '../support/rtp-source.ts';
+import { CODECS, makeRtpClip, type Published, RtpSource, TestRouter } from '../support/rtp-source.ts';
 
 const COMPOSITE = { program: 'composite', video: X264, audio: AAC } as const;
 /** The encoder's first frame holds nothing yet: it lies before the first sample. */
@@ -227,5 +227,66 @@ describe('composite through a real SFU', () => {
     expect(report.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
     expect(report.tiles[0]?.avOffset.p95).toBeLessThan(80);
     await second.host.kill();
+  });
+
+  test('puts each voice into the ear it belongs to', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start({ ...COMPOSITE, video: null }));
+    for (const [name, clip, channel] of [
+      ['red', red, 'left'],
+      ['blue', blue, 'right'],
+    ] as const) {
+      const { audio } = await router.publish([clip], { only: 'audio' });
+      if (!audio) throw new Error('no audio');
+      await router.subscribe(run.host, { trackId: name, producer: audio, syncGroup: name, channel });
+    }
+    await sleep(5000);
+    await run.stop();
+    const file = await run.joined();
+    const tiles = (['red', 'blue'] as const).map((color) => ({ name: color, color, from: 1 }));
+    const left = await analyse(file, { tiles, channel: 'left' });
+    const right = await analyse(file, { tiles, channel: 'right' });
+    expect(left.tiles.map(({ beepShare }) => beepShare)).toEqual([1, 0]);
+    expect(right.tiles.map(({ beepShare }) => beepShare)).toEqual([0, 1]);
+  });
+
+  test('a receiver that fails is taken out, and nothing else notices', async () => {
+    router = await TestRouter.start();
+    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+    await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
+    await join_(run, 'red', await router.publish([red]));
+    const { port } = await run.host.send({ cmd: 'bind', trackId: 'broken', ip: '127.0.0.1' });
+    await run.host.send({
+      cmd: 'connect',
+      trackId: 'broken',
+      syncGroup: 'broken',
+      kind: 'video',
+      codec: CODECS.vp8,
+      ssrc: 7,
+      remote: { ip: '127.0.0.1', port: 9 },
+      muted: false,
+    });
+    // A stream that was not announced has nowhere to go in the receiver.
+    const stranger = new RtpSource({
+      clips: [blue],
+      codec: 'vp8',
+      videoPort: port,
+      videoSsrc: 8,
+      audioSsrc: 9,
+    });
+    await sleep(1500);
+    stranger.start();
+    await run.until(() => run.of('trackError').length > 0, 'error of the receiver');
+    await stranger.stop();
+    expect(run.of('trackError')[0]?.trackId).toBe('broken');
+    // Its place is free again.
+    await run.host.send({ cmd: 'bind', trackId: 'broken', ip: '127.0.0.1', portMin: port, portMax: port });
+    await sleep(2000);
+    await run.stop();
+    const report = await analyse(await run.joined(), {
+      tiles: [{ name: 'red', color: 'red', region: LEFT, from: 1 }],
+    });
+    expect(report.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+    expect(report.tiles[0]?.longestGapMs).toBeLessThan(100);
   });
 });

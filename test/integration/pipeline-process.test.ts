@@ -8,11 +8,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { PipelineCommandError, PipelineHost, programFile } from '../../src/pipeline/host.ts';
 import { PipelinePool } from '../../src/pipeline/pool.ts';
+import { makeClip } from '../support/content/clip.ts';
 import { ffprobe } from '../support/ffprobe.ts';
 import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
+import { CODECS, RtpSource } from '../support/rtp-source.ts';
 import { silentLogger } from '../support/sfu.ts';
 
 const AUDIO = { program: 'composite', video: null, audio: AAC } as const;
+const PASSTHROUGH = {
+  program: 'passthrough',
+  video: { mimeType: 'video/H264' },
+  audio: { mode: 'encode', encoding: AAC },
+} as const;
 const MOVING = { program: 'composite', video: X264, audio: AAC } as const;
 
 let pipeline: TestPipeline | undefined;
@@ -206,7 +213,7 @@ describe('a program whose worker', () => {
     bare = new Bare();
     await bare.until('ready');
     const log = { dir, pattern: 'r0-%06d.ts', container: 'mpegts' };
-    bare.say({ cmd: 'init', ...MOVING, clockOffsetNs: 0, log, tap: true });
+    bare.say({ cmd: 'init', ...PASSTHROUGH, clockOffsetNs: 0, log, tap: true });
     bare.say({ cmd: 'start' });
     talk = setInterval(() => bare.say({ cmd: 'ping' }), 500);
   });
@@ -219,13 +226,50 @@ describe('a program whose worker', () => {
 
   test('does not read the tap records all the same, and ends when told', async () => {
     bare.tap.pause();
-    await sleep(5000);
+    const noise = [
+      '-vf',
+      'noise=alls=100:allf=t',
+      '-c:v',
+      'libx264',
+      '-profile:v',
+      'baseline',
+      '-preset',
+      'ultrafast',
+    ];
+    const clip = join(dir, 'noise.mkv');
+    await makeClip(clip, {
+      seconds: 7,
+      width: 640,
+      height: 360,
+      encode: [...noise, '-g', '30', '-b:v', '20M', '-c:a', 'libopus'],
+    });
+    bare.say({ cmd: 'bind', trackId: 'video', ip: '127.0.0.1' });
+    await bare.until('"port":');
+    const port = Number(/"port":(\d+)/.exec(bare.lines.join(''))?.[1]);
+    bare.say({
+      cmd: 'connect',
+      trackId: 'video',
+      syncGroup: 's',
+      kind: 'video',
+      codec: CODECS.h264,
+      ssrc: 5,
+      remote: { ip: '127.0.0.1', port: 9 },
+      muted: false,
+    });
+    const source = new RtpSource({ clips: [clip], videoPort: port, videoSsrc: 5, audioSsrc: 6 });
+    source.start();
+    await sleep(8000);
+    await source.stop();
     bare.say({ cmd: 'stop' });
     expect(await bare.gone).toBe(0);
-    const chunks = bare.lines.filter((line) => line.includes('"chunk"'));
-    expect(chunks.length).toBeGreaterThanOrEqual(2);
-    expect((await ffprobe(join(dir, 'r0-000000.ts'))).video?.codec).toBe('h264');
     expect(bare.lines.at(-1)).toContain('eos');
+    // More than a pipe and the tap's queue hold together: it was not read, and it was not waited for.
+    const files = (await readdir(dir)).filter((file) => file.endsWith('.ts')).sort();
+    expect(bare.lines.filter((line) => line.includes('"chunk"')).length).toBe(files.length);
+    let bytes = 0;
+    for (const file of files) bytes += (await readFile(join(dir, file))).length;
+    expect(bytes).toBeGreaterThan(12e6);
+    expect((await ffprobe(join(dir, 'r0-000001.ts'))).video?.codec).toBe('h264');
   });
 
   test('closes the tap records all the same', async () => {
@@ -236,7 +280,8 @@ describe('a program whose worker', () => {
     bare.say({ cmd: 'stop' });
     expect(await bare.gone).toBe(0);
     expect(bare.lines.at(-1)).toContain('eos');
-    expect((await readFile(join(dir, 'r0-000001.ts'))).length).toBeGreaterThan(1000);
+    // Four seconds of silence in AAC, and nothing else: no track came.
+    expect((await readFile(join(dir, 'r0-000000.ts'))).length).toBeGreaterThan(30_000);
   });
 
   test('closes stdin ends at once', async () => {
