@@ -4,7 +4,7 @@ import Gst from 'gi://Gst?version=1.0';
 
 import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
 import { Composite } from './composite.ts';
-import { after, allElements, every, parsePipeline, runningTime } from './gst.ts';
+import { after, allElements, every, parsePipeline, runningTime, watchBus } from './gst.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
@@ -57,10 +57,7 @@ export class Engine {
     this.#tap = init.tap ? new Tap(pipeline, (message) => emit({ event: 'warning', message })) : undefined;
     this.#program.attach(pipeline);
     this.tracks = new Tracks(pipeline, this.#program, emit);
-    pipeline.get_bus().add_watch(GLib.PRIORITY_DEFAULT, (_, message) => {
-      this.#message(message);
-      return GLib.SOURCE_CONTINUE;
-    });
+    watchBus(pipeline, (message) => this.#message(message));
   }
 
   /** @throws Error if the pipeline does not play */

@@ -107,10 +107,13 @@ export function bigField(structure: Gst.Structure, name: string): bigint | undef
   return digits === undefined ? undefined : BigInt(digits);
 }
 
-/** Runs `callback` every `ms` until it returns false or the returned function is called. */
+/**
+ * Runs `callback` every `ms` until it returns false or the returned function is called. One that throws is logged
+ * and called again: gjs would silently end the timer.
+ */
 export function every(ms: number, callback: () => unknown): () => void {
   let id: number | undefined = GLib.timeout_add(GLib.PRIORITY_DEFAULT, ms, () => {
-    if (callback() !== false) return GLib.SOURCE_CONTINUE;
+    if (guarded(callback) !== false) return GLib.SOURCE_CONTINUE;
     id = undefined;
     return GLib.SOURCE_REMOVE;
   });
@@ -118,6 +121,23 @@ export function every(ms: number, callback: () => unknown): () => void {
     if (id !== undefined) GLib.source_remove(id);
     id = undefined;
   };
+}
+
+/** Calls back with every message of a pipeline's bus; a callback that throws is logged. */
+export function watchBus(pipeline: Gst.Pipeline, callback: (message: Gst.Message) => void): void {
+  pipeline.get_bus().add_watch(GLib.PRIORITY_DEFAULT, (_, message) => {
+    guarded(() => callback(message));
+    return GLib.SOURCE_CONTINUE;
+  });
+}
+
+function guarded(callback: () => unknown): unknown {
+  try {
+    return callback();
+  } catch (error) {
+    printerr(error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error));
+    return undefined;
+  }
 }
 
 /** Runs `callback` once after `ms`, unless the returned function is called before. */

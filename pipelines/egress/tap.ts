@@ -8,7 +8,7 @@ import GLib from 'gi://GLib?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
 import { TAP_FD } from '../shared/protocol.ts';
-import { allElements, child, childBin, parsePipeline, setFromText, setProperties } from './gst.ts';
+import { allElements, child, childBin, parsePipeline, setFromText, setProperties, watchBus } from './gst.ts';
 
 /** Bytes that wait for a reader: 8 s at 8 Mbit/s. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
@@ -32,13 +32,11 @@ export class Tap {
     if (!queue) throw new Error('proxysrc has no queue');
     setProperties(queue, { 'max-size-buffers': 0, 'max-size-time': 0, 'max-size-bytes': QUEUE_BYTES });
     setFromText(queue, { leaky: 'downstream' });
-    const bus = this.#pipeline.get_bus();
-    bus.add_watch(GLib.PRIORITY_DEFAULT, (_, message) => {
+    watchBus(this.#pipeline, (message) => {
       if (message.type === Gst.MessageType.ERROR && this.#open) {
         warn(`live tap: ${message.parse_error()[0]?.message ?? 'failed'}`);
         this.close();
       } else if (message.type === Gst.MessageType.EOS) this.close();
-      return GLib.SOURCE_CONTINUE;
     });
   }
 
