@@ -55,6 +55,8 @@ export class Receiver {
   #offsetNs = 0;
   /** Sequence number of the last packet that was measured, or that left before the offset was changed. */
   #seenSeqnum: number | undefined;
+  /** NTP time of the last report that was measured. */
+  #measuredNtp: bigint | undefined;
 
   /**
    * Builds the bin, to be added to a pipeline. The receiver owns the socket from here on, also when this throws.
@@ -134,8 +136,8 @@ export class Receiver {
   }
 
   /**
-   * The sender's clock at running time zero as the packets and reports that came last tell it; undefined
-   * while there is no report, or nothing new.
+   * The sender's clock at running time zero as the latest report and packet tell it, once a report; undefined while
+   * there is none that is new.
    */
   measure(): bigint | undefined {
     const stats = this.#sourceStats();
@@ -145,6 +147,8 @@ export class Receiver {
     const packet = this.#packet();
     // A packet from before the last change of the offset would be counted with the wrong one.
     if (!ntp || rtp === undefined || !packet || packet.seqnum === this.#seenSeqnum) return undefined;
+    if (ntp === this.#measuredNtp) return undefined;
+    this.#measuredNtp = ntp;
     this.#seenSeqnum = packet.seqnum;
     const media = { rtp: packet.rtp, runningNs: packet.runningNs - this.#offsetNs };
     return senderClockAtZero({ ntp, rtp }, media, this.#codec.clockRate);

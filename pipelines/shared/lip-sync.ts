@@ -43,15 +43,21 @@ export const LIP_SYNC_DEFAULTS: LipSyncOptions = {
   jumpNs: 40e6,
 };
 
-/** Measurements a track's clock is the median of: one that was read between two packets does no harm. */
+/** Measurements (one a Sender Report, about one a second) that a track's clock is the median of. */
 const WINDOW = 5;
+/**
+ * Measurements this far from the median are outliers, unless two in a row are about there: then the track's clock has
+ * moved. (An SFU says when packets arrived until it has heard enough reports to say when they were captured.)
+ */
+const STEP_NS = 30_000_000n;
+const AGREE_NS = 60_000_000n;
 /**
  * Steps a sound must be delayed far too long before the delay is cut at once: a picture that began late (a burst of
  * keyframe packets, a simulcast layer that came up) moves back within seconds, and slewing after it would take ten times
  * as long. Sound can be cut; a picture's time must not run back in a muxer.
  */
 const CUT_AFTER_STEPS = 3;
-/** Steps without a measurement after which a track no longer holds the others of its group back. */
+/** Steps (two a second) without a measurement after which a track no longer holds the others of its group back. */
 const STALE_STEPS = 20;
 
 /** Nanoseconds that a sender's clock (since 1900) showed at running time zero. */
@@ -75,6 +81,8 @@ interface TrackState {
   /** Steps in a row that its delay was too long by more than a jump. */
   tooLongSteps: number;
   clocks: bigint[];
+  /** The latest measurement, if it was not believed. */
+  outlier: bigint | undefined;
   offsetNs: number;
   silentSteps: number;
 }
@@ -91,7 +99,15 @@ export class LipSync {
   /** @param kind sound's delay may be cut at once, a picture's only shrinks step by step */
   add(trackId: string, group: string, kind: 'audio' | 'video'): void {
     const canCut = kind === 'audio';
-    this.#tracks.set(trackId, { group, canCut, tooLongSteps: 0, clocks: [], offsetNs: 0, silentSteps: 0 });
+    this.#tracks.set(trackId, {
+      group,
+      canCut,
+      tooLongSteps: 0,
+      clocks: [],
+      outlier: undefined,
+      offsetNs: 0,
+      silentSteps: 0,
+    });
   }
 
   remove(trackId: string): void {
@@ -108,12 +124,12 @@ export class LipSync {
     const track = this.#tracks.get(trackId);
     if (!track) return;
     track.silentSteps = 0;
-    const latest = track.clocks.at(-1);
-    // A step of the sender's clock (its first report, NTP set): what was measured before says nothing any more.
-    if (latest !== undefined && abs(clockAtZero - latest) > BigInt(this.#options.maxOffsetNs))
-      track.clocks = [];
-    track.clocks.push(clockAtZero);
-    if (track.clocks.length > WINDOW) track.clocks.shift();
+    const settled = track.clocks.length === 0 || abs(clockAtZero - median(track.clocks)) <= STEP_NS;
+    const { outlier } = track;
+    track.outlier = settled ? undefined : clockAtZero;
+    if (settled) track.clocks = [...track.clocks, clockAtZero].slice(-WINDOW);
+    else if (outlier !== undefined && abs(clockAtZero - outlier) <= AGREE_NS)
+      track.clocks = [outlier, clockAtZero];
   }
 
   /** The changes to make now. */

@@ -125,7 +125,7 @@ describe('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.7);
   });
 
-  test('brings tracks together whose way to the SFU differs by 250 ms', async () => {
+  test('brings tracks together that are sent 250 ms apart', async () => {
     router = await TestRouter.start();
     const run = await record(await router.publish([plain], { audioDelayMs: 250 }));
     const started = performance.now();

@@ -133,6 +133,12 @@ export class RtpSource {
   }
 }
 
+/** RFC 5761, 4: packet types 192 to 223. */
+function isRtcp(packet: Uint8Array): boolean {
+  const type = packet[1] ?? 0;
+  return type >= 192 && type <= 223;
+}
+
 /** A path with a delay and losses, between one socket and another; what comes back goes back unharmed. */
 export class LossyPath {
   readonly #socket: Socket = createSocket('udp4');
@@ -152,11 +158,9 @@ export class LossyPath {
     this.#socket.on('message', (data, from) => {
       const towardsFar = from.port === this.#near?.port;
       const target = towardsFar ? this.#far : this.#near;
-      // RTCP (RFC 5761: packet types 192–223) is spared: it is what the test is about.
-      const type = (data[1] ?? 0) & 0xff;
-      const isRtp = type < 192 || type > 223;
       if (!target) return;
-      if (towardsFar && isRtp && this.#next() < this.#options.loss) {
+      // RTCP is spared: it is what the test is about.
+      if (towardsFar && !isRtcp(data) && this.#next() < this.#options.loss) {
         this.lost++;
         return;
       }
@@ -187,7 +191,10 @@ export class LossyPath {
   }
 }
 
-/** Brings what several sockets send to one port from one socket, as a browser would, each with a delay of its own. */
+/**
+ * Brings what several sockets send to one port from one socket, as a browser would. Each socket's media may be late, as
+ * that of a slow encoder is; reports are not, they cross the same network.
+ */
 class Uplink {
   readonly #out: Socket = createSocket('udp4');
   readonly #ins: Socket[] = [];
@@ -201,7 +208,10 @@ class Uplink {
     const forward = (data: Buffer): void => {
       if (this.#open) this.#out.send(data, farPort, LOOPBACK);
     };
-    socket.on('message', (data) => (delayMs > 0 ? setTimeout(forward, delayMs, data) : forward(data)));
+    socket.on('message', (data) => {
+      if (delayMs > 0 && !isRtcp(data)) setTimeout(forward, delayMs, data);
+      else forward(data);
+    });
     return socket.address().port;
   }
 
@@ -266,7 +276,7 @@ export class TestRouter {
       only?: 'audio' | 'video';
       /** The caller starts the source. */
       held?: boolean;
-      /** Ways to the SFU that take longer, ms. */
+      /** Media that is sent late, ms. */
       audioDelayMs?: number;
       videoDelayMs?: number;
     } = {},

@@ -125,6 +125,32 @@ describe('LipSync', () => {
     expect(sync.step()).toEqual([]);
   });
 
+  test('one measurement in four that is wrong changes nothing', () => {
+    const sync = group('audio', 'video');
+    settle(sync, { audio: 100, video: 0 });
+    for (let round = 0; round < 40; round++) {
+      // An SFU that extrapolates badly, and one that says when a packet came and not when it was captured.
+      sync.measure('audio', EPOCH + BigInt((round % 4 === 0 ? 115 : 100) * MS));
+      sync.measure('video', EPOCH + BigInt((round % 4 === 2 ? 250 : 0) * MS));
+      sync.step();
+      expect(Math.abs(sync.offsetOf('audio') - 100 * MS)).toBeLessThanOrEqual(4 * MS);
+      expect(sync.offsetOf('video')).toBe(0);
+    }
+  });
+
+  test('a clock that moves is believed the second time', () => {
+    const sync = group('audio', 'video');
+    settle(sync, { audio: 0, video: 0 });
+    const moved = (): void => {
+      sync.measure('audio', EPOCH);
+      sync.measure('video', EPOCH + BigInt(250 * MS));
+    };
+    moved();
+    expect(sync.step()).toEqual([]);
+    moved();
+    expect(sync.step()).toEqual([{ trackId: 'video', offsetNs: 250 * MS }]);
+  });
+
   test('a sender whose clock was set starts afresh', () => {
     const sync = group('audio', 'video');
     settle(sync, { audio: 100, video: 0 });
