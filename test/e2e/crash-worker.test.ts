@@ -248,7 +248,8 @@ describe('egresses that outlive their workers', () => {
         if (missing > 0.4) {
           expect(told, infos[index]!.details).toHaveLength(1);
           expect(told[0]!.reason).toBe('another worker took over');
-          expect(Math.abs(told[0]!.to - told[0]!.from - missing)).toBeLessThan(0.4);
+          // A tile stands still a little longer than the log has a gap: its first keyframe has to come.
+          expect(Math.abs(told[0]!.to - told[0]!.from - missing)).toBeLessThan(0.8);
         }
       }
     });
