@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EncodedFileOutput } from 'livekit-server-sdk';
 import { h264Encoder } from '../pipelines/shared/encoders.ts';
 import { DEFAULT_VIDEO } from '../src/egress/presets.ts';
-import { runTool } from '../test/support/tool.ts';
+import { runTool } from '../src/demo/content/tool.ts';
 import { PacedGst, rawPictures } from './lib/gst.ts';
 import { median, report, say, spread, verdict } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';

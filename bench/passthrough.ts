@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncodedFileOutput } from 'livekit-server-sdk';
 import { trackIds } from '../test/support/callers.ts';
-import { ffprobe } from '../test/support/ffprobe.ts';
+import { ffprobe } from '../src/demo/content/ffprobe.ts';
 import { FfmpegRecorder } from './lib/ffmpeg-recorder.ts';
 import { report, say, spread, verdict, median } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';

@@ -59,6 +59,8 @@ const isOver = (entry: Entry): boolean => entry.ended.signal.aborted;
 export class Feeds {
   readonly #options: FeedsOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Feeds that are being given back: their track can be bound again only afterwards. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #stopEvents: () => void;
   #closed = false;
 
@@ -92,6 +94,12 @@ export class Feeds {
     }
   }
 
+  /** The pipeline has given the track's receiver up: the track is connected anew, after a while. */
+  failed(trackId: string, message: string): void {
+    const entry = this.#entries.get(trackId);
+    if (entry) this.#onFailure(trackId, entry, new Error(message));
+  }
+
   /** Gives every subscription back. The pipeline's side goes with the pipeline. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -118,7 +126,9 @@ export class Feeds {
       work: Promise.resolve(),
     };
     this.#entries.set(trackId, entry);
-    entry.work = this.#open(entry).catch((error: unknown) => this.#onFailure(trackId, entry, error));
+    entry.work = Promise.resolve(this.#leaving.get(trackId))
+      .then(() => this.#open(entry))
+      .catch((error: unknown) => this.#onFailure(trackId, entry, error));
   }
 
   #stop(trackId: string, entry: Entry): void {
@@ -131,10 +141,16 @@ export class Feeds {
         .catch((error: unknown) => this.#options.logger.debug({ err: error, trackId }, 'disconnect'));
       await this.#unsubscribe(entry);
     });
+    const gone = entry.work;
+    this.#leaving.set(trackId, gone);
+    void gone.then(() => {
+      if (this.#leaving.get(trackId) === gone) this.#leaving.delete(trackId);
+    });
     this.#options.onChange();
   }
 
   async #open(entry: Entry): Promise<void> {
+    if (isOver(entry)) return;
     const { bridge, host, address, portRange, srtp, copyVideo, logger } = this.#options;
     const { track, participantId } = entry.wanted;
     const { trackId } = track;
@@ -188,6 +204,7 @@ export class Feeds {
 
   #onFailure(trackId: string, entry: Entry, error: unknown): void {
     if (isOver(entry) || this.#closed) return;
+    clearTimeout(entry.retry);
     const delay = Math.min(RETRY_MS * 2 ** entry.tries, MAX_RETRY_MS);
     this.#options.logger.warn({ err: error, trackId, delay }, 'track not connected, trying again');
     entry.retry = setTimeout(() => {

@@ -119,6 +119,7 @@ export class PipelineRun {
     }
     host.onEvent((event) => {
       this.#canvas?.onPipelineEvent(event);
+      if (event.event === 'trackError') this.feeds.failed(event.trackId, event.message);
       options.onEvent(event);
     });
     host.onTap(options.onTap);

@@ -8,8 +8,8 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { gridRegion, publish, trackIds } from '../support/callers.ts';
-import { analyse } from '../support/content/analyse.ts';
-import type { ContentReport, TileReport, TileSpec } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
+import type { ContentReport, TileReport, TileSpec } from '../../src/demo/content/analyse.ts';
 import { Sluice } from '../support/sluice.ts';
 
 const ROOM = 'churn';

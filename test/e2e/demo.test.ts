@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ffprobe } from '../support/ffprobe.ts';
+import { ffprobe } from '../../src/demo/content/ffprobe.ts';
 import { freePort } from '../support/ports.ts';
 
 const SLUICE = new URL('../../sluice', import.meta.url).pathname;

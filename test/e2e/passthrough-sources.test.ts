@@ -8,8 +8,8 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { publish, trackIds } from '../support/callers.ts';
-import { analyse } from '../support/content/analyse.ts';
-import type { ContentReport } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
+import type { ContentReport } from '../../src/demo/content/analyse.ts';
 import { Sluice } from '../support/sluice.ts';
 
 const PUBLISH_SECONDS = 6;

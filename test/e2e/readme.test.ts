@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { gridRegion, publish } from '../support/callers.ts';
-import { analyse } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { startFfmpegReceiver } from '../support/rtmp.ts';
 import type { FfmpegReceiver } from '../support/rtmp.ts';
 import { Sluice } from '../support/sluice.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 

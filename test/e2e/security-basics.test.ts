@@ -18,7 +18,7 @@ import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { publish, quiet } from '../support/callers.ts';
 import { runCli } from '../support/cli.ts';
-import { ffprobe } from '../support/ffprobe.ts';
+import { ffprobe } from '../../src/demo/content/ffprobe.ts';
 import { freePort } from '../support/ports.ts';
 import { startBadPort, startFfmpegReceiver } from '../support/rtmp.ts';
 import type { BadPort, FfmpegReceiver } from '../support/rtmp.ts';

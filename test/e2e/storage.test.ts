@@ -9,7 +9,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { publish, trackIds } from '../support/callers.ts';
-import { analyse } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
 import { startSwift } from '../support/swift.ts';

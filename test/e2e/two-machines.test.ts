@@ -10,12 +10,12 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { gridRegion, publish } from '../support/callers.ts';
-import { analyse } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { secondMachine } from '../support/netns.ts';
 import type { SecondMachine } from '../support/netns.ts';
 import { startRedis } from '../support/redis.ts';
 import { Sluice } from '../support/sluice.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 const SECRET = 'a-secret-that-is-long-enough-for-this-test';
 const ROOM = 'far-away';

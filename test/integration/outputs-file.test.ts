@@ -11,9 +11,9 @@ import { naturalFormat, writeFileView } from '../../src/egress/outputs/file/inde
 import { readMp4 } from '../../src/egress/outputs/file/mp4-reader.ts';
 import { makeChunks } from '../support/chunks.ts';
 import type { ChunkRecipe } from '../support/chunks.ts';
-import { ffprobe, ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import { ffprobe, ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { EPOCH_MS, silent, withFolder } from '../support/log-fixtures.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 type Take = Omit<ChunkRecipe, 'folder'> & { attempt?: number };
 

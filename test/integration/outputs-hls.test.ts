@@ -10,10 +10,10 @@ import type { HlsOptions } from '../../src/egress/outputs/hls/index.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import { makeChunks } from '../support/chunks.ts';
 import type { ChunkRecipe } from '../support/chunks.ts';
-import { ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { EPOCH_MS, MemoryStorage, silent, withFolder } from '../support/log-fixtures.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 const PLAYLIST = 'room/list.m3u8';
 const LIVE = 'room/live.m3u8';

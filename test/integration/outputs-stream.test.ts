@@ -10,11 +10,11 @@ import { pino } from 'pino';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
 import type { DestinationState, TapFanoutOptions } from '../../src/egress/outputs/stream/index.ts';
 import { makeChunks } from '../support/chunks.ts';
-import { ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
-import type { PacketInfo } from '../support/ffprobe.ts';
+import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
+import type { PacketInfo } from '../../src/demo/content/ffprobe.ts';
 import { withFolder } from '../support/log-fixtures.ts';
 import { startBadPort, startFfmpegReceiver, startNginxRtmp } from '../support/rtmp.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
 const logged: string[] = [];

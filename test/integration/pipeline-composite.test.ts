@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Tile } from '../../pipelines/shared/protocol.ts';
-import { analyse } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
 import { CODECS, makeRtpClip, type Published, RtpSource, TestRouter } from '../support/rtp-source.ts';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { analyse } from '../support/content/analyse.ts';
-import { ffprobe, ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
+import { ffprobe, ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
 import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
 

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PipelineCommandError, PipelineHost, programFile } from '../../src/pipeline/host.ts';
 import { PipelinePool } from '../../src/pipeline/pool.ts';
 import { makeClip } from '../support/content/clip.ts';
-import { ffprobe } from '../support/ffprobe.ts';
+import { ffprobe } from '../../src/demo/content/ffprobe.ts';
 import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
 import { CODECS, RtpSource } from '../support/rtp-source.ts';
 import { silentLogger } from '../support/sfu.ts';

@@ -10,9 +10,9 @@ import {
   type TestPublisher,
   type TestPublisherOptions,
 } from '../../src/demo/publisher.ts';
-import { analyse, type TileReport } from '../support/content/analyse.ts';
-import { ffprobeFrames } from '../support/ffprobe.ts';
-import { runTool } from '../support/tool.ts';
+import { analyse, type TileReport } from '../../src/demo/content/analyse.ts';
+import { ffprobeFrames } from '../../src/demo/content/ffprobe.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 import {
   h264Pictures,
   startWhipReceiver,

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { analyse } from '../support/content/analyse.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { makeClip } from '../support/content/clip.ts';
-import { ffprobe, ffprobeFrames, ffprobePackets } from '../support/ffprobe.ts';
+import { ffprobe, ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { parseStat, startBadPort, startFfmpegReceiver, startNginxRtmp } from '../support/rtmp.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 let folder: string;
 let source: string;

@@ -4,8 +4,8 @@ import { pino } from 'pino';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
 import { gridLayout } from '../../src/egress/layout.ts';
-import { fitPicture } from './content/analyse.ts';
-import type { Rect } from './content/analyse.ts';
+import { fitPicture } from '../../src/demo/content/analyse.ts';
+import type { Rect } from '../../src/demo/content/analyse.ts';
 import type { Sluice } from './sluice.ts';
 
 export const quiet = pino({ level: process.env.SLUICE_TEST_LOG ?? 'silent' });

@@ -1,6 +1,6 @@
 /** What is inside a recording's container, byte for byte. */
 import { z } from 'zod';
-import { runTool, streamTool } from './tool.ts';
+import { runTool, streamTool } from '../../src/demo/content/tool.ts';
 import { annexBNals } from './wire-recorder.ts';
 import type { Nal } from './wire-recorder.ts';
 

@@ -1,5 +1,5 @@
 /** A second machine: a network namespace, joined to this one by a pair of virtual cables. Needs root. */
-import { runTool } from './tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 export interface SecondMachine {
   /** This machine's address, as the other one reaches it. */

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { analyse, fitPicture, type ContentReport, type TileReport } from '../support/content/analyse.ts';
+import { analyse, fitPicture, type ContentReport, type TileReport } from '../../src/demo/content/analyse.ts';
 import { makeClip, type ClipOptions } from '../support/content/clip.ts';
-import { runTool } from '../support/tool.ts';
+import { runTool } from '../../src/demo/content/tool.ts';
 
 let folder: string;
 beforeAll(async () => {

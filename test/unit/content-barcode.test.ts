@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { BARCODE_MAX, checksum, decodeBarcode, encodeBarcode } from '../../pipelines/publisher/barcode.ts';
 import { Painter, rgbToYuv, yuvToRgb } from '../../pipelines/publisher/picture.ts';
 import { COLORS, flashLit } from '../../pipelines/publisher/signal.ts';
-import { closestColor, fitPicture, readTile } from '../support/content/tile.ts';
+import { closestColor, fitPicture, readTile } from '../../src/demo/content/tile.ts';
 
 const luma = (cells: boolean[][], black = 16, white = 235) =>
   cells.map((row) => row.map((cell) => (cell ? white : black)));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import { parseFrameTimes } from '../support/content/frame-times.ts';
-import { MotionDetector, stretches } from '../support/content/motion.ts';
+import { parseFrameTimes } from '../../src/demo/content/frame-times.ts';
+import { MotionDetector, stretches } from '../../src/demo/content/motion.ts';
 import {
   beepShare,
   flashOnsets,
@@ -9,9 +9,9 @@ import {
   offsetStats,
   reportTile,
   secondsByCounter,
-} from '../support/content/participant.ts';
-import { holes } from '../support/content/read-audio.ts';
-import type { TileFrame } from '../support/content/types.ts';
+} from '../../src/demo/content/participant.ts';
+import { holes } from '../../src/demo/content/read-audio.ts';
+import type { TileFrame } from '../../src/demo/content/types.ts';
 
 const RED = [196, 40, 40] as const;
 const frame = (time: number, counter: number | null, flash = false): TileFrame => ({

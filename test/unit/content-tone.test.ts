@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 
 import { beepEnvelope, PITCHES, renderSound } from '../../pipelines/publisher/signal.ts';
-import { beepOnsets, beepTracker } from '../support/content/analyse.ts';
-import { Loudness } from '../support/content/loudness.ts';
-import { ToneTracker } from '../support/content/tone.ts';
+import { beepOnsets, beepTracker } from '../../src/demo/content/analyse.ts';
+import { Loudness } from '../../src/demo/content/loudness.ts';
+import { ToneTracker } from '../../src/demo/content/tone.ts';
 
 const RATE = 48_000;
 

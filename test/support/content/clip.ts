@@ -12,7 +12,7 @@ import {
   SAMPLE_RATE,
   type ColorName,
 } from '../../../pipelines/publisher/signal.ts';
-import { runTool } from '../tool.ts';
+import { runTool } from '../../../src/demo/content/tool.ts';
 
 export interface ClipOptions {
   seconds: number;
