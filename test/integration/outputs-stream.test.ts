@@ -2,9 +2,13 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { createServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pino } from 'pino';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
@@ -305,3 +309,50 @@ async function startSwitch(port: number): Promise<{ port: number; cut(): void; c
     },
   };
 }
+
+describe('RTMPS', () => {
+  /** TLS in front of an RTMP server, with a certificate of its own for `localhost`. */
+  async function tlsBefore(rtmpPort: number): Promise<{ port: number; cert: string }> {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-rtmps-'));
+    cleanups.push(() => rm(folder, { recursive: true, force: true }));
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    await runTool('openssl', [
+      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', cert],
+      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+    ]);
+    const server = createServer({ cert: await readFile(cert), key: await readFile(key) }, (socket) => {
+      const upstream = connect(rtmpPort, '127.0.0.1');
+      for (const each of [socket, upstream]) each.on('error', () => upstream.destroy());
+      socket.pipe(upstream).pipe(socket);
+    });
+    server.on('tlsClientError', () => undefined);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    cleanups.push(async () => {
+      server.close();
+    });
+    return { port: (server.address() as AddressInfo).port, cert };
+  }
+
+  it('reaches a server whose certificate is trusted, and no other', async () => {
+    const rtmp = use(await startNginxRtmp());
+    const { port, cert } = await tlsBefore(rtmp.port);
+    const url = `rtmps://localhost:${port}/live/secretkey-tls`;
+    const trusting = fanout({ caFile: cert });
+    const wary = fanout({ limits: { connectMs: 3000 } });
+    trusting.add(url);
+    wary.add(url);
+    const source = startTap((data) => {
+      trusting.push(data);
+      wary.push(data);
+    });
+    await expect.poll(() => state(trusting, url), { timeout: 10_000 }).toBe('active');
+    await expect.poll(() => state(wary, url), { timeout: 10_000 }).toBe('failed');
+    await expect.poll(() => rtmp.streams()).toEqual([expect.objectContaining({ name: 'secretkey-tls' })]);
+    await source.stop();
+    await trusting.close();
+    const [recording] = await rtmp.recordings('secretkey-tls');
+    await expectDecodes(recording!);
+    expect(logged.join('')).not.toContain('secretkey');
+  });
+});
