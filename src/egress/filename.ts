@@ -147,7 +147,7 @@ export interface SegmentNames {
   playlist: string;
   /** In `dir`; undefined: no live playlist. */
   livePlaylist: string | undefined;
-  /** Relative to `dir`, may hold folders: {@link segmentName} makes names of it, as the playlists list them. */
+  /** Relative to `dir`, may hold folders: outputs/hls makes the segments' names of it. */
   segmentPrefix: string;
 }
 
@@ -192,21 +192,4 @@ export function segmentNames(output: SegmentTemplates, values: NameValues): Segm
     livePlaylist: liveName === '' ? undefined : `${liveName}.m3u8`,
     segmentPrefix: segmentDir + (segment.name || name),
   };
-}
-
-/**
- * Name of one segment, as the playlist lists it.
- *
- * @param index counts from 0 over the whole egress.
- * @param wallMs wall clock of its first frame, ms since the epoch.
- */
-export function segmentName(
-  { segmentPrefix }: Pick<SegmentNames, 'segmentPrefix'>,
-  suffix: SegmentsOutput['suffix'],
-  index: number,
-  wallMs: number,
-): string {
-  if (suffix === 'index') return `${segmentPrefix}_${String(index).padStart(5, '0')}.ts`;
-  const { compact, millis } = stamps(wallMs);
-  return `${segmentPrefix}_${compact}${millis}.ts`;
 }

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  NameConflict,
-  fileName,
-  segmentName,
-  segmentNames,
-  templateProblem,
-} from '../../src/egress/filename.ts';
+import { NameConflict, fileName, segmentNames, templateProblem } from '../../src/egress/filename.ts';
 import type { NameValues } from '../../src/egress/filename.ts';
 
 const values: NameValues = {
@@ -194,12 +188,5 @@ describe('segmentNames', () => {
   ])('refuses prefix %j, playlist %j, live %j', (prefix, playlist, live, message) => {
     expect(() => names(prefix, playlist, live)).toThrow(NameConflict);
     expect(() => names(prefix, playlist, live)).toThrow(message);
-  });
-
-  it('counts, or tells the time', () => {
-    const prefix = { segmentPrefix: 'a/seg' };
-    expect(segmentName(prefix, 'index', 0, 0)).toBe('a/seg_00000.ts');
-    expect(segmentName(prefix, 'index', 123456, 0)).toBe('a/seg_123456.ts');
-    expect(segmentName(prefix, 'timestamp', 7, values.createdAtMs)).toBe('a/seg_20221004011306078.ts');
   });
 });

@@ -91,6 +91,7 @@ it.each([
 describe('names', () => {
   it('are LiveKit’s', () => {
     expect(segmentKey('rec/room', 'index', 7, 0)).toBe('rec/room_00007.ts');
+    expect(segmentKey('rec/room', 'index', 123456, 0)).toBe('rec/room_123456.ts');
     expect(segmentKey('rec/room', 'timestamp', 7, EPOCH_MS + 123)).toBe('rec/room_20260131120000123.ts');
   });
 
