@@ -39,10 +39,6 @@ export class ApiClient {
     await this.#call('RoomService/CreateRoom', { name });
   }
 
-  async deleteRoom(name: string): Promise<void> {
-    await this.#call('RoomService/DeleteRoom', { room: name });
-  }
-
   /** A token that publishes into `room`. */
   publisherToken(room: string, identity: string): Promise<string> {
     const { key, secret } = this.#options;

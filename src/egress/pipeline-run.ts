@@ -70,6 +70,7 @@ export class PipelineRun {
   readonly #host: PipelineHost;
   readonly #canvas: CanvasKeeper | undefined;
   #order: string[] = [];
+  #started = false;
   #stopping = false;
 
   /** Starts the program on a process that has just come up. @throws when it cannot play. */
@@ -83,6 +84,8 @@ export class PipelineRun {
         clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
       });
       await host.send({ cmd: 'start' });
+      if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);
+      run.#started = true;
       run.sync(options.wanted);
       return run;
     } catch (error) {
@@ -124,7 +127,8 @@ export class PipelineRun {
     });
     host.onTap(options.onTap);
     host.onExit((reason) => {
-      if (!this.#stopping) options.onDied(reason);
+      // Before it has started, its death is start()'s to tell: nobody hears of it twice.
+      if (this.#started && !this.#stopping) options.onDied(reason);
     });
   }
 

@@ -32,9 +32,18 @@ export interface EgressWorkerOptions {
   logger: Logger;
 }
 
+/** `finish`: it ends, its files are made. `hand-over`: another worker goes on with it. */
+type Ending = 'finish' | 'hand-over';
+
+function end(running: RunningAttempt, how: Ending): void {
+  if (how === 'finish') running.stop('Service shutting down');
+  else running.handOver();
+}
+
 export class EgressWorker {
   readonly #options: EgressWorkerOptions;
   readonly #running = new Map<string, { attempt: number; running: RunningAttempt }>();
+  #closing: Ending | undefined;
   readonly #worker: Worker<EgressJob, AttemptOutcome | 'refused'>;
 
   constructor(options: EgressWorkerOptions) {
@@ -74,14 +83,12 @@ export class EgressWorker {
   /**
    * Takes no new job and ends the running ones.
    *
-   * @param how `finish`: they end, their files are made. `hand-over`: other workers go on with them.
+   * @param how what becomes of them
    * @param deadlineMs after this the worker is closed whatever still runs.
    */
-  async close(how: 'finish' | 'hand-over', deadlineMs: number): Promise<void> {
-    for (const { running } of this.#running.values()) {
-      if (how === 'finish') running.stop('Service shutting down');
-      else running.handOver();
-    }
+  async close(how: Ending, deadlineMs: number): Promise<void> {
+    this.#closing = how;
+    for (const { running } of this.#running.values()) end(running, how);
     const closed = this.#worker.close();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
@@ -117,6 +124,8 @@ export class EgressWorker {
       return 'ended';
     }
     this.#running.set(egressId, { attempt, running });
+    // Taken just before the worker was told to close.
+    if (this.#closing) end(running, this.#closing);
     try {
       const outcome = await running.run();
       log.info({ outcome }, 'job done');
