@@ -40,7 +40,9 @@ export async function runDemo(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   // The story is told on the terminal; the log speaks up only when something is wrong.
-  const config = loadConfig({ env: { SLUICE_LOG_LEVEL: 'warn', ...env }, argv: process.argv });
+  // Nobody publishes RTMP to it, so it takes no known port from somebody who does.
+  const defaults = { SLUICE_LOG_LEVEL: 'warn', SLUICE_INGRESS_RTMP_PORT: '0' };
+  const config = loadConfig({ env: { ...defaults, ...env }, argv: process.argv });
   const logger = createLogger(config);
   const fatal = Promise.withResolvers<never>();
   const interrupted = Promise.race([

@@ -15,6 +15,7 @@ export function checkConfig(config: Omit<Config, 'warnings'>, values: Values, pr
   checkKeys(config, problems);
   checkTls(config, values, problems);
   checkPorts(config, problems);
+  checkRtmps(config, problems);
   checkS3(config, problems);
   checkWebhooks(config, problems);
   return shortSecrets(config);
@@ -54,6 +55,14 @@ function checkTls(config: Pick<Config, 'tls'>, values: Values, problems: string[
   checkReadable('tls.key', config.tls.key, problems);
 }
 
+function checkRtmps({ ingress, tls }: Pick<Config, 'ingress' | 'tls'>, problems: string[]): void {
+  if (ingress.rtmpsPort === undefined || tls !== undefined) return;
+  problems.push(
+    `${both('ingress.rtmps_port')} is ${ingress.rtmpsPort}: RTMPS needs a certificate, ` +
+      `${both('tls.cert')} and ${both('tls.key')}`,
+  );
+}
+
 function checkReadable(key: KeyName, path: string, problems: string[]): void {
   try {
     accessSync(path, constants.R_OK);
@@ -71,7 +80,10 @@ interface Span {
   readonly max: number;
 }
 
-function checkPorts({ http, rtc }: Pick<Config, 'http' | 'rtc'>, problems: string[]): void {
+function checkPorts(
+  { http, rtc, ingress }: Pick<Config, 'http' | 'rtc' | 'ingress'>,
+  problems: string[],
+): void {
   const perWorker = (key: KeyName, first: number): Span => ({
     key,
     min: first,
@@ -80,6 +92,9 @@ function checkPorts({ http, rtc }: Pick<Config, 'http' | 'rtc'>, problems: strin
   const httpSpan: Span = { key: 'http.port', min: http.port, max: http.port };
   const udp = perWorker('rtc.udp_port', rtc.udpPort);
   const tcp = perWorker('rtc.tcp_port', rtc.tcpPort);
+  const rtmp: Span = { key: 'ingress.rtmp_port', min: ingress.rtmpPort, max: ingress.rtmpPort };
+  const rtmpsPort = ingress.rtmpsPort ?? 0;
+  const rtmps: Span = { key: 'ingress.rtmps_port', min: rtmpsPort, max: rtmpsPort };
   const plain: Span = { key: 'rtc.plain_port_range', ...rtc.plainPortRange };
   for (const span of [udp, tcp]) {
     if (span.max > 65535 && span.min > 0) {
@@ -90,6 +105,11 @@ function checkPorts({ http, rtc }: Pick<Config, 'http' | 'rtc'>, problems: strin
   }
   for (const [a, b] of [
     [httpSpan, tcp],
+    [rtmp, httpSpan],
+    [rtmp, tcp],
+    [rtmps, httpSpan],
+    [rtmps, tcp],
+    [rtmps, rtmp],
     [udp, plain],
   ] as const) {
     if (a.min === 0 || b.min === 0 || a.max < b.min || b.max < a.min) continue;

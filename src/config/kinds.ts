@@ -114,6 +114,32 @@ function splitList(value: string): string[] {
     .filter((part) => part !== '');
 }
 
+/** Folders: a YAML list, or text with commas. Paths with commas in them belong in the file. */
+export function paths() {
+  const list = z.array(z.string().regex(/^[^\0]+$/));
+  return spec(
+    z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), list),
+    'paths of folders: a list, or text with commas between them',
+  );
+}
+
+/** `192.168.1.0/24`, or one address, which becomes a network of one. Host bits are allowed, as routers write them. */
+const network = z.string().transform((value, context) => {
+  const [, address = '', bits] = /^\[?([^/\]]+)\]?(?:\/(\d{1,3}))?$/.exec(value.trim()) ?? [];
+  const most = isIP(address) === 6 ? 128 : 32;
+  if (isIP(address) !== 0 && Number(bits ?? most) <= most) return `${address}/${Number(bits ?? most)}`;
+  context.addIssue({ code: 'custom', message: 'not a network' });
+  return z.NEVER;
+});
+
+/** Networks: a YAML list, or text with commas. */
+export function networks() {
+  return spec(
+    z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), z.array(network)),
+    'networks such as 192.168.1.0/24 or fd00::/8, or single IP addresses: a list, or text with commas between them',
+  );
+}
+
 /** API keys: a map, or `key1:secret1,key2:secret2`. */
 export function keyMap() {
   const map = z

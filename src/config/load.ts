@@ -88,6 +88,16 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
     worker: {
       address: values['worker.address'] ?? '127.0.0.1',
       maxJobs: values['worker.max_jobs'],
+      maxIngressJobs: values['worker.max_ingress_jobs'],
+    },
+    ingress: {
+      rtmpPort: values['ingress.rtmp_port'] ?? 1935,
+      rtmpsPort: values['ingress.rtmps_port'],
+      rtmpBaseUrl: withoutSlash(values['ingress.rtmp_base_url']),
+      whipBaseUrl: withoutSlash(values['ingress.whip_base_url']),
+      graceMs: (values['ingress.grace'] ?? 10) * 1000,
+      allowNetworks: values['ingress.allow_networks'] ?? [],
+      fileRoots: (values['ingress.file_roots'] ?? []).map((root) => resolve(cwd, root)),
     },
     tls:
       cert !== undefined && key !== undefined
@@ -115,6 +125,11 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
     },
     log: { level: values['log.level'] ?? 'info', pretty: values['log.pretty'] ?? 'auto' },
   };
+}
+
+/** Stream keys are put behind it. */
+function withoutSlash(url: string | undefined): string | undefined {
+  return url?.replace(/\/+$/, '');
 }
 
 /** zod writes `undefined` for what is missing; with exactOptionalPropertyTypes missing means missing. */

@@ -56,6 +56,24 @@ export interface Config {
     readonly address: string;
     /** Jobs at once; undefined: as many as the machine's CPU has room for. */
     readonly maxJobs: number | undefined;
+    /** Ingresses at once; undefined: as many as the machine's CPU has room for. */
+    readonly maxIngressJobs: number | undefined;
+  };
+  readonly ingress: {
+    /** 0: any free port. */
+    readonly rtmpPort: number;
+    /** Undefined: no RTMPS. Set only together with `tls`. */
+    readonly rtmpsPort: number | undefined;
+    /** What IngressInfo.url says for RTMP inputs, without a slash at its end; undefined: made of this server's own address. */
+    readonly rtmpBaseUrl: string | undefined;
+    /** The same for WHIP inputs. */
+    readonly whipBaseUrl: string | undefined;
+    /** How long a publisher that has gone may take to come back into its session. */
+    readonly graceMs: number;
+    /** `address/prefix`: networks URL inputs may reach although they are not public. */
+    readonly allowNetworks: readonly string[];
+    /** Folders URL inputs may read files from, absolute. */
+    readonly fileRoots: readonly string[];
   };
   /** PEM files, absolute paths. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;

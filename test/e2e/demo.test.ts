@@ -38,6 +38,7 @@ describe('./sluice demo', () => {
     env = {
       SLUICE_DATA_DIR: dataDir,
       SLUICE_HTTP_PORT: String(http),
+      SLUICE_INGRESS_RTMP_PORT: '0',
       SLUICE_RTC_UDP_PORT: String(rtc),
       SLUICE_RTC_TCP_PORT: String(rtc),
       // Away from the ports that are given out as free.

@@ -207,6 +207,7 @@ describe('what it does not start with', () => {
     try {
       const { code, stdout, stderr } = await runCli(['start'], {
         SLUICE_HTTP_PORT: String(port),
+        SLUICE_INGRESS_RTMP_PORT: '0',
         SLUICE_RTC_UDP_PORT: String(rtc),
         SLUICE_RTC_TCP_PORT: String(rtc),
         SLUICE_RTC_PLAIN_PORT_RANGE: '20000-20099',

@@ -143,6 +143,7 @@ export class Sluice {
     const first = 20_000 + Math.floor(Math.random() * 100) * 100;
     const env: Record<string, string> = {
       SLUICE_HTTP_PORT: String(http),
+      SLUICE_INGRESS_RTMP_PORT: '0',
       SLUICE_RTC_UDP_PORT: String(rtc),
       SLUICE_RTC_TCP_PORT: String(rtc),
       SLUICE_RTC_PLAIN_PORT_RANGE: `${first}-${first + 399}`,
