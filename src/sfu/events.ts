@@ -1,4 +1,7 @@
-/** Delivery of {@link SfuEvent}s: in order, to everybody, whatever a listener does. */
+/**
+ * Delivery of {@link SfuEvent}s: in order, to everybody, whatever a listener does. What happens in an internal room is
+ * heard only there.
+ */
 import type { Logger } from 'pino';
 import type { SfuEvent, SfuRoom } from './types.ts';
 
@@ -46,8 +49,9 @@ export class SfuEvents {
   }
 
   #deliver(event: SfuEvent): void {
-    const ofRoom = this.#roomListeners.get(roomOf(event)) ?? [];
-    for (const listener of [...this.#listeners, ...ofRoom]) {
+    const room = roomOf(event);
+    const ofRoom = this.#roomListeners.get(room) ?? [];
+    for (const listener of [...(room.internal ? [] : this.#listeners), ...ofRoom]) {
       try {
         listener(event);
       } catch (err) {

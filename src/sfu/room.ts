@@ -38,6 +38,7 @@ export interface RoomParts {
 export class Room implements SfuRoom {
   readonly sid = newId('RM_');
   readonly name: string;
+  readonly internal: boolean;
   readonly router: ms.Router;
   readonly #parts: RoomParts;
   readonly #logger: Logger;
@@ -58,6 +59,7 @@ export class Room implements SfuRoom {
   /** `options` are checked already. */
   constructor(options: RoomOptions, parts: RoomParts) {
     this.name = options.name;
+    this.internal = options.internal ?? false;
     this.router = parts.router;
     this.#parts = parts;
     this.#logger = parts.logger.child({ roomId: this.sid, room: this.name });

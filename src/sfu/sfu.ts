@@ -76,14 +76,20 @@ export async function createSfu(options: SfuOptions): Promise<SfuNode> {
   return new SfuNode(options, pool);
 }
 
+/** Rooms by name. */
+class Rooms {
+  readonly present = new Map<string, Room>();
+  /** On their way, so that two callers of one name get one room. */
+  readonly creating = new Map<string, Promise<Room>>();
+}
+
 export class SfuNode implements Sfu {
   readonly #logger: Logger;
   readonly #pool: WorkerPool;
   readonly #plainListenInfo: ms.TransportListenInfo;
   readonly #events: SfuEvents;
-  readonly #rooms = new Map<string, Room>();
-  /** Rooms on their way, so that two callers of one name get one room. */
-  readonly #creating = new Map<string, Promise<Room>>();
+  readonly #listed = new Rooms();
+  readonly #internal = new Rooms();
   #closing: Promise<void> | undefined;
 
   /** Use {@link createSfu}. */
@@ -106,28 +112,37 @@ export class SfuNode implements Sfu {
   async createRoom(options: RoomOptions): Promise<SfuRoom> {
     checkRoomOptions(options);
     this.#assertOpen();
-    const existing = this.#rooms.get(options.name);
+    const { present, creating } = options.internal ? this.#internal : this.#listed;
+    const existing = present.get(options.name);
     if (existing) return existing;
-    let creating = this.#creating.get(options.name);
-    if (!creating) {
-      creating = this.#create(options).finally(() => this.#creating.delete(options.name));
-      this.#creating.set(options.name, creating);
+    let coming = creating.get(options.name);
+    if (!coming) {
+      coming = this.#create(options, present).finally(() => creating.delete(options.name));
+      creating.set(options.name, coming);
     }
-    return creating;
+    return coming;
   }
 
   room(name: string): SfuRoom | undefined {
-    return this.#rooms.get(name);
+    return this.#listed.present.get(name);
+  }
+
+  internalRoom(name: string): SfuRoom | undefined {
+    return this.#internal.present.get(name);
   }
 
   rooms(): SfuRoom[] {
-    return [...this.#rooms.values()];
+    return [...this.#listed.present.values()];
   }
 
   deleteRoom(name: string): void {
-    const room = this.#rooms.get(name);
+    const room = this.#listed.present.get(name);
     if (!room) throw new SfuError('not_found', 'requested room does not exist');
     room.close('room_deleted');
+  }
+
+  deleteInternalRoom(name: string): void {
+    this.#internal.present.get(name)?.close('room_deleted');
   }
 
   on(listener: SfuListener): () => void {
@@ -140,16 +155,17 @@ export class SfuNode implements Sfu {
   }
 
   async #close(): Promise<void> {
-    for (const room of [...this.#rooms.values()]) room.close('node_shutdown');
+    const both = [this.#listed, this.#internal];
+    for (const room of both.flatMap(({ present }) => [...present.values()])) room.close('node_shutdown');
     await this.#pool.close();
-    await Promise.allSettled(this.#creating.values());
+    await Promise.allSettled(both.flatMap(({ creating }) => [...creating.values()]));
   }
 
   #assertOpen(): void {
     if (this.#closing) throw new SfuError('unavailable', 'the server is shutting down');
   }
 
-  async #create(options: RoomOptions): Promise<Room> {
+  async #create(options: RoomOptions, present: Map<string, Room>): Promise<Room> {
     const { running, release } = this.#pool.acquire();
     let router: ms.Router | undefined;
     try {
@@ -169,11 +185,11 @@ export class SfuNode implements Sfu {
         events: this.#events,
         logger: this.#logger,
         onClosed: (closed) => {
-          this.#rooms.delete(closed.name);
+          present.delete(closed.name);
           release();
         },
       });
-      this.#rooms.set(room.name, room);
+      present.set(room.name, room);
       this.#logger.info({ roomId: room.sid, room: room.name }, 'room started');
       this.#events.emit({ type: 'room_started', room });
       return room;

@@ -20,6 +20,11 @@ export interface RoomOptions {
   /** 0: no limit. Hidden participants do not count. */
   maxParticipants?: number;
   metadata?: string;
+  /**
+   * For the server's own use (default false): it is in no list and causes no event outside itself, and is found by
+   * {@link Sfu.internalRoom} alone. Internal names are apart from those of ordinary rooms.
+   */
+  internal?: boolean;
 }
 
 export interface JoinOptions {
@@ -134,6 +139,8 @@ export interface SfuRoom {
   readonly sid: string;
   readonly name: string;
   readonly metadata: string;
+  /** See {@link RoomOptions.internal}. */
+  readonly internal: boolean;
   readonly router: ms.Router;
   readonly closed: boolean;
   /** Everybody, hidden included. */
@@ -176,10 +183,14 @@ export interface Sfu {
   /** Creates the room, or updates nothing and answers the one that exists (LiveKit's CreateRoom). @throws SfuError */
   createRoom(options: RoomOptions): Promise<SfuRoom>;
   room(name: string): SfuRoom | undefined;
+  internalRoom(name: string): SfuRoom | undefined;
+  /** All but the internal ones. */
   rooms(): SfuRoom[];
   /** @throws SfuError not_found */
   deleteRoom(name: string): void;
-  /** Events of every room. */
+  /** Ends an internal room, if there is one. */
+  deleteInternalRoom(name: string): void;
+  /** Events of every room but the internal ones. */
   on(listener: (event: SfuEvent) => void): () => void;
   /** Closes every room, then the mediasoup workers. */
   close(): Promise<void>;

@@ -30,6 +30,25 @@ describe('rooms', () => {
     expect(sfu.rooms()).toEqual([a]);
   });
 
+  it('keeps internal rooms apart: found by name alone, heard only inside', async () => {
+    const outside = new EventLog(sfu);
+    const internal = await sfu.createRoom({ name: 'r', internal: true });
+    const inside = new EventLog(internal);
+    const listed = await sfu.createRoom({ name: 'r' });
+    expect(listed).not.toBe(internal);
+    expect(await sfu.createRoom({ name: 'r', internal: true })).toBe(internal);
+    expect([sfu.rooms(), sfu.room('r'), sfu.internalRoom('r')]).toEqual([[listed], listed, internal]);
+    internal.join({ identity: 'ann', permissions: visible });
+    sfu.deleteRoom('r');
+    expect([listed.closed, internal.closed]).toEqual([true, false]);
+    expect(() => sfu.deleteRoom('r')).toThrow('does not exist');
+    sfu.deleteInternalRoom('r');
+    sfu.deleteInternalRoom('r');
+    expect([internal.closed, sfu.internalRoom('r')]).toEqual([true, undefined]);
+    expect(inside.types).toEqual(['participant_joined', 'participant_left', 'room_finished']);
+    expect(outside.types).toEqual(['room_started', 'room_finished']);
+  });
+
   it('shows itself as LiveKit does', async () => {
     const room = await sfu.createRoom({ name: 'r', emptyTimeout: 7, maxParticipants: 3, metadata: 'm' });
     const info = room.info();
