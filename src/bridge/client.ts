@@ -126,11 +126,14 @@ export class BridgeClient {
     this.#wire.onClosed(listener);
   }
 
-  /** An orderly end: the server does not put the job back into the queue. Never throws. */
-  async leave(): Promise<void> {
+  /**
+   * An orderly end: the server does not put the job back into the queue. Never throws.
+   * @param options.keepSeat the participant (of kind ingress) stays for a while, for the next attempt
+   */
+  async leave(options: { keepSeat?: boolean } = {}): Promise<void> {
     if (this.closed) return;
     try {
-      await this.#wire.request('leave', {});
+      await this.#wire.request('leave', options);
     } catch (err) {
       this.#logger.debug({ err }, 'bridge: leave was not answered');
     }

@@ -27,6 +27,7 @@ export interface MemberOptions {
 export class Member {
   readonly participant: SfuParticipant;
   readonly #handlers: Handlers;
+  readonly #letGo: () => void;
 
   constructor(participant: SfuParticipant, { remoteIp, send, onLeft }: MemberOptions) {
     this.participant = participant;
@@ -38,17 +39,27 @@ export class Member {
       if (shown) send(shown);
     });
     let { metadata } = participant;
-    participant.onUpdate(() => {
+    const stopUpdates = participant.onUpdate(() => {
       if (participant.metadata === metadata) return;
       metadata = participant.metadata;
       send({ event: 'metadataChanged', metadata });
     });
-    participant.onClose((reason) => {
-      stopEvents();
-      subscriptions.closeAll();
-      publications.closeAll();
+    const stopClose = participant.onClose((reason) => {
+      this.#letGo();
       onLeft(reason);
     });
+    this.#letGo = () => {
+      stopClose();
+      stopEvents();
+      stopUpdates();
+      subscriptions.closeAll();
+      publications.closeAll();
+    };
+  }
+
+  /** The worker no longer stands behind the participant, who stays in the room without tracks. */
+  detach(): void {
+    this.#letGo();
   }
 
   get room(): SfuRoom {

@@ -139,8 +139,11 @@ const empty = z.object({});
 export const bridgeRequestSchemas = {
   /** Must come first. `identity` is the token's `sub`; `attempt` is the job's attempt number (the fence). */
   join: z.object({ version: z.number().int(), attempt: z.number().int().min(0) }),
-  /** Orderly end: the SFU does not put the job back into the queue. */
-  leave: empty,
+  /**
+   * Orderly end: the SFU does not put the job back into the queue. With `keepSeat` a participant of kind ingress stays
+   * in the room for a while, without tracks, for the next attempt to take over.
+   */
+  leave: z.object({ keepSeat: z.boolean().default(false) }),
   /** A PlainTransport to `ip:port` (already bound by the caller) and a paused consumer on it. */
   subscribe: z.object({
     trackId: z.string(),

@@ -16,6 +16,7 @@ export class Publications {
   readonly #remoteIp: (workerIp: string) => string;
   readonly #send: (event: BridgeEvent) => void;
   readonly #publications = new Map<string, Publication>();
+  #closed = false;
 
   /** @param remoteIp the SFU's address for a worker that sends from `workerIp` */
   constructor(
@@ -41,6 +42,8 @@ export class Publications {
     try {
       await transport.connect({ ip, port, ...(srtp && { srtpParameters: srtp }) });
       const producer = await transport.produce({ kind, rtpParameters: producerParameters(rtpParameters) });
+      // The participant may have stayed for another worker.
+      if (this.#closed) throw new BridgeRequestError('not_joined', 'the worker has left the room');
       const track = this.#participant.publish(producer, {
         source: trackSource(source),
         name,
@@ -77,7 +80,9 @@ export class Publications {
     await this.#get(publicationId).track.setMuted(muted);
   }
 
+  /** Ends every publication, and those that are being made. */
   closeAll(): void {
+    this.#closed = true;
     for (const { track } of [...this.#publications.values()]) track.close();
   }
 

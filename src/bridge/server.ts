@@ -1,21 +1,26 @@
 /** The bridge's server half: workers enter rooms over `GET /bridge`. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { ParticipantInfo_Kind } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Sfu } from '../sfu/types.ts';
 import { Fence } from './fence.ts';
+import { HeldSeats } from './held-seats.ts';
 import type { MediaAddresses } from './media-address.ts';
 import { BridgeCloseCode } from './protocol.ts';
-import { BridgeSession, closeSocket } from './session.ts';
-import type { BridgeGrant, SessionParts } from './session.ts';
+import { closeSocket } from './close-socket.ts';
+import type { BridgeGrant } from './entrance.ts';
+import { BridgeSession } from './session.ts';
+import type { SessionParts } from './session.ts';
 
 export type { MediaAddresses } from './media-address.ts';
-export type { BridgeGrant } from './session.ts';
+export type { BridgeGrant } from './entrance.ts';
 
 export const BRIDGE_PATH = '/bridge';
 const DEFAULT_PING_INTERVAL_MS = 500;
+const DEFAULT_SEAT_MS = 15_000;
 /** Requests are small. */
 const MAX_MESSAGE_BYTES = 256 * 1024;
 
@@ -29,13 +34,22 @@ export interface BridgeOptions {
   /**
    * A worker that had joined is gone without `leave`, and neither was it superseded or removed nor has its room
    * ended: its job is to be put back into the queue. Called once for each such worker. Rejections are logged.
+   * @param kind the participant's: EGRESS, whose identity is the egress's id, or INGRESS, of which only the attempt
+   *   says which one it was
    */
-  onLost: (identity: string, roomName: string, attempt: number) => void | Promise<void>;
+  onLost: (
+    identity: string,
+    roomName: string,
+    attempt: number,
+    kind: ParticipantInfo_Kind,
+  ) => void | Promise<void>;
   /** Addresses of PlainTransports, as the SFU was given them. */
   media: MediaAddresses;
   logger: Logger;
   /** A worker that leaves four pings in a row unanswered is lost. Default 500. */
   pingIntervalMs?: number;
+  /** How long an ingress's participant stays in its room without a worker, ms. Default 15,000. */
+  seatMs?: number;
 }
 
 export interface Bridge {
@@ -61,10 +75,11 @@ export function createBridge(options: BridgeOptions): Bridge {
     fence: new Fence(),
     media: options.media,
     members: new WeakMap(),
+    seats: new HeldSeats(options.seatMs ?? DEFAULT_SEAT_MS),
     pingIntervalMs: options.pingIntervalMs ?? DEFAULT_PING_INTERVAL_MS,
-    onLost: (identity, roomName, attempt) => {
+    onLost: (identity, roomName, attempt, kind) => {
       if (closing) return;
-      void (async () => options.onLost(identity, roomName, attempt))().catch((err: unknown) => {
+      void (async () => options.onLost(identity, roomName, attempt, kind))().catch((err: unknown) => {
         logger.error(
           { err, identity, room: roomName, attempt },
           'bridge: a lost worker could not be reported',
@@ -113,6 +128,7 @@ export function createBridge(options: BridgeOptions): Bridge {
     close: async () => {
       closing = true;
       for (const session of [...sessions]) session.shutDown();
+      parts.seats.close();
       const closed = [...sockets.clients].map(
         (socket) => new Promise((resolve) => socket.once('close', resolve)),
       );

@@ -1,10 +1,14 @@
 /** One worker's WebSocket on the SFU's side, from its first message to its end. */
+import { ParticipantInfo_Kind } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
-import type { JoinOptions, LeaveReason, Sfu, SfuParticipant, SfuRoom } from '../sfu/types.ts';
+import type { LeaveReason, Sfu, SfuParticipant } from '../sfu/types.ts';
+import { closeSocket } from './close-socket.ts';
+import { enter, roomOf } from './entrance.ts';
+import type { BridgeGrant, EntranceParts, Occupant } from './entrance.ts';
 import { BridgeRequestError } from './errors.ts';
-import type { Fence } from './fence.ts';
+import { keepsSeat } from './held-seats.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { mediaAddress } from './media-address.ts';
 import type { MediaAddresses } from './media-address.ts';
@@ -17,27 +21,20 @@ import { errorBody } from './replies.ts';
 
 /** The first message must have come by then, ms. */
 const JOIN_DEADLINE_MS = 5000;
-/** How long a peer may take to answer a close frame, ms. */
-const CLOSE_DEADLINE_MS = 1000;
+const SUPERSEDED = 'a newer attempt has joined';
 
-/** Whom an access token lets in, where, and to do what. */
-export type BridgeGrant = JoinOptions & { roomName: string };
-
-export interface SessionParts {
+export interface SessionParts extends EntranceParts {
   sfu: Sfu;
-  fence: Fence;
   media: MediaAddresses;
-  /** Participants that came over the bridge, with their sessions. */
-  members: WeakMap<SfuParticipant, BridgeSession>;
   pingIntervalMs: number;
   /** A worker is gone without having left. */
-  onLost: (identity: string, roomName: string, attempt: number) => void;
+  onLost: (identity: string, roomName: string, attempt: number, kind: ParticipantInfo_Kind) => void;
   logger: Logger;
 }
 
 const envelopeSchema = z.object({ id: z.number().int().min(0), method: z.string(), params: z.unknown() });
 
-export class BridgeSession {
+export class BridgeSession implements Occupant {
   readonly #socket: WebSocket;
   readonly #grant: BridgeGrant;
   readonly #parts: SessionParts;
@@ -73,9 +70,14 @@ export class BridgeSession {
     return this.#state === 'joined' && this.#grant.identity === identity && this.#attempt === attempt;
   }
 
-  /** A newer attempt has come. */
-  supersede(): void {
-    this.#member?.participant.close('superseded');
+  supersede(how: 'replace' | 'take over'): void {
+    if (how === 'replace') {
+      this.#member?.participant.close('superseded');
+      return;
+    }
+    this.#logger.info('bridge: another attempt takes the seat');
+    this.#detach();
+    this.#closeSocket(BridgeCloseCode.superseded, SUPERSEDED);
   }
 
   /** The server ends. */
@@ -101,7 +103,7 @@ export class BridgeSession {
   async #answer({ id, method, params }: z.infer<typeof envelopeSchema>): Promise<void> {
     try {
       this.#send({ id, result: await this.#handle(method, params) });
-      if (method === 'leave') this.#member?.participant.close('client_left');
+      if (method === 'leave') this.#leave(parseParams('leave', params).keepSeat);
     } catch (err) {
       const error = errorBody(err, this.#logger);
       this.#logger.debug({ method, code: error.code, reason: error.message }, 'bridge: request failed');
@@ -114,7 +116,10 @@ export class BridgeSession {
     if (!isMethod(method)) throw new BridgeRequestError('invalid', `there is no method "${method}"`);
     if (method === 'join') return this.#join(params);
     if (!this.#member) throw new BridgeRequestError('not_joined', 'join has not been answered yet');
-    if (method === 'leave') return {};
+    if (method === 'leave') {
+      parseParams('leave', params);
+      return {};
+    }
     return this.#member.handle(method, params);
   }
 
@@ -131,30 +136,11 @@ export class BridgeSession {
         `protocol version ${version} is not spoken here; it must be ${BRIDGE_PROTOCOL_VERSION}`,
       );
     }
-    const { roomName, identity } = this.#grant;
-    const room = await this.#room();
+    const room = await roomOf(this.#grant, this.#parts.sfu);
     if (this.#socket.readyState !== this.#socket.OPEN) {
       throw new BridgeRequestError('not_joined', 'the socket closed before the join was done');
     }
-    // From here to the end nothing waits: fence, replacement and join are one step.
-    if (!this.#parts.fence.admit(roomName, identity, attempt)) {
-      throw new BridgeRequestError(
-        'superseded',
-        `attempt ${attempt} is over: a newer one has been or is coming`,
-      );
-    }
-    const before = room.participants.get(identity);
-    if (before) this.#parts.members.get(before)?.supersede();
-    return this.#joined(room.join(this.#grant), attempt);
-  }
-
-  /** Somebody who publishes may open a room, as people do; a recorder finds one or not. */
-  async #room(): Promise<SfuRoom> {
-    const { roomName, permissions } = this.#grant;
-    if (!permissions.hidden) return this.#parts.sfu.createRoom({ name: roomName });
-    const room = this.#parts.sfu.room(roomName);
-    if (!room) throw new BridgeRequestError('not_found', 'requested room does not exist');
-    return room;
+    return this.#joined(enter(room, this.#grant, attempt, this.#parts), attempt);
   }
 
   #joined(participant: SfuParticipant, attempt: number): BridgeJoinResult {
@@ -176,7 +162,40 @@ export class BridgeSession {
   #gone(): void {
     clearTimeout(this.#joinDeadline);
     this.#state = 'over';
-    this.#member?.participant.close('connection_lost');
+    this.#lost();
+  }
+
+  /** The worker went without a word. */
+  #lost(): void {
+    const participant = this.#member?.participant;
+    if (!participant || this.#attempt === undefined || participant.closed) return;
+    if (!keepsSeat(participant)) {
+      participant.close('connection_lost');
+      return;
+    }
+    this.#logger.info({ reason: 'connection_lost' }, 'bridge: worker gone, its seat is kept');
+    const { roomName, identity } = this.#grant;
+    this.#keepSeat(participant, this.#attempt);
+    this.#parts.onLost(identity, roomName, this.#attempt, participant.kind);
+  }
+
+  /** An orderly end, answered already. */
+  #leave(keepSeat: boolean): void {
+    const participant = this.#member?.participant;
+    if (!participant || this.#attempt === undefined || participant.closed) return;
+    if (!keepSeat || !keepsSeat(participant)) {
+      participant.close('client_left');
+      return;
+    }
+    this.#logger.info('bridge: worker hands over, its seat is kept');
+    this.#keepSeat(participant, this.#attempt);
+    this.#closeSocket(BridgeCloseCode.left, 'left');
+  }
+
+  #keepSeat(participant: SfuParticipant, attempt: number): void {
+    this.#detach();
+    this.#parts.fence.lose(this.#grant.roomName, this.#grant.identity, attempt);
+    this.#parts.seats.hold(participant);
   }
 
   /** The participant is gone, for whatever reason; called once. */
@@ -188,7 +207,7 @@ export class BridgeSession {
         this.#closeSocket(BridgeCloseCode.left, 'left');
         break;
       case 'superseded':
-        this.#closeSocket(BridgeCloseCode.superseded, 'a newer attempt has joined');
+        this.#closeSocket(BridgeCloseCode.superseded, SUPERSEDED);
         break;
       case 'room_deleted':
       case 'node_shutdown':
@@ -201,10 +220,16 @@ export class BridgeSession {
         break;
       case 'connection_lost':
         this.#parts.fence.lose(roomName, identity, attempt);
-        this.#parts.onLost(identity, roomName, attempt);
+        this.#parts.onLost(identity, roomName, attempt, this.#grant.kind ?? ParticipantInfo_Kind.STANDARD);
         break;
     }
     this.#state = 'over';
+  }
+
+  /** The participant is no longer this worker's. */
+  #detach(): void {
+    this.#member?.detach();
+    this.#member = undefined;
   }
 
   #refuseJoin(error: { code: string; message: string }): void {
@@ -226,21 +251,6 @@ export class BridgeSession {
   #send(message: object): void {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(message));
   }
-}
-
-/** Closes with a code; a peer that does not answer is cut off. */
-export function closeSocket(socket: WebSocket, code: number, reason: string): void {
-  if (socket.readyState === socket.CLOSED) return;
-  // A close frame holds 123 bytes of reason (RFC 6455 §5.5).
-  socket.close(
-    code,
-    Buffer.from(reason)
-      .subarray(0, 123)
-      .toString()
-      .replace(/\ufffd$/, ''),
-  );
-  const deadline = setTimeout(() => socket.terminate(), CLOSE_DEADLINE_MS);
-  socket.once('close', () => clearTimeout(deadline));
 }
 
 function isMethod(method: string): method is 'join' | 'leave' | MemberMethod {

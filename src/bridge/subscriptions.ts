@@ -22,6 +22,7 @@ export class Subscriptions {
   readonly #remoteIp: (workerIp: string) => string;
   readonly #send: (event: BridgeEvent) => void;
   readonly #subscriptions = new Map<string, Subscription>();
+  #closed = false;
 
   /** @param remoteIp the SFU's address for a worker that receives at `workerIp` */
   constructor(
@@ -61,7 +62,8 @@ export class Subscriptions {
       if (track.producer.closed) throw new BridgeRequestError('not_found', `track ${trackId} has gone`);
       throw err;
     }
-    if (this.#participant.closed) {
+    // The participant may have stayed for another worker.
+    if (this.#closed || this.#participant.closed) {
       transport.close();
       throw new BridgeRequestError('not_joined', 'the participant has left the room');
     }
@@ -116,7 +118,9 @@ export class Subscriptions {
     return { stats: stats.map((stat) => ({ ...stat })) };
   }
 
+  /** Ends every subscription, and those that are being made. */
   closeAll(): void {
+    this.#closed = true;
     for (const subscription of [...this.#subscriptions.values()]) this.#close(subscription);
   }
 

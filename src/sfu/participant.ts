@@ -189,10 +189,15 @@ export class Participant implements SfuParticipant {
     return track;
   }
 
-  onClose(listener: (reason: LeaveReason) => void): void {
+  onClose(listener: (reason: LeaveReason) => void): () => void {
     const reason = this.#closeReason;
-    if (reason !== undefined) this.#call(() => listener(reason));
-    else this.#closeListeners.add((closeReason) => listener(closeReason));
+    if (reason !== undefined) {
+      this.#call(() => listener(reason));
+      return () => undefined;
+    }
+    const entry = (closeReason: LeaveReason): void => listener(closeReason);
+    this.#closeListeners.add(entry);
+    return () => void this.#closeListeners.delete(entry);
   }
 
   close(reason: LeaveReason): void {

@@ -130,8 +130,11 @@ export interface SfuParticipant {
   publish(producer: ms.Producer, options: TrackOptions): SfuTrack;
   /** Changes everything at once and causes one `participant_updated`. @throws SfuError `invalid_argument` */
   update(change: ParticipantUpdate): void;
-  /** Calls back exactly once when the participant is gone; signalling closes its transports there. */
-  onClose(listener: (reason: LeaveReason) => void): void;
+  /**
+   * Calls back exactly once when the participant is gone; signalling closes its transports there.
+   * @returns takes the listener away
+   */
+  onClose(listener: (reason: LeaveReason) => void): () => void;
   close(reason: LeaveReason): void;
 }
 

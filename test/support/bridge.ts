@@ -17,32 +17,50 @@ import { silentLogger, startSfu } from './sfu.ts';
 const KEY = 'devkey';
 const SECRET = 'a-secret-of-thirty-two-characters';
 
+interface Profile {
+  name?: string;
+  metadata?: string;
+}
+
 export interface TestBridge {
   sfu: SfuNode;
   bridge: Bridge;
   url: string;
   /** Calls of `onLost`. */
   lost: { identity: string; roomName: string; attempt: number }[];
-  token(identity: string, room: string, grants?: TokenGrants): Promise<string>;
+  /** Of whom, call by call. */
+  lostKinds: ParticipantInfo_Kind[];
+  token(identity: string, room: string, grants?: TokenGrants, profile?: Profile): Promise<string>;
   /** A hidden recorder, unless `grants` say otherwise. */
-  connect(identity: string, room: string, attempt?: number, grants?: TokenGrants): Promise<BridgeClient>;
+  connect(
+    identity: string,
+    room: string,
+    attempt?: number,
+    grants?: TokenGrants,
+    profile?: Profile,
+  ): Promise<BridgeClient>;
   /** A WebSocket of which the test decides what it says. */
   socket(token: string, options?: { autoPong?: boolean }): RawSocket;
   close(): Promise<void>;
 }
 
-export async function startBridge(pingIntervalMs = 100): Promise<TestBridge> {
+export async function startBridge(pingIntervalMs = 100, seatMs?: number): Promise<TestBridge> {
   const sfu = await startSfu();
   const server = createServer();
   const lost: TestBridge['lost'] = [];
+  const lostKinds: ParticipantInfo_Kind[] = [];
   const verifier = new TokenVerifier({ [KEY]: SECRET });
   const bridge = createBridge({
     sfu,
     authenticate: async (token = '') => participantGrant(await verifier.verify(token)),
-    onLost: (identity, roomName, attempt) => void lost.push({ identity, roomName, attempt }),
+    onLost: (identity, roomName, attempt, kind) => {
+      lost.push({ identity, roomName, attempt });
+      lostKinds.push(kind);
+    },
     media: { listenIp: '127.0.0.1' },
     logger: silentLogger,
     pingIntervalMs,
+    ...(seatMs === undefined ? {} : { seatMs }),
   });
   server.on('upgrade', (request, stream, head) => bridge.handleUpgrade(request, stream, head));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -52,11 +70,17 @@ export async function startBridge(pingIntervalMs = 100): Promise<TestBridge> {
   const clients = new Set<BridgeClient>();
   const sockets = new Set<WebSocket>();
 
-  const token: TestBridge['token'] = (identity, room, grants = { hidden: true, recorder: true }) =>
+  const token: TestBridge['token'] = (
+    identity,
+    room,
+    grants = { hidden: true, recorder: true },
+    profile = {},
+  ) =>
     createAccessToken({
       key: KEY,
       secret: SECRET,
       identity,
+      ...profile,
       kind: grants.hidden ? ParticipantInfo_Kind.EGRESS : ParticipantInfo_Kind.INGRESS,
       grants: { roomJoin: true, room, ...grants },
     });
@@ -66,11 +90,12 @@ export async function startBridge(pingIntervalMs = 100): Promise<TestBridge> {
     bridge,
     url,
     lost,
+    lostKinds,
     token,
-    connect: async (identity, room, attempt = 1, grants) => {
+    connect: async (identity, room, attempt = 1, grants, profile) => {
       const client = await connectBridge({
         url,
-        token: await token(identity, room, grants),
+        token: await token(identity, room, grants, profile),
         attempt,
         logger: silentLogger,
       });
