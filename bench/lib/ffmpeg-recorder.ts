@@ -94,7 +94,8 @@ export class FfmpegRecorder {
   }
 }
 
-function sdpOf(...tracks: [BridgeSubscription, number][]): string {
+/** An SDP for what is subscribed to, each on its port. */
+export function sdpOf(...tracks: [BridgeSubscription, number][]): string {
   const media = tracks.flatMap(([{ kind, codec }, port]) => {
     const { payloadType, clockRate, channels, parameters } = codec;
     const name = codec.mimeType.slice(codec.mimeType.indexOf('/') + 1);
@@ -111,7 +112,8 @@ function sdpOf(...tracks: [BridgeSubscription, number][]): string {
   );
 }
 
-async function listening(child: ChildProcess, ports: readonly number[]): Promise<void> {
+/** Answers when FFmpeg has bound its ports. */
+export async function listening(child: ChildProcess, ports: readonly number[]): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
     if (child.exitCode !== null) throw new Error('FFmpeg ended before it recorded anything');
     const bound = new Set(
