@@ -22,7 +22,7 @@ import type { Program } from './program.ts';
 import { Recorder } from './recorder.ts';
 import { RoomSource } from './room-source.ts';
 import { roomEventLine } from './room-events.ts';
-import { rtpPath } from './rtp-path.ts';
+import { rtpPath } from '../bridge/rtp-path.ts';
 import type { WantedTrack } from './selection.ts';
 import type { Sinks, SinksFactory } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';

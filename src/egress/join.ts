@@ -1,49 +1,21 @@
-/** Joins the room over the bridge, patiently. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
-import { BridgeRequestError, connectBridge } from '../bridge/client.ts';
+/** Joins the room an egress records. */
+import { BridgeRequestError } from '../bridge/errors.ts';
 import type { BridgeClient } from '../bridge/client.ts';
+import { joinRoom as join } from '../bridge/join.ts';
+import type { JoinRoomOptions } from '../bridge/join.ts';
 import { EgressError } from './errors.ts';
 import { Superseded } from './status.ts';
-
-/** The SFU may be restarting, or the network may have a bad moment. */
-const TRIES = 5;
-const RETRY_MS = 1000;
-
-export interface JoinRoomOptions {
-  url: string;
-  /** A token for one join: this room, this identity. */
-  token: () => Promise<string>;
-  attempt: number;
-  logger: Logger;
-  /** Whether there is still a reason to join. */
-  wanted: () => boolean;
-}
 
 /**
  * @returns undefined when the room does not exist (any more), or joining is not wanted any more
  * @throws Superseded; EgressError when the SFU lets nobody in
  */
-export async function joinRoom({
-  url,
-  token,
-  attempt,
-  logger,
-  wanted,
-}: JoinRoomOptions): Promise<BridgeClient | undefined> {
-  for (let tries = 1; wanted(); tries++) {
-    try {
-      return await connectBridge({ url, token: await token(), attempt, logger });
-    } catch (error) {
-      if (!(error instanceof BridgeRequestError)) throw error;
-      if (error.code === 'superseded') throw new Superseded();
-      if (error.code === 'not_found') return undefined;
-      if (tries === TRIES) {
-        throw new EgressError('internal', `the room cannot be joined: ${error.message}`, { cause: error });
-      }
-      logger.warn({ err: error, tries }, 'room not joined, trying again');
-      await sleep(RETRY_MS);
-    }
+export async function joinRoom(options: JoinRoomOptions): Promise<BridgeClient | undefined> {
+  try {
+    return await join(options);
+  } catch (error) {
+    if (!(error instanceof BridgeRequestError)) throw error;
+    if (error.code === 'superseded') throw new Superseded();
+    throw new EgressError('internal', `the room cannot be joined: ${error.message}`, { cause: error });
   }
-  return undefined;
 }

@@ -9,6 +9,8 @@ export { QUEUE_PREFIX };
 
 /** Egress attempts: one job each, taken by workers. */
 export const EGRESS_QUEUE = 'egress';
+/** Ingress attempts, likewise. */
+export const INGRESS_QUEUE = 'ingress';
 
 /**
  * What queues and workers connect with: an ioredis client with `maxRetriesPerRequest: null` (see connectRedis). BullMQ
@@ -23,49 +25,64 @@ export interface EgressJob {
   readonly attempt: number;
 }
 
-/** BullMQ forbids ':' in ids, and ids that are numbers. */
-export function egressJobId({ egressId, attempt }: EgressJob): string {
-  return `${egressId}-${attempt}`;
+/** One attempt at a session of an ingress; everything else about it is in the store. */
+export interface IngressJob {
+  readonly ingressId: string;
+  /** Of the one counter of all ingresses. */
+  readonly attempt: number;
 }
 
-/** The job such an id names, or undefined when it is none of ours. */
-export function parseEgressJobId(jobId: string): EgressJob | undefined {
+/** Whose job it is, and which attempt. */
+export interface AttemptId {
+  readonly id: string;
+  readonly attempt: number;
+}
+
+/** BullMQ forbids ':' in ids, and ids that are numbers. */
+export function jobIdOf({ id, attempt }: AttemptId): string {
+  return `${id}-${attempt}`;
+}
+
+/** What such an id names, or undefined when it is none of ours. */
+export function parseJobId(jobId: string): AttemptId | undefined {
   const match = /^(.+)-([1-9]\d*)$/.exec(jobId);
-  return match?.[1] === undefined ? undefined : { egressId: match[1], attempt: Number(match[2]) };
+  return match?.[1] === undefined ? undefined : { id: match[1], attempt: Number(match[2]) };
 }
 
 /**
  * An attempt is run once: what follows a failure is a new attempt, decided by who sees the failure. Finished jobs stay
  * for an hour, for whoever looks into the queue.
  */
-const EGRESS_JOB_OPTIONS: DefaultJobOptions = {
+const JOB_OPTIONS: DefaultJobOptions = {
   attempts: 1,
   removeOnComplete: { age: 3600, count: 1000 },
   removeOnFail: { age: 3600, count: 1000 },
 };
 
-/** Puts egress attempts into the queue. */
-export class EgressQueue {
-  readonly #queue: Queue<EgressJob>;
+/** A queue whose jobs are attempts. */
+export class AttemptQueue<Job extends { attempt: number }> {
+  readonly #name: string;
+  readonly #queue: Queue<Job>;
+  readonly #jobOf: (id: AttemptId) => Job;
 
-  constructor(connection: QueueConnection, logger: Logger) {
-    this.#queue = new Queue<EgressJob>(EGRESS_QUEUE, {
-      connection,
-      prefix: QUEUE_PREFIX,
-      defaultJobOptions: EGRESS_JOB_OPTIONS,
-    });
-    this.#queue.on('error', (error: Error) => logger.debug({ err: error }, 'egress queue'));
+  constructor(name: string, jobOf: (id: AttemptId) => Job, connection: QueueConnection, logger: Logger) {
+    this.#name = name;
+    this.#jobOf = jobOf;
+    this.#queue = new Queue<Job>(name, { connection, prefix: QUEUE_PREFIX, defaultJobOptions: JOB_OPTIONS });
+    this.#queue.on('error', (error: Error) => logger.debug({ err: error }, `${name} queue`));
   }
 
   /** Queues an attempt, once: its id is the attempt's, so adding it again changes nothing. */
-  async add(egressId: string, attempt: number): Promise<void> {
-    const job: EgressJob = { egressId, attempt };
-    await this.#queue.add('egress', job, { jobId: egressJobId(job) });
+  async add(id: string, attempt: number): Promise<void> {
+    const jobId = jobIdOf({ id, attempt });
+    // BullMQ derives names and data from the job's type by conditional types, which a type parameter defeats.
+    const queue = this.#queue as unknown as Queue<object>;
+    await queue.add(this.#name, this.#jobOf({ id, attempt }), { jobId });
   }
 
   /** Takes an attempt out, if it is there. False when a worker has it. */
-  async remove(egressId: string, attempt: number): Promise<boolean> {
-    return (await this.#queue.remove(egressJobId({ egressId, attempt }))) === 1;
+  async remove(id: string, attempt: number): Promise<boolean> {
+    return (await this.#queue.remove(jobIdOf({ id, attempt }))) === 1;
   }
 
   /** Attempts that wait for a worker. */
@@ -83,7 +100,22 @@ export class EgressQueue {
   }
 }
 
+/** Puts egress attempts into the queue. */
+export type EgressQueue = AttemptQueue<EgressJob>;
+/** Puts ingress attempts into the queue. */
+export type IngressQueue = AttemptQueue<IngressJob>;
+
 /** @param connection shared, not closed with the queue. */
 export function egressQueue(connection: QueueConnection, logger: Logger): EgressQueue {
-  return new EgressQueue(connection, logger);
+  return new AttemptQueue(EGRESS_QUEUE, ({ id, attempt }) => ({ egressId: id, attempt }), connection, logger);
+}
+
+/** @param connection shared, not closed with the queue. */
+export function ingressQueue(connection: QueueConnection, logger: Logger): IngressQueue {
+  return new AttemptQueue(
+    INGRESS_QUEUE,
+    ({ id, attempt }) => ({ ingressId: id, attempt }),
+    connection,
+    logger,
+  );
 }

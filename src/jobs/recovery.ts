@@ -1,10 +1,38 @@
-/** Puts an egress whose worker went away back into the queue, as the next attempt. */
+/** Puts back into the queue, as the next attempt, what lost its worker. */
 import { QueueEvents } from 'bullmq';
 import type { Logger } from 'pino';
 import { isEnded } from '../egress/ended.ts';
+import type { IngressStore } from '../store/ingress-types.ts';
 import type { EgressStore } from '../store/types.ts';
-import { EGRESS_QUEUE, QUEUE_PREFIX, parseEgressJobId } from './queues.ts';
-import type { EgressQueue, QueueConnection } from './queues.ts';
+import { EGRESS_QUEUE, INGRESS_QUEUE, QUEUE_PREFIX, parseJobId } from './queues.ts';
+import type { AttemptId, EgressQueue, IngressQueue, QueueConnection } from './queues.ts';
+
+/** Told of every job that failed: BullMQ fails one whose worker has stopped renewing its lock. */
+class FailedJobs {
+  readonly #events: QueueEvents;
+
+  constructor(
+    queueName: string,
+    connection: QueueConnection,
+    logger: Logger,
+    onFailed: (id: AttemptId, reason: string) => void,
+  ) {
+    this.#events = new QueueEvents(queueName, { connection, prefix: QUEUE_PREFIX });
+    this.#events.on('error', (error) => logger.warn({ err: error }, `${queueName} queue events`));
+    this.#events.on('failed', ({ jobId, failedReason }) => {
+      const id = parseJobId(jobId);
+      if (id) onFailed(id, failedReason);
+    });
+  }
+
+  async ready(): Promise<void> {
+    await this.#events.waitUntilReady();
+  }
+
+  async close(): Promise<void> {
+    await this.#events.close();
+  }
+}
 
 export interface RecoveryOptions {
   connection: QueueConnection;
@@ -17,22 +45,18 @@ export interface RecoveryOptions {
 
 export class EgressRecovery {
   readonly #options: RecoveryOptions;
-  readonly #events: QueueEvents;
+  readonly #failed: FailedJobs;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
-    this.#events = new QueueEvents(EGRESS_QUEUE, { connection: options.connection, prefix: QUEUE_PREFIX });
-    this.#events.on('error', (error) => options.logger.warn({ err: error }, 'egress queue events'));
-    this.#events.on('failed', ({ jobId, failedReason }) => {
-      const job = parseEgressJobId(jobId);
-      if (job && !options.isJoined(job.egressId, job.attempt)) {
-        void this.requeue(job.egressId, job.attempt, failedReason);
-      }
+    const { connection, logger, isJoined } = options;
+    this.#failed = new FailedJobs(EGRESS_QUEUE, connection, logger, ({ id, attempt }, reason) => {
+      if (!isJoined(id, attempt)) void this.requeue(id, attempt, reason);
     });
   }
 
   async ready(): Promise<void> {
-    await this.#events.waitUntilReady();
+    await this.#failed.ready();
   }
 
   /** Moves the fence past `attempt` and queues the next one; does nothing when that has been done, or the egress has ended. */
@@ -51,6 +75,55 @@ export class EgressRecovery {
   }
 
   async close(): Promise<void> {
-    await this.#events.close();
+    await this.#failed.close();
+  }
+}
+
+export interface IngressRecoveryOptions {
+  connection: QueueConnection;
+  queue: IngressQueue;
+  store: IngressStore;
+  /** Whether this attempt's worker is in the room now, as the participant of the ingress. */
+  isJoined: (identity: string, attempt: number) => boolean;
+  logger: Logger;
+}
+
+export class IngressRecovery {
+  readonly #options: IngressRecoveryOptions;
+  readonly #failed: FailedJobs;
+
+  constructor(options: IngressRecoveryOptions) {
+    this.#options = options;
+    const { connection, logger } = options;
+    this.#failed = new FailedJobs(INGRESS_QUEUE, connection, logger, ({ attempt }, reason) => {
+      void this.requeue(attempt, reason, { unlessJoined: true });
+    });
+  }
+
+  async ready(): Promise<void> {
+    await this.#failed.ready();
+  }
+
+  /**
+   * Moves the fence past `attempt` and queues the next one; does nothing when that has been done, or its session is
+   * over. An attempt belongs to one ingress only, so nobody need know which.
+   */
+  async requeue(attempt: number, reason: string, options: { unlessJoined?: boolean } = {}): Promise<void> {
+    const { store, queue, isJoined, logger } = this.#options;
+    try {
+      const record = await store.byAttempt(attempt);
+      if (record?.session?.attempt !== attempt) return;
+      if (options.unlessJoined && isJoined(record.info.participantIdentity, attempt)) return;
+      const next = await store.raiseAttempt(record.ingressId, attempt);
+      if (next === undefined) return;
+      logger.warn({ ingressId: record.ingressId, attempt: next, reason }, 'ingress goes on in a new attempt');
+      await queue.add(record.ingressId, next);
+    } catch (error) {
+      logger.error({ err: error, attempt }, 'ingress not put back into the queue');
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#failed.close();
   }
 }

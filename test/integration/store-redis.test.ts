@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Queue, Worker } from 'bullmq';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { EgressQueue, parseEgressJobId } from '../../src/jobs/queues.ts';
+import { egressQueue, parseJobId } from '../../src/jobs/queues.ts';
 import { connectRedis, startEmbeddedRedis } from '../../src/store/index.ts';
 import { identify, isRunning } from '../../src/store/process.ts';
 import { startRedis } from '../support/redis.ts';
@@ -78,7 +78,7 @@ describe('the egress queue', () => {
   it('hands out each attempt once', async () => {
     const server = await startRedis();
     const redis = connectRedis({ url: server.url, logger: silent });
-    const queue = new EgressQueue(redis.shared, silent);
+    const queue = egressQueue(redis.shared, silent);
     await queue.add('EG_1', 1);
     await queue.add('EG_1', 1);
     await queue.add('EG_1', 2);
@@ -103,14 +103,14 @@ describe('the egress queue', () => {
   });
 
   it.each([
-    ['EG_1-2', { egressId: 'EG_1', attempt: 2 }],
-    ['EG_a-b-10', { egressId: 'EG_a-b', attempt: 10 }],
+    ['EG_1-2', { id: 'EG_1', attempt: 2 }],
+    ['EG_a-b-10', { id: 'EG_a-b', attempt: 10 }],
     ['EG_1', undefined],
     ['EG_1-0', undefined],
     ['-1', undefined],
     ['', undefined],
   ])('reads %s', (id, job) => {
-    expect(parseEgressJobId(id)).toEqual(job);
+    expect(parseJobId(id)).toEqual(job);
   });
 });
 

@@ -4,7 +4,7 @@ import { EgressError } from '../../src/egress/errors.ts';
 import { layerForTile, topLayerHeight } from '../../src/egress/layers.ts';
 import type { EgressOutput, EgressPlan } from '../../src/egress/plan-types.ts';
 import { chooseProgram } from '../../src/egress/program.ts';
-import { rtpPath } from '../../src/egress/rtp-path.ts';
+import { rtpPath } from '../../src/bridge/rtp-path.ts';
 import { selectTracks } from '../../src/egress/selection.ts';
 
 describe('layerForTile', () => {

@@ -1,0 +1,125 @@
+/** Takes jobs from a queue of attempts, as many at once as the worker has room for. */
+import { Worker } from 'bullmq';
+import type { Logger } from 'pino';
+import { QUEUE_PREFIX } from './queues.ts';
+import type { AttemptId, QueueConnection } from './queues.ts';
+
+/** BullMQ's lock on a running job; renewed at half-time. */
+const LOCK_MS = 30_000;
+/** How often a lock that ran out is looked for. */
+const STALLED_CHECK_MS = 5_000;
+
+/** How an attempt ended; only `ended` means that what it was an attempt at is over. */
+export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
+
+/** What the worker needs of an attempt. */
+export interface RunningAttempt {
+  run(): Promise<AttemptOutcome>;
+  stop(reason: string): void;
+  handOver(): void;
+}
+
+/** `finish`: it ends in order. `hand-over`: another worker goes on with it. */
+export type Ending = 'finish' | 'hand-over';
+
+export interface AttemptWorkerOptions<Job> {
+  connection: QueueConnection;
+  queueName: string;
+  /** Jobs run at once. */
+  maxJobs: number;
+  idOf: (job: Job) => AttemptId;
+  /**
+   * Takes the fence and makes what runs; `refused` when there is nothing to run (any more), `ended` when it cannot be
+   * run, which is then stored already.
+   */
+  take: (id: AttemptId, logger: Logger) => Promise<RunningAttempt | 'refused' | 'ended'>;
+  /** Moves the fence past an attempt that was handed over and queues the next one. */
+  goOn: (id: AttemptId) => Promise<void>;
+  /** Its bindings name what runs. */
+  loggerOf: (id: AttemptId) => Logger;
+  logger: Logger;
+}
+
+function end(running: RunningAttempt, how: Ending): void {
+  if (how === 'finish') running.stop('Service shutting down');
+  else running.handOver();
+}
+
+export class AttemptWorker<Job> {
+  readonly #options: AttemptWorkerOptions<Job>;
+  readonly #running = new Map<string, { attempt: number; running: RunningAttempt }>();
+  #closing: Ending | undefined;
+  readonly #worker: Worker<Job, AttemptOutcome | 'refused'>;
+
+  constructor(options: AttemptWorkerOptions<Job>) {
+    this.#options = options;
+    const { connection, queueName, maxJobs, logger } = options;
+    this.#worker = new Worker<Job, AttemptOutcome | 'refused'>(
+      queueName,
+      (job) => this.#process(options.idOf(job.data)),
+      {
+        connection,
+        prefix: QUEUE_PREFIX,
+        concurrency: maxJobs,
+        lockDuration: LOCK_MS,
+        stalledInterval: STALLED_CHECK_MS,
+        // A job whose worker went away is not started again by BullMQ: recovery queues the next attempt.
+        maxStalledCount: 0,
+      },
+    );
+    this.#worker.on('error', (error) => logger.warn({ err: error }, `${queueName} queue`));
+    // Redis was away longer than the lock: the fence decides who may write, so the job goes on.
+    this.#worker.on('lockRenewalFailed', (jobIds) => logger.warn({ jobIds }, 'job locks not renewed'));
+  }
+
+  /** Resolves when jobs are taken. */
+  async ready(): Promise<void> {
+    await this.#worker.waitUntilReady();
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  get hasRoom(): boolean {
+    return this.#worker.isRunning() && !this.#worker.closing && this.#running.size < this.#options.maxJobs;
+  }
+
+  /**
+   * Takes no new job and ends the running ones.
+   *
+   * @param how what becomes of them
+   * @param deadlineMs after this the worker is closed whatever still runs.
+   */
+  async close(how: Ending, deadlineMs: number): Promise<void> {
+    this.#closing = how;
+    for (const { running } of this.#running.values()) end(running, how);
+    const closed = this.#worker.close();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), deadlineMs);
+    });
+    if ((await Promise.race([closed, late])) === 'late') {
+      this.#options.logger.error({ running: this.#running.size }, 'jobs did not end in time');
+      await this.#worker.close(true);
+    }
+    clearTimeout(timer);
+  }
+
+  async #process(id: AttemptId): Promise<AttemptOutcome | 'refused'> {
+    const log = this.#options.loggerOf(id);
+    const running = await this.#options.take(id, log);
+    if (typeof running === 'string') return running;
+    this.#running.set(id.id, { attempt: id.attempt, running });
+    // Taken just before the worker was told to close.
+    if (this.#closing) end(running, this.#closing);
+    try {
+      const outcome = await running.run();
+      log.info({ outcome }, 'job done');
+      if (outcome === 'handed-over') await this.#options.goOn(id);
+      return outcome;
+    } finally {
+      if (this.#running.get(id.id)?.attempt === id.attempt) this.#running.delete(id.id);
+    }
+  }
+}
