@@ -50,7 +50,10 @@ export interface IngressStore {
   byAttempt(attempt: number): Promise<IngressRecord | undefined>;
   /** Newest first. */
   list(filter?: { roomName?: string; ingressId?: string }): Promise<IngressInfo[]>;
-  /** Atomic read-change-write of what the API may change (never `state`). Wakes {@link onChange}. */
+  /**
+   * Atomic read-change-write of what the API may change (never `state`, but an ERROR without a session becomes
+   * INACTIVE, as in LiveKit). Wakes {@link onChange}. What `change` throws comes out here, and nothing is changed.
+   */
   update(ingressId: string, change: (info: IngressInfo) => IngressInfo): Promise<IngressRecord | undefined>;
   /**
    * Takes it out of everything; answers what it was. Wakes {@link onChange} with undefined. A session that was live
@@ -70,6 +73,13 @@ export interface IngressStore {
   ): Promise<IngressSession | BeginRefusal>;
   /** False when this session is over. */
   renewLease(ingressId: string, resourceId: string, leaseMs: number): Promise<boolean>;
+  /**
+   * Ends the sessions whose lease has run out (their server was lost), each with its `ingress_ended`; answers their
+   * ingresses' ids. To be called now and then by every server.
+   */
+  endLapsed(): Promise<string[]>;
+  /** How many sessions are live. */
+  liveSessions(): Promise<number>;
   /** A worker takes `attempt`. False when it is not the current one or the session is over. */
   begin(ingressId: string, attempt: number): Promise<boolean>;
   /**
@@ -82,7 +92,10 @@ export interface IngressStore {
   /** Moves the fence on: the session's next attempt, from the counter; undefined if somebody else did or it is over. */
   raiseAttempt(ingressId: string, from: number): Promise<number | undefined>;
 
-  /** Called with the record on each update, with undefined when it is deleted; first with how it is now. */
+  /**
+   * Called with how it is now, and on each update; with undefined when it has been deleted, and then no more. State and
+   * session change without a call.
+   */
   onChange(ingressId: string, listener: (record: IngressRecord | undefined) => void): () => void;
   close(): Promise<void>;
 }

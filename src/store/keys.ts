@@ -16,8 +16,25 @@ export const keys = {
   roomPrefix: 'sluice:egress-index:room:',
   /** Sorted set of egress ids, scored by when they ended, ms: what is to be forgotten. */
   ended: 'sluice:egress-index:ended',
-  /** List of changes of EgressInfo not yet turned into webhooks, oldest first; see outbox.ts. */
-  outbox: 'sluice:egress-outbox',
+  /** List of changes of EgressInfo and IngressInfo not yet turned into webhooks, oldest first; see outbox.ts. */
+  outbox: 'sluice:outbox',
+} as const;
+
+export const ingressKeys = {
+  /** Hash: one ingress, see ingress-record.ts. */
+  ingress: (ingressId: string) => `sluice:ingress-record:${ingressId}`,
+  /** Sorted set of ingress ids, scored by creation, ms. */
+  all: 'sluice:ingress-index:all',
+  /** Hash: stream key -> ingress id. */
+  streamKeys: 'sluice:ingress-index:stream-keys',
+  /** The last attempt that was given out, over all ingresses. */
+  counter: 'sluice:ingress-attempts',
+  /** Text: the ingress id this attempt was given to. Past attempts are forgotten after a while. */
+  attempt: (attempt: number | string) => `sluice:ingress-attempt:${attempt}`,
+  /** Sorted set of ids of live ingresses, scored by when their lease runs out, ms of Redis' clock. */
+  leases: 'sluice:ingress-index:leases',
+  /** Set of ids of live ingresses. */
+  live: 'sluice:ingress-index:live',
 } as const;
 
 export const channels = {
@@ -25,4 +42,8 @@ export const channels = {
   desired: (egressId: string) => `sluice:egress-desired:${egressId}`,
   /** Carries the EgressInfo just written. */
   info: 'sluice:egress-info',
+  /** Wakes whoever empties the outbox. */
+  outbox: 'sluice:outbox-filled',
+  /** Says that the API has changed or deleted this ingress. */
+  ingress: (ingressId: string) => `sluice:ingress-change:${ingressId}`,
 } as const;

@@ -1,5 +1,5 @@
 /**
- * The atomic writes, in Lua. Every script that changes EgressInfo also puts the change into the outbox, in the same
+ * The atomic writes of egresses, in Lua. Every script that changes EgressInfo also puts the change into the outbox, in the same
  * step: there is no moment at which one is written and the other lost.
  */
 import type { Redis } from 'ioredis';
@@ -8,11 +8,19 @@ import { ENDED_TTL_SECONDS, channels, keys } from './keys.ts';
 /** Changes kept for webhooks when nobody turns them into any. */
 const OUTBOX_LIMIT = 10_000;
 
-/** Lua shared by the scripts that write EgressInfo. `event` is a webhook's name. */
-const PUBLISH_INFO = `
-local function publishInfo(id, info, event)
-  redis.call('RPUSH', '${keys.outbox}', cjson.encode({ egressId = id, event = event, info = info }))
+/** Lua: `fillOutbox(entry)`. An entry is what webhooks/outbox.ts reads. */
+export const FILL_OUTBOX = `
+local function fillOutbox(entry)
+  redis.call('RPUSH', '${keys.outbox}', cjson.encode(entry))
   redis.call('LTRIM', '${keys.outbox}', -${OUTBOX_LIMIT}, -1)
+  redis.call('PUBLISH', '${channels.outbox}', '')
+end
+`;
+
+/** Lua shared by the scripts that write EgressInfo. `event` is a webhook's name. */
+const PUBLISH_INFO = `${FILL_OUTBOX}
+local function publishInfo(id, info, event)
+  fillOutbox({ egressId = id, event = event, info = info })
   redis.call('PUBLISH', '${channels.info}', info)
 end
 local function finish(id, nowMs)

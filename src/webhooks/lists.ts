@@ -108,7 +108,7 @@ export class WebhookLists {
   /**
    * Adds events to their lists, all or none.
    *
-   * @param outboxHead when given, they are what became of this entry of the egress outbox, which is taken out in the
+   * @param outboxHead when given, they are what became of this entry of the outbox, which is taken out in the
    * same step; false, and nothing added, when another process has done that.
    */
   async add(additions: readonly Addition[], outboxHead = ''): Promise<boolean> {
@@ -116,7 +116,7 @@ export class WebhookLists {
     return (await this.#redis.eval(ADD, 0, outboxHead, ...args)) === 1;
   }
 
-  /** Oldest entry of the egress outbox. */
+  /** Oldest entry of the outbox. */
   async outboxHead(): Promise<string | undefined> {
     return (await this.#redis.lindex(storeKeys.outbox, 0)) ?? undefined;
   }

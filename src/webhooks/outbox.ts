@@ -1,20 +1,29 @@
-/** Turns the store's outbox of EgressInfo changes into webhook events, each exactly once, in order. */
+/** Turns the store's outbox (changes of EgressInfo and IngressInfo) into webhook events, each exactly once, in order. */
 import { WebhookConfig } from '@livekit/protocol';
-import type { EgressInfo } from '@livekit/protocol';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { channels, keys } from '../store/keys.ts';
+import { joinIngressInfo } from '../store/ingress-record.ts';
 import { decodeInfo } from '../store/record.ts';
 import { Subscriptions } from '../store/subscriptions.ts';
 import type { WebhookLists } from './lists.ts';
 import type { WebhookFields } from './types.ts';
 
-const entrySchema = z.object({
+const egressEntrySchema = z.object({
   egressId: z.string(),
   event: z.enum(['egress_started', 'egress_updated', 'egress_ended']),
   info: z.string(),
 });
+
+const ingressEntrySchema = z.object({
+  ingressId: z.string(),
+  event: z.enum(['ingress_started', 'ingress_ended']),
+  info: z.string(),
+  state: z.string(),
+});
+
+const entrySchema = z.union([egressEntrySchema, ingressEntrySchema]);
 
 const requestSchema = z.object({ webhooks: z.array(z.json()).optional() });
 
@@ -33,7 +42,7 @@ export interface OutboxOptions {
   logger: Logger;
 }
 
-export class EgressOutbox {
+export class Outbox {
   readonly #options: OutboxOptions;
   readonly #subscriptions: Subscriptions;
   #draining: Promise<void> | undefined;
@@ -43,7 +52,7 @@ export class EgressOutbox {
   constructor(options: OutboxOptions) {
     this.#options = options;
     this.#subscriptions = new Subscriptions(options.subscriber, options.logger);
-    this.#subscriptions.add(channels.info, {
+    this.#subscriptions.add(channels.outbox, {
       onMessage: () => this.drain(),
       onSubscribed: () => this.drain(),
     });
@@ -55,7 +64,7 @@ export class EgressOutbox {
     this.#draining ??= this.#drain()
       .catch((error: unknown) => {
         if (!this.#closed)
-          this.#options.logger.warn({ err: error }, 'egress outbox not emptied; trying again later');
+          this.#options.logger.warn({ err: error }, 'outbox not emptied; trying again later');
       })
       .finally(() => {
         this.#draining = undefined;
@@ -87,18 +96,16 @@ export class EgressOutbox {
 
   async #publish(head: string): Promise<void> {
     const { publish, lists, logger } = this.#options;
-    let entry: z.infer<typeof entrySchema>;
-    let egressInfo: EgressInfo;
+    let event: OutboxEvent;
     try {
-      entry = entrySchema.parse(JSON.parse(head));
-      egressInfo = decodeInfo(entry.info);
+      event = readEntry(head);
     } catch (error) {
-      logger.error({ err: error }, 'an entry of the egress outbox cannot be read and is dropped');
+      logger.error({ err: error }, 'an entry of the outbox cannot be read and is dropped');
       await lists.add([], head);
       return;
     }
-    const extra = await this.#webhooksOf(entry.egressId);
-    await publish({ event: entry.event, egressInfo }, entry.egressId, extra, head);
+    const extra = event.egressId === undefined ? [] : await this.#webhooksOf(event.egressId);
+    await publish(event.fields, event.orderKey, extra, head);
   }
 
   /** The webhooks the egress's request named. */
@@ -113,4 +120,23 @@ export class EgressOutbox {
       return [];
     }
   }
+}
+
+interface OutboxEvent {
+  fields: WebhookFields;
+  orderKey: string;
+  /** Whose request may name webhooks of its own; no request of an ingress does. */
+  egressId: string | undefined;
+}
+
+/** @throws Error when it cannot be read */
+function readEntry(json: string): OutboxEvent {
+  const entry = entrySchema.parse(JSON.parse(json));
+  if ('egressId' in entry) {
+    const { event, egressId, info } = entry;
+    return { fields: { event, egressInfo: decodeInfo(info) }, orderKey: egressId, egressId };
+  }
+  const { event, ingressId, info, state } = entry;
+  const ingressInfo = joinIngressInfo(info, state);
+  return { fields: { event, ingressInfo }, orderKey: ingressId, egressId: undefined };
 }

@@ -27,7 +27,7 @@ export interface Webhooks {
    * then on it is delivered, in order with the others of the same `orderKey`, at least once, by any process that has
    * started delivering.
    *
-   * @param orderKey the room's name or the egress's id.
+   * @param orderKey the room's name, or the egress's or ingress's id.
    */
   emit(event: WebhookFields, orderKey: string, extra?: readonly WebhookConfig[]): Promise<void>;
   /** Starts delivering here, also what earlier processes left. */

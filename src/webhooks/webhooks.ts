@@ -9,7 +9,7 @@ import type { RedisConnections } from '../store/index.ts';
 import { Courier } from './courier.ts';
 import { destinationsOf } from './destinations.ts';
 import { WebhookLists, listId } from './lists.ts';
-import { EgressOutbox } from './outbox.ts';
+import { Outbox } from './outbox.ts';
 import { DEFAULT_TIMING } from './types.ts';
 import type { WebhookFields, Webhooks, WebhookTiming } from './types.ts';
 
@@ -34,7 +34,7 @@ class RedisWebhooks implements Webhooks {
   readonly #lists: WebhookLists;
   readonly #courier: Courier;
   readonly #emitting = new Set<Promise<unknown>>();
-  #outbox: EgressOutbox | undefined;
+  #outbox: Outbox | undefined;
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: WebhooksOptions) {
@@ -59,7 +59,7 @@ class RedisWebhooks implements Webhooks {
     if (this.#outbox !== undefined) return;
     const { redis, logger } = this.#options;
     this.#courier.start();
-    this.#outbox = new EgressOutbox({
+    this.#outbox = new Outbox({
       redis: redis.shared,
       subscriber: redis.duplicate('webhooks'),
       lists: this.#lists,
