@@ -12,6 +12,16 @@ export const INPUT_FD = 3;
 
 export type InputContainer = 'flv' | 'matroska';
 
+/**
+ * What is known of what the pipe will hold. Optional: a stream nobody described is found out about by `decodebin`,
+ * whose H.264 decoder holds some frames back, and is not rotated (no demuxer tells the rotation).
+ */
+export interface InputStreams {
+  /** Codecs as FFmpeg names them; rotation is clockwise, to be undone before encoding. */
+  video?: { codec: string; rotation: 0 | 90 | 180 | 270 };
+  audio?: { codec: string };
+}
+
 /** One simulcast layer, smallest first in every list. */
 export interface LayerSettings {
   /** Pixels, even. */
@@ -48,7 +58,7 @@ export type AudioOutput =
     };
 
 export interface IngressInit {
-  input: { type: 'pipe'; container: InputContainer } | { type: 'rtp' };
+  input: ({ type: 'pipe'; container: InputContainer } & InputStreams) | { type: 'rtp' };
   /**
    * `arrival`: media is sent on as it comes (live sources). `timestamps`: at its own pace, whatever comes early waits
    * in the pipe (files, HLS).
@@ -85,7 +95,7 @@ export type IngressCommand =
   | { cmd: 'start' }
   /** New sizes of the layers, as many as in `init`: the source's own size has changed. */
   | { cmd: 'layerSizes'; sizes: { width: number; height: number }[] }
-  /** A keyframe of every layer at once (PLI over RTCP does this by itself). */
+  /** A keyframe of every layer at once (PLI over RTCP does this by itself). Nothing happens where video is copied. */
   | { cmd: 'keyFrame' }
   | { cmd: 'describe' }
   | { cmd: 'ping' }
@@ -128,3 +138,5 @@ export type IngressEvent =
   | { event: 'error'; message: string; element?: string }
   /** The input has ended and everything of it has been sent. */
   | { event: 'eos' };
+
+export type IngressCommandLine = IngressCommand & { id: number };

@@ -1,12 +1,13 @@
 /** One pipeline program: a gjs process, spoken to in JSON lines, watched, and ended in order. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Logger } from 'pino';
-import type { Command, CommandName, CommandResults, PipelineEvent } from '../../pipelines/shared/protocol.ts';
 import { TAP_FD } from '../../pipelines/shared/protocol.ts';
 import { SupervisedChild } from './child.ts';
-import { parseLine, resultSchemas } from './lines.ts';
+import { egressProtocol, type EgressTypes } from './egress-protocol.ts';
+import { parseLine } from './lines.ts';
+import { type ProgramProtocol, type ProgramTypes, type ResultOf, sharedResults } from './program-protocol.ts';
 
 /** How long a program has to come up, to answer a command, and to answer a ping. */
 const READY_TIMEOUT_MS = 20_000;
@@ -19,7 +20,7 @@ const FOREIGN_ENVIRONMENT = ['G_DEBUG', 'G_MESSAGES_DEBUG', 'GJS_DEBUG_OUTPUT', 
 
 export interface PipelineHostOptions {
   logger: Logger;
-  /** Program to run; the egress program by default. */
+  /** File of the program to run; the built one of its protocol by default. */
   program?: string;
   /** Taken for hung, and killed, when it has not answered for this long, ms. */
   hungMs?: number;
@@ -28,16 +29,16 @@ export interface PipelineHostOptions {
 /** A command the program refused, or did not answer. */
 export class PipelineCommandError extends Error {
   override readonly name = 'PipelineCommandError';
-  readonly command: CommandName;
+  readonly command: string;
 
-  constructor(command: CommandName, message: string) {
+  constructor(command: string, message: string) {
     super(`${command}: ${message}`);
     this.command = command;
   }
 }
 
 interface Pending {
-  command: CommandName;
+  command: string;
   resolve: (ok: unknown) => void;
   reject: (error: Error) => void;
   timer: NodeJS.Timeout;
@@ -45,12 +46,14 @@ interface Pending {
 
 type Listeners<T> = Set<(value: T) => void>;
 
-export class PipelineHost {
+/** The egress program's by default; {@link PipelineHost.startProgram} runs another. */
+export class PipelineHost<T extends ProgramTypes = EgressTypes> {
+  readonly #protocol: ProgramProtocol<T>;
   readonly #child: SupervisedChild;
   readonly #logger: Logger;
   readonly #hungMs: number;
   readonly #pending = new Map<number, Pending>();
-  readonly #events: Listeners<PipelineEvent> = new Set();
+  readonly #events: Listeners<T['event']> = new Set();
   readonly #taps: Listeners<Buffer> = new Set();
   readonly #exits: Listeners<string> = new Set();
   readonly #pings: NodeJS.Timeout;
@@ -60,9 +63,17 @@ export class PipelineHost {
   #exitReason: string | undefined;
   #programError: string | undefined;
 
-  /** Starts a process and answers when it is ready to be initialised. @throws Error if it does not come up */
-  static async start(options: PipelineHostOptions): Promise<PipelineHost> {
-    const host = new PipelineHost(options);
+  /** Starts an egress program and answers when it is ready to be initialised. @throws Error if it does not come up */
+  static start(options: PipelineHostOptions): Promise<PipelineHost> {
+    return PipelineHost.startProgram(egressProtocol, options);
+  }
+
+  /** Starts a program and answers when it is ready to be initialised. @throws Error if it does not come up */
+  static async startProgram<P extends ProgramTypes>(
+    protocol: ProgramProtocol<P>,
+    options: PipelineHostOptions,
+  ): Promise<PipelineHost<P>> {
+    const host = new PipelineHost(protocol, options);
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const stopListening = host.onEvent((event) => event.event === 'ready' && resolve(undefined));
     host.onExit((reason) => reject(new Error(`the pipeline program did not come up: ${reason}`)));
@@ -79,11 +90,12 @@ export class PipelineHost {
     }
   }
 
-  private constructor({ logger, program, hungMs }: PipelineHostOptions) {
+  private constructor(protocol: ProgramProtocol<T>, { logger, program, hungMs }: PipelineHostOptions) {
+    this.#protocol = protocol;
     this.#hungMs = hungMs ?? HUNG_MS;
     this.#child = new SupervisedChild({
       command: 'gjs',
-      args: ['-m', program ?? programFile('egress')],
+      args: ['-m', program ?? programFile(protocol.program)],
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
       env: Object.fromEntries(
         Object.entries(process.env).filter(([name]) => !FOREIGN_ENVIRONMENT.includes(name)),
@@ -117,7 +129,7 @@ export class PipelineHost {
   }
 
   /** Calls back with every event. A listener that throws is logged and disturbs nobody. @returns stops it */
-  onEvent(listener: (event: PipelineEvent) => void): () => void {
+  onEvent(listener: (event: T['event']) => void): () => void {
     this.#events.add(listener);
     return () => this.#events.delete(listener);
   }
@@ -126,6 +138,11 @@ export class PipelineHost {
   onTap(listener: (data: Buffer) => void): () => void {
     this.#taps.add(listener);
     return () => this.#taps.delete(listener);
+  }
+
+  /** What an ingress program reads its media from: the same descriptor, written to. Its errors are the process's end. */
+  get input(): Writable {
+    return this.#child.writable(TAP_FD);
   }
 
   /** Calls back once the process is gone, at once if it is. */
@@ -143,15 +160,15 @@ export class PipelineHost {
    * Sends a command and answers with its result.
    * @throws PipelineCommandError if the program refuses, does not answer in time, or is gone
    */
-  async send<C extends Command>(
+  async send<C extends T['command']>(
     command: C,
     timeoutMs: number = COMMAND_TIMEOUT_MS,
-  ): Promise<CommandResults[C['cmd']]> {
+  ): Promise<ResultOf<T, C>> {
     const ok = await this.#request(command, timeoutMs);
-    const parsed = resultSchemas[command.cmd].safeParse(ok);
+    const parsed = this.#protocol.resultSchemas[command.cmd as T['command']['cmd']].safeParse(ok);
     if (!parsed.success)
       throw new PipelineCommandError(command.cmd, `answered with something else: ${parsed.error.message}`);
-    return parsed.data as CommandResults[C['cmd']];
+    return parsed.data as ResultOf<T, C>;
   }
 
   /**
@@ -162,7 +179,7 @@ export class PipelineHost {
     if (!this.running) return this.#exitReason ?? '';
     const started = performance.now();
     // It may be gone, hung or not yet initialised: then the deadline, or the end of stdin, ends it.
-    await this.send({ cmd: 'stop' }, deadlineMs).catch((error: unknown) => {
+    await this.#request({ cmd: 'stop' }, deadlineMs).catch((error: unknown) => {
       this.#logger.debug({ err: error }, 'stop was not answered');
       this.#child.writable(0).end();
     });
@@ -176,7 +193,7 @@ export class PipelineHost {
     return this.#exitReason ?? cause;
   }
 
-  #request(command: Command, timeoutMs: number): Promise<unknown> {
+  #request(command: { cmd: string }, timeoutMs: number): Promise<unknown> {
     const { cmd } = command;
     if (!this.running)
       return Promise.reject(new PipelineCommandError(cmd, `the process is gone: ${this.#exitReason}`));
@@ -197,9 +214,9 @@ export class PipelineHost {
       void this.kill(`hung: no answer for ${Math.round(silentMs)} ms`);
       return;
     }
-    this.send({ cmd: 'ping' }, this.#hungMs * 2).then(
-      ({ rssBytes }) => {
-        this.#rssBytes = rssBytes;
+    this.#request({ cmd: 'ping' }, this.#hungMs * 2).then(
+      (ok) => {
+        this.#rssBytes = sharedResults.ping.parse(ok).rssBytes;
       },
       () => undefined,
     );
@@ -218,13 +235,13 @@ export class PipelineHost {
     this.#heardAt = performance.now();
     let parsed;
     try {
-      parsed = parseLine(line);
+      parsed = parseLine(line, this.#protocol);
     } catch (error) {
       this.#logger.warn({ err: error, line: line.slice(0, 500) }, 'the pipeline program said something else');
       return;
     }
     if (parsed.type === 'event') {
-      if (parsed.event.event === 'error') this.#programError = parsed.event.message;
+      if (isError(parsed.event)) this.#programError = parsed.event.message;
       notify(this.#events, parsed.event, this.#logger);
       return;
     }
@@ -257,6 +274,10 @@ export function programFile(name: string): string {
   const found = files.find((file) => existsSync(file));
   if (!found) throw new Error(`${name}.js is not built: run "npm run build"`);
   return found;
+}
+
+function isError(event: { event: string }): event is { event: 'error'; message: string } {
+  return event.event === 'error';
 }
 
 function notify<T>(listeners: Listeners<T>, value: T, logger: Logger): void {

@@ -3,21 +3,29 @@
  * load its plugins (about 0.1 s idle, several times that on a busy machine).
  */
 import type { Logger } from 'pino';
+import { egressProtocol, type EgressTypes } from './egress-protocol.ts';
 import { PipelineHost } from './host.ts';
+import type { ProgramProtocol, ProgramTypes } from './program-protocol.ts';
 
-export class PipelinePool {
+/** Of one program. */
+export class PipelinePool<T extends ProgramTypes = EgressTypes> {
   readonly #logger: Logger;
-  readonly #start: () => Promise<PipelineHost>;
-  #spare: Promise<PipelineHost> | undefined;
+  readonly #start: () => Promise<PipelineHost<T>>;
+  #spare: Promise<PipelineHost<T>> | undefined;
   #closed = false;
 
-  constructor(options: { logger: Logger; program?: string }) {
+  /** A pool of the egress program. */
+  static egress(options: { logger: Logger; program?: string }): PipelinePool {
+    return new PipelinePool(egressProtocol, options);
+  }
+
+  constructor(protocol: ProgramProtocol<T>, options: { logger: Logger; program?: string }) {
     this.#logger = options.logger;
-    this.#start = () => PipelineHost.start(options);
+    this.#start = () => PipelineHost.startProgram(protocol, options);
   }
 
   /** A process that is ready to be initialised; the caller owns it. Another one is made in its place. */
-  async take(): Promise<PipelineHost> {
+  async take(): Promise<PipelineHost<T>> {
     if (this.#closed) throw new Error('the pipeline pool is closed');
     const spare = this.#spare;
     this.#spare = undefined;
@@ -40,7 +48,7 @@ export class PipelinePool {
     await spare?.kill('not needed');
   }
 
-  async #alive(spare: Promise<PipelineHost> | undefined): Promise<PipelineHost> {
+  async #alive(spare: Promise<PipelineHost<T>> | undefined): Promise<PipelineHost<T>> {
     const host = await spare?.catch(() => undefined);
     return host?.running ? host : this.#start();
   }

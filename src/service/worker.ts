@@ -42,7 +42,7 @@ export async function startWorker({
   const [key, secret] = Object.entries(config.keys)[0] ?? [];
   if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
 
-  const pool = new PipelinePool({ logger: logger.child({ component: 'pipeline' }) });
+  const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const worker = new EgressWorker({
     connection: redis.shared,
     queue,

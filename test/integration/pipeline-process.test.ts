@@ -152,7 +152,7 @@ describe('the pipeline process', () => {
   });
 
   test('the pool has one ready at once, and ends its spare', async () => {
-    const pool = new PipelinePool({ logger: silentLogger });
+    const pool = PipelinePool.egress({ logger: silentLogger });
     await pool.warm();
     const started = performance.now();
     const host = await pool.take();
