@@ -1,6 +1,6 @@
 /** EBML elements (RFC 8794), as far as a Matroska stream without an index needs them. */
 import { byte } from './bytes.ts';
-import { InspectError } from './inspection.ts';
+import { InspectError } from './errors.ts';
 
 export interface EbmlElement {
   id: number;

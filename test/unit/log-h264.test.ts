@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { h264Info, parseSps } from '../../src/egress/log/h264.ts';
-import { vp8FrameSize, vp9FrameSize } from '../../src/egress/log/vpx.ts';
+import { h264Info } from '../../src/egress/log/h264.ts';
+import { parseSps } from '../../src/media/h264-sps.ts';
+import { vp8FrameSize, vp9FrameSize } from '../../src/media/vpx.ts';
 import { opusSamples, opusSilence } from '../../src/egress/log/opus.ts';
 import { picture, SPS_1080 } from '../support/ts-builder.ts';
 

@@ -1,13 +1,7 @@
 /** What looking into a chunk's bytes tells, the same for both containers. */
 import type { AudioStreamInfo, VideoStreamInfo } from './types.ts';
 
-/** The bytes are not the container they should be, or lack what a chunk must begin with. */
-export class InspectError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'InspectError';
-  }
-}
+export { InspectError } from '../../media/errors.ts';
 
 export interface VideoInspection {
   /** Whole access units. */

@@ -5,7 +5,7 @@ import { scanMkv } from './mkv-scan.ts';
 import type { MkvBlock, MkvTrack } from './mkv-scan.ts';
 import { opusSamples } from './opus.ts';
 import type { VideoStreamInfo } from './types.ts';
-import { vp8FrameSize, vp9FrameSize } from './vpx.ts';
+import { vp8FrameSize, vp9FrameSize } from '../../media/vpx.ts';
 
 const CODECS: Readonly<Record<string, string>> = {
   V_VP8: 'vp8',

@@ -1,7 +1,7 @@
 /** Walks a Matroska or WebM stream as our muxer writes it: header, tracks, clusters of blocks, no index needed. */
-import { byte } from './bytes.ts';
-import { children, readElement, readFloat, readText, readUint } from './ebml.ts';
-import type { EbmlElement } from './ebml.ts';
+import { byte } from '../../media/bytes.ts';
+import { children, readElement, readFloat, readText, readUint } from '../../media/ebml.ts';
+import type { EbmlElement } from '../../media/ebml.ts';
 import { InspectError } from './inspection.ts';
 
 const Id = {

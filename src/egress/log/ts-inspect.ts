@@ -1,5 +1,5 @@
 /** What an MPEG-TS chunk holds. Pure; a chunk of 1 MB takes a few milliseconds. */
-import { byte } from './bytes.ts';
+import { byte } from '../../media/bytes.ts';
 import { h264Info } from './h264.ts';
 import type { AudioInspection, InspectOptions, Inspection, VideoInspection } from './inspection.ts';
 import { scanTs } from './ts-scan.ts';

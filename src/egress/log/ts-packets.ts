@@ -1,5 +1,5 @@
 /** MPEG-TS packets, tables and PES headers (ISO/IEC 13818-1), as far as our own muxer's output needs them. */
-import { byte } from './bytes.ts';
+import { byte } from '../../media/bytes.ts';
 
 export const TS_PACKET = 188;
 const SYNC = 0x47;
