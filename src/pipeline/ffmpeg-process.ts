@@ -1,7 +1,7 @@
 /** One FFmpeg process: started without a shell, stopped politely first, never left behind. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import { redactText } from '../redact.ts';
 import { parseProgress } from './ffmpeg-arguments.ts';
@@ -12,6 +12,12 @@ export interface FfmpegProcessOptions {
   args: readonly string[];
   /** `pipe`: something is written to {@link FfmpegProcess.stdin}. */
   stdin: 'pipe' | 'none';
+  /** `pipe`: it writes its output there, to be read from {@link FfmpegProcess.stdout}. Default none. */
+  stdout?: 'pipe' | 'none';
+  /** Open files it gets as its descriptors 3, 4, …; they stay ours to close. */
+  files?: readonly number[];
+  /** Its environment; default ours. */
+  env?: NodeJS.ProcessEnv;
   logger: Logger;
   onProgress?: (progress: FfmpegProgress) => void;
   /** A line FFmpeg wrote, redacted. */
@@ -43,8 +49,14 @@ export class FfmpegProcess {
     this.#options = options;
     // A process group of its own: Ctrl-C in the terminal is for us, and we stop it in order.
     this.#child = spawn('ffmpeg', options.args, {
-      stdio: [options.stdin === 'pipe' ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+      stdio: [
+        options.stdin === 'pipe' ? 'pipe' : 'ignore',
+        options.stdout === 'pipe' ? 'pipe' : 'ignore',
+        'pipe',
+        ...(options.files ?? []),
+      ],
       detached: true,
+      ...(options.env ? { env: options.env } : {}),
     });
     // A process that ends while it is written to is told by its exit, not by EPIPE.
     this.#child.stdin?.on('error', () => undefined);
@@ -77,6 +89,12 @@ export class FfmpegProcess {
   get stdin(): Writable {
     if (!this.#child.stdin) throw new Error('this FFmpeg was started without stdin');
     return this.#child.stdin;
+  }
+
+  /** Its standard output, with backpressure; {@link exited} waits until it has been read to its end. */
+  get stdout(): Readable {
+    if (!this.#child.stdout) throw new Error('this FFmpeg was started without stdout');
+    return this.#child.stdout;
   }
 
   /** The last lines it wrote that are no progress, redacted. */
