@@ -1,7 +1,7 @@
 /** The HTTP server: everything that listens on `http.port`, put together. */
 import fastifyStatic from '@fastify/static';
 import { fastify } from 'fastify';
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { TokenVerifier } from '../auth/verify.ts';
 import { toTwirpError } from './errors.ts';
@@ -70,14 +70,24 @@ function allowOtherOrigins(app: FastifyInstance): void {
   });
 }
 
-/** One line a request, without the query, which may hold a token. */
+/**
+ * Without the query, which may hold a token. Below `/whip` there are stream keys and the URLs of sessions, which open
+ * what they name: only the route is shown.
+ */
+function loggedPath({ url, routeOptions }: FastifyRequest): string {
+  if (/^\/wh[ie]p\//.test(routeOptions.url ?? '')) return routeOptions.url ?? '';
+  const [path = ''] = url.split('?', 1);
+  return path.replace(/^(\/wh[ie]p\/).+$/is, '$1{...}').slice(0, 200);
+}
+
+/** One line a request. */
 function logRequests(app: FastifyInstance, logger: Logger): void {
   app.addHook('onResponse', async (request, reply) => {
-    const [path = ''] = request.url.split('?', 1);
+    const path = loggedPath(request);
     const line = {
       reqId: request.id,
       method: request.method,
-      path: path.slice(0, 200),
+      path,
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime),
       remote: request.ip,

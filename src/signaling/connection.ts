@@ -19,17 +19,28 @@ export interface ConnectionEvents {
 /** How often within `lostTimeoutMs` a peer is listened for. */
 const CHECKS = 5;
 
+/** How often an ingress's publisher is listened for, ms: another one takes over soon after it has fallen silent. */
+export const CLOSE_WATCH_MS = 1000;
+
 export class ConnectionWatch {
   readonly #transport: ms.WebRtcTransport;
   readonly #timing: SignalingTiming;
   readonly #events: ConnectionEvents;
+  readonly #intervalMs: number;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
-  #heardAt = 0;
+  #heardAt = performance.now();
   #connected = false;
   #closed = false;
 
-  constructor(transport: ms.WebRtcTransport, timing: SignalingTiming, events: ConnectionEvents) {
+  /** @param closely every {@link CLOSE_WATCH_MS} at least */
+  constructor(
+    transport: ms.WebRtcTransport,
+    timing: SignalingTiming,
+    events: ConnectionEvents,
+    closely = false,
+  ) {
+    this.#intervalMs = Math.min(timing.lostTimeoutMs / CHECKS, closely ? CLOSE_WATCH_MS : Infinity);
     this.#transport = transport;
     this.#timing = timing;
     this.#events = events;
@@ -40,6 +51,11 @@ export class ConnectionWatch {
     transport.on('dtlsstatechange', (state) => this.#dtlsState(state));
   }
 
+  /** Since anything came, or since the beginning; in steps of the interval it is listened in. */
+  get silentMs(): number {
+    return performance.now() - this.#heardAt;
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -47,7 +63,7 @@ export class ConnectionWatch {
 
   #listen(): void {
     this.#heardAt = performance.now();
-    this.#timer = setInterval(() => void this.#check(), this.#timing.lostTimeoutMs / CHECKS);
+    this.#timer = setInterval(() => void this.#check(), this.#intervalMs);
   }
 
   async #check(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { AuthError } from '../auth/errors.ts';
+import { WhipIngressError } from '../ingress/whip/types.ts';
 import { SfuError } from '../sfu/types.ts';
 import { SdpError } from './sdp/errors.ts';
 
@@ -44,11 +45,19 @@ const SFU_STATUS: Readonly<Record<SfuError['code'], ProblemStatus>> = {
   unavailable: 503,
 };
 
+const INGRESS_STATUS: Readonly<Record<WhipIngressError['code'], ProblemStatus>> = {
+  not_found: 404,
+  forbidden: 403,
+  busy: 409,
+  unavailable: 503,
+};
+
 /** Whatever was thrown as what the client is told. Unknown errors say nothing of what is inside. */
 export function toSignalingError(error: unknown): SignalingError {
   if (error instanceof SignalingError) return error;
   if (error instanceof SdpError) return new SignalingError(400, error.message);
   if (error instanceof SfuError) return new SignalingError(SFU_STATUS[error.code], error.message);
+  if (error instanceof WhipIngressError) return new SignalingError(INGRESS_STATUS[error.code], error.message);
   if (error instanceof AuthError) {
     return new SignalingError(error.code === 'unauthenticated' ? 401 : 403, error.message);
   }

@@ -18,16 +18,28 @@ export interface BegunSession {
   answer: string;
 }
 
-export interface Resource {
-  /** e.g. `/whip`; sessions are below it. */
+/** Whom a request lets in. */
+export interface Entrance {
+  grant: SignalingGrant;
+}
+
+export interface Resource<E extends Entrance> {
+  /** e.g. `/whip`; sessions are below it, at `/whip/sessions/:id`. */
   path: string;
-  begin(offer: string, grant: SignalingGrant, request: FastifyRequest): Promise<BegunSession>;
+  /** Routes at which sessions begin as well, e.g. `/whip/:key`. */
+  alsoAt?: readonly string[];
+  authenticate(request: FastifyRequest): Promise<E>;
+  begin(offer: string, entrance: E, request: FastifyRequest): Promise<BegunSession>;
 }
 
 const sessionParams = z.object({ id: z.string() });
 
 /** Adds the routes of one protocol. Sessions that are left when the server closes end as `node_shutdown`. */
-export function addResource(app: FastifyInstance, options: SignalingOptions, resource: Resource): void {
+export function addResource<E extends Entrance>(
+  app: FastifyInstance,
+  options: SignalingOptions,
+  resource: Resource<E>,
+): void {
   const { path } = resource;
   const sessions = new Map<string, Session>();
 
@@ -44,21 +56,31 @@ export function addResource(app: FastifyInstance, options: SignalingOptions, res
     for (const session of [...sessions.values()]) session.close('node_shutdown');
   });
 
-  app.post(path, { bodyLimit: MAX_SDP_BYTES }, async (request, reply) => {
+  for (const endpoint of [path, ...(resource.alsoAt ?? [])]) {
+    app.post(endpoint, { bodyLimit: MAX_SDP_BYTES }, beginSession);
+    app.options(endpoint, describeEndpoint);
+    app.route({
+      method: ['GET', 'PUT', 'PATCH', 'DELETE'],
+      url: endpoint,
+      handler: notAllowed(METHODS.endpoint),
+    });
+  }
+
+  async function beginSession(request: FastifyRequest, reply: FastifyReply): Promise<string> {
     checkAccept(request.headers.accept);
     const offer = bodyOf(request, SDP);
-    const grant = await options.authenticate(request);
-    const { session, answer } = await resource.begin(offer, grant, request);
+    const entrance = await resource.authenticate(request);
+    const { session, answer } = await resource.begin(offer, entrance, request);
     if (session.closed) throw new SignalingError(409, 'the participant was removed before it had joined');
     sessions.set(session.id, session);
     session.transport.observer.once('close', () => sessions.delete(session.id));
-    iceServerLinks(reply, options.iceServers(grant));
+    iceServerLinks(reply, options.iceServers(entrance.grant));
     reply.code(201).type(SDP);
     reply.header('location', `${path}/sessions/${session.id}`);
     reply.header('etag', session.etag);
     reply.header('accept-patch', FRAGMENT);
     return answer;
-  });
+  }
 
   app.patch(`${path}/sessions/:id`, { bodyLimit: MAX_SDP_BYTES }, async (request, reply) => {
     const session = await sessionOf(request);
@@ -71,30 +93,25 @@ export function addResource(app: FastifyInstance, options: SignalingOptions, res
 
   app.delete(`${path}/sessions/:id`, async (request, reply) => {
     const session = await sessionOf(request);
-    session.close('client_left');
+    session.close('client_left', true);
     return reply.code(200).send();
   });
 
-  app.options(path, async (request, reply) => {
+  async function describeEndpoint(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     preflight(reply, METHODS.endpoint);
     reply.header('accept-post', SDP);
     // Clients that gather before they offer ask here, with their token (RFC 9725 §4.6).
     if (request.headers.authorization !== undefined) {
-      iceServerLinks(reply, options.iceServers(await options.authenticate(request)));
+      iceServerLinks(reply, options.iceServers((await resource.authenticate(request)).grant));
     }
     return reply.code(204).send();
-  });
+  }
   app.options(`${path}/sessions/:id`, async (_request, reply) => {
     preflight(reply, METHODS.session);
     reply.header('accept-patch', FRAGMENT);
     return reply.code(204).send();
   });
 
-  const notAllowed = (allow: string) => async (_request: FastifyRequest, reply: FastifyReply) => {
-    reply.header('allow', allow);
-    throw new SignalingError(405, `only ${allow} are allowed here`);
-  };
-  app.route({ method: ['GET', 'PUT', 'PATCH', 'DELETE'], url: path, handler: notAllowed(METHODS.endpoint) });
   app.route({
     method: ['GET', 'PUT', 'POST'],
     url: `${path}/sessions/:id`,
@@ -105,12 +122,19 @@ export function addResource(app: FastifyInstance, options: SignalingOptions, res
   async function sessionOf(request: FastifyRequest): Promise<Session> {
     const { id } = sessionParams.parse(request.params);
     const session = sessions.get(id);
-    if (session?.hasToken(new TokenHash(request.headers.authorization))) return session;
-    const grant = await options.authenticate(request);
+    if (session?.isOpenTo(new TokenHash(request.headers.authorization))) return session;
+    const { grant } = await resource.authenticate(request);
     if (!session) throw new SignalingError(404, 'there is no such session: it has ended, or never was');
     if (!session.isOf(grant)) throw new SignalingError(403, 'this session belongs to another participant');
     return session;
   }
+}
+
+function notAllowed(allow: string) {
+  return async (_request: FastifyRequest, reply: FastifyReply): Promise<never> => {
+    reply.header('allow', allow);
+    throw new SignalingError(405, `only ${allow} are allowed here`);
+  };
 }
 
 function checkAccept(accept: string | undefined): void {

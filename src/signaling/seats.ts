@@ -11,8 +11,13 @@ export type Protocol = 'whip' | 'whep';
 
 export interface Seat {
   readonly participant: SfuParticipant;
-  /** The participant leaves if this was its last session. Safe to call twice. */
-  release(reason: LeaveReason): void;
+  /** Calls back when the participant is gone while the seat is held. */
+  onClose(listener: (reason: LeaveReason) => void): void;
+  /**
+   * The participant leaves if this was its last session. Safe to call twice.
+   * @param deleted the client has ended its session itself
+   */
+  release(reason: LeaveReason, deleted?: boolean): void;
 }
 
 /** The token a request came with, as a hash: enough to know it again, useless to anybody else. */
@@ -55,6 +60,7 @@ function seat(participant: SfuParticipant, sitting: Sitting, protocol: Protocol)
   let held = true;
   return {
     participant,
+    onClose: (listener) => void participant.onClose(listener),
     release: (reason) => {
       if (!held) return;
       held = false;

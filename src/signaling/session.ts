@@ -19,6 +19,10 @@ export interface SessionParts {
   grant: SignalingGrant;
   /** Of the request that began the session. */
   token: TokenHash;
+  /** Whoever knows the session's URL may change and end it: its client has no token (default false). */
+  urlOpens?: boolean;
+  /** Notice soon when the peer falls silent (default false). */
+  watchClosely?: boolean;
   timing: SignalingTiming;
   logger: Logger;
   /** ICE and DTLS are up. */
@@ -48,14 +52,19 @@ export class Session {
     this.#parts = parts;
     this.transport = parts.transport;
     this.#remoteUfrag = parts.offer.transport.usernameFragment;
-    this.#watch = new ConnectionWatch(parts.transport, parts.timing, {
-      connected: () => parts.connected(),
-      ended: (reason, why) => {
-        parts.logger.info({ reason, why }, 'media connection ended');
-        this.close(reason);
+    this.#watch = new ConnectionWatch(
+      parts.transport,
+      parts.timing,
+      {
+        connected: () => parts.connected(),
+        ended: (reason, why) => {
+          parts.logger.info({ reason, why }, 'media connection ended');
+          this.close(reason);
+        },
       },
-    });
-    parts.seat.participant.onClose((reason) => this.close(reason));
+      parts.watchClosely,
+    );
+    parts.seat.onClose((reason) => this.close(reason));
     parts.transport.observer.once('close', () => this.close('connection_lost'));
   }
 
@@ -68,9 +77,14 @@ export class Session {
     return this.#closed;
   }
 
-  /** Whether a request comes with the very token that began this session. */
-  hasToken(token: TokenHash): boolean {
-    return this.#parts.token.matches(token);
+  /** Milliseconds since anything was heard of the peer. */
+  get silentMs(): number {
+    return this.#watch.silentMs;
+  }
+
+  /** Whether a request comes with the very token that began this session, or needs none. */
+  isOpenTo(token: TokenHash): boolean {
+    return this.#parts.urlOpens === true || this.#parts.token.matches(token);
   }
 
   isOf(grant: SignalingGrant): boolean {
@@ -110,13 +124,16 @@ export class Session {
     }
   }
 
-  /** Gives the seat back and closes the transport; also called when either went by itself. */
-  close(reason: LeaveReason): void {
+  /**
+   * Gives the seat back and closes the transport; also called when either went by itself.
+   * @param deleted the client has said that it is done
+   */
+  close(reason: LeaveReason, deleted = false): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#watch.close();
     this.transport.close();
-    this.#parts.seat.release(reason);
+    this.#parts.seat.release(reason, deleted);
     this.#parts.logger.info({ reason }, 'session ended');
     this.#parts.closed?.();
   }

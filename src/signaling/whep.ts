@@ -44,7 +44,8 @@ export const whepPlugin: FastifyPluginAsync<SignalingOptions> = async (app, opti
   const sideRouters = new SideRouters();
   addResource(app, options, {
     path: '/whep',
-    begin: (offer, grant, request) => begin(options, sideRouters, offer, grant, request),
+    authenticate: async (request) => ({ grant: await options.authenticate(request) }),
+    begin: (offer, { grant }, request) => begin(options, sideRouters, offer, grant, request),
   });
 };
 

@@ -4,7 +4,7 @@ import { TrackSource } from '@livekit/protocol';
 import type { FastifyPluginAsync } from 'fastify';
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
-import type { SfuParticipant } from '../sfu/types.ts';
+import type { SfuParticipant, SfuTrack } from '../sfu/types.ts';
 import { SignalingError } from './errors.ts';
 import { addResource } from './resource.ts';
 import type { BegunSession } from './resource.ts';
@@ -18,35 +18,44 @@ import type { Seat } from './seats.ts';
 import { Session } from './session.ts';
 import { DEFAULT_TIMING } from './types.ts';
 import type { SignalingGrant, SignalingOptions } from './types.ts';
+import { enter } from './whip-entrance.ts';
+import type { WhipEntrance, WhipPluginOptions } from './whip-entrance.ts';
 
-/** `POST /whip` and its sessions; the room is the token's, and is created if it is not there. */
-export const whipPlugin: FastifyPluginAsync<SignalingOptions> = async (app, options) => {
-  addResource(app, options, {
+/**
+ * `POST /whip` and its sessions; the room is the token's or the ingress's, and is created if it is not there. With
+ * ingresses also `POST /whip/<stream key>`.
+ */
+export const whipPlugin: FastifyPluginAsync<WhipPluginOptions> = async (app, options) => {
+  addResource<WhipEntrance>(app, options, {
     path: '/whip',
-    begin: (offer, grant, request) => begin(options, offer, grant, request.headers.authorization),
+    ...(options.ingress ? { alsoAt: ['/whip/:key'] } : {}),
+    authenticate: (request) => enter(options, request),
+    begin: (offer, entrance, request) => begin(options, offer, entrance, request.headers.authorization),
   });
 };
 
 async function begin(
   options: SignalingOptions,
   sdp: string,
-  grant: SignalingGrant,
+  entrance: WhipEntrance,
   authorization: string | undefined,
 ): Promise<BegunSession> {
+  const { grant, publisher, keyInPath } = entrance;
   const { permissions } = grant;
   if (!permissions.canPublish) throw new SignalingError(403, 'the token does not allow publishing');
   const offer = parseOffer(sdp);
-  const room = await options.sfu.createRoom({ name: grant.roomName });
-  const plan = planIngest(offer, room.router.rtpCapabilities);
-  dropForbidden(plan, grant);
-
-  const transport = await room.createWebRtcTransport();
-  let seat: Seat | undefined;
+  const place = await publisher?.begin();
+  let transport: ms.WebRtcTransport | undefined;
+  let seat: Seat | undefined = place;
   try {
+    const room = place?.room ?? (await options.sfu.createRoom({ name: grant.roomName }));
+    const plan = planIngest(offer, room.router.rtpCapabilities);
+    dropForbidden(plan, grant);
+    transport = await room.createWebRtcTransport();
     await transport.connect({ dtlsParameters: offer.transport.dtlsParameters });
     const producers = await produceAll(transport, plan.tracks);
     const token = new TokenHash(authorization);
-    seat = takeSeat(room, grant, token, 'whip');
+    seat ??= takeSeat(room, grant, token, 'whip');
     const { participant } = seat;
     const logger = options.logger.child({
       roomId: room.sid,
@@ -62,13 +71,18 @@ async function begin(
       transport,
       grant,
       token,
+      urlOpens: keyInPath === true,
+      watchClosely: place !== undefined,
       timing: { ...DEFAULT_TIMING, ...options.timing },
       logger,
       // Announced when media can flow: who subscribes earlier would wait for a session that may never connect.
       connected: () => {
-        if (!publishAll(participant, producers, logger)) session.close('removed');
+        const tracks = publishAll(participant, producers, logger);
+        if (tracks) place?.published(tracks);
+        else session.close('removed');
       },
     });
+    place?.attach(session);
     logger.info(
       {
         tracks: plan.tracks.map(describe),
@@ -95,7 +109,7 @@ async function begin(
     });
     return { session, answer };
   } catch (error) {
-    transport.close();
+    transport?.close();
     seat?.release('client_left');
     throw error;
   }
@@ -139,20 +153,23 @@ async function produceAll(
   return produced;
 }
 
-/** @returns false when the room does not take a track. */
-function publishAll(participant: SfuParticipant, produced: readonly Produced[], logger: Logger): boolean {
+/** @returns undefined when the room does not take a track. */
+function publishAll(
+  participant: SfuParticipant,
+  produced: readonly Produced[],
+  logger: Logger,
+): SfuTrack[] | undefined {
   try {
-    for (const { track, producer } of produced) {
+    return produced.map(({ track, producer }) => {
       const { msid } = track.section;
-      participant.publish(producer, {
+      return participant.publish(producer, {
         source: sourceOf(track),
         ...(msid === undefined ? {} : { stream: msid.stream }),
       });
-    }
-    return true;
+    });
   } catch (err) {
     logger.warn({ err }, 'tracks could not be published');
-    return false;
+    return undefined;
   }
 }
 
