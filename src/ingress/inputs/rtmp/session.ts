@@ -1,0 +1,257 @@
+/** One connection, without its socket: bytes in, answers out, and whose media goes where. */
+import { Acknowledgements } from './acknowledgements.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import { Commands } from './commands.ts';
+import { overdue } from './deadlines.ts';
+import type { Stage } from './deadlines.ts';
+import { RtmpError } from './errors.ts';
+import { Handshake } from './handshake.ts';
+import { HeldMessages } from './held.ts';
+import { MESSAGE, USER_CONTROL, userControlMessage } from './message.ts';
+import type { Message } from './message.ts';
+import { publishedName } from './names.ts';
+import { Publication } from './publication.ts';
+import type { SessionOptions, SessionOutput } from './session-types.ts';
+import type { RtmpLimits } from './types.ts';
+
+export class RtmpSession {
+  readonly #options: SessionOptions;
+  readonly #limits: RtmpLimits;
+  readonly #output: SessionOutput;
+  readonly #now: () => number;
+  readonly #handshake: Handshake;
+  readonly #commands: Commands;
+  readonly #chunks: ChunkReader;
+  #stage: Stage = 'handshake';
+  /** When the stage's deadline began. */
+  #since: number;
+  #bytesAt: number;
+  readonly #acknowledgements = new Acknowledgements();
+  #publication: Publication | undefined;
+  /** Whether a stream was ended in order. */
+  #unpublished = false;
+  /** What came while the authorisation was asked. */
+  readonly #held: HeldMessages;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#limits = options.limits;
+    this.#output = options.output;
+    this.#now = options.now ?? (() => performance.now());
+    this.#since = this.#bytesAt = this.#now();
+    this.#held = new HeldMessages(options.limits.maxPendingBytes);
+    const send = (bytes: Buffer) => this.#send(bytes);
+    this.#handshake = new Handshake(send);
+    this.#commands = new Commands(
+      {
+        send,
+        publish: (streamId, app, name) => this.#publish(streamId, app, name),
+        unpublish: (streamId) => this.#unpublish(streamId),
+        refused: (reason) => this.close(`refused: ${reason}`, true),
+      },
+      options.rejection,
+    );
+    this.#chunks = new ChunkReader(
+      {
+        maxBytes: (type) => (isBig(type) ? this.#limits.maxMessageBytes : this.#limits.maxCommandBytes),
+        maxPendingBytes: this.#limits.maxPendingBytes,
+        maxChunkStreams: this.#limits.maxChunkStreams,
+      },
+      (message) => this.#take(message),
+    );
+  }
+
+  get stage(): Stage {
+    return this.#stage;
+  }
+
+  /** Bytes that came, and bytes that are held now: of unfinished messages and of those that wait. */
+  get receivedBytes(): number {
+    return this.#acknowledgements.receivedBytes;
+  }
+  get pendingBytes(): number {
+    return this.#chunks.pendingBytes + this.#held.bytes;
+  }
+
+  /** Takes what came; the bytes are copied. Does not throw for anything a stranger can send. */
+  receive(data: Buffer): void {
+    if (this.#stage === 'closed') return;
+    this.#bytesAt = this.#now();
+    this.#acknowledgements.count(data.length);
+    this.#guard(() => {
+      let rest: Buffer | undefined = data;
+      if (this.#stage === 'handshake') {
+        rest = this.#handshake.feed(data);
+        if (rest) this.#enter('commands');
+      }
+      if (rest) this.#chunks.feed(rest);
+      const acknowledgement = this.#acknowledgements.due();
+      if (acknowledgement) this.#send(acknowledgement);
+    });
+  }
+
+  /** Holds the deadlines; to be called every few hundred ms. */
+  check(): void {
+    const now = this.#now();
+    const media = this.#publication?.silentMs ?? 0;
+    const elapsed = { stage: now - this.#since, bytes: now - this.#bytesAt, media };
+    const reason = overdue(this.#stage, elapsed, this.#limits);
+    if (reason === undefined) return;
+    if (this.#stage === 'authorising') this.#refusePublish(reason);
+    else this.close(reason, true);
+  }
+
+  /** The other side has hung up. */
+  hungUp(how: string): void {
+    if (this.#stage === 'live') this.close(`the sender ${how} in the middle of its stream`, false);
+    else
+      this.close(this.#unpublished ? 'the sender ended its stream and hung up' : `the sender ${how}`, false);
+  }
+
+  /** Ends it: the sink hears of it, and the connection is to be hung up. Later calls change nothing. */
+  close(reason: string, notable: boolean, cause?: unknown): void {
+    if (this.#stage === 'closed') return;
+    this.#stage = 'closed';
+    this.#held.release();
+    const told = this.#withoutKey(reason);
+    try {
+      this.#publication?.end(told, false);
+    } finally {
+      this.#output.closed({ reason: told, notable, ...(cause === undefined ? {} : { cause }) });
+    }
+  }
+
+  #enter(stage: 'commands' | 'authorising' | 'live'): void {
+    this.#stage = stage;
+    this.#since = this.#now();
+  }
+
+  /** Ends the connection with what goes wrong. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof RtmpError) this.close(`breach of protocol: ${error.message}`, true);
+      else this.close('internal error', true, error);
+    }
+  }
+
+  #take(message: Message): void {
+    if (this.#stage === 'closed') return;
+    if (this.#stage === 'authorising') {
+      this.#held.hold(message);
+      return;
+    }
+    switch (message.type) {
+      case MESSAGE.acknowledgement:
+        break;
+      case MESSAGE.windowAcknowledgementSize:
+        this.#acknowledgements.setWindow(message.payload);
+        break;
+      case MESSAGE.setPeerBandwidth:
+        // We send little; the window we have announced is all there is to say.
+        break;
+      case MESSAGE.userControl:
+        this.#userControl(message.payload);
+        break;
+      case MESSAGE.commandAmf0:
+      case MESSAGE.commandAmf3:
+        this.#commands.take(message);
+        break;
+      default:
+        this.#publication?.take(message);
+    }
+  }
+
+  #userControl(payload: Buffer): void {
+    if (payload.length < 6 || payload.readUInt16BE(0) !== USER_CONTROL.pingRequest) return;
+    this.#send(userControlMessage(USER_CONTROL.pingResponse, payload.readUInt32BE(2)));
+  }
+
+  #publish(streamId: number, app: string, name: string): void {
+    if (this.#publication) {
+      this.#commands.tell(
+        streamId,
+        'error',
+        'NetStream.Publish.BadName',
+        'one stream a connection, not more',
+      );
+      return;
+    }
+    const published = publishedName(app, name);
+    if (!published) {
+      this.#commands.tell(
+        streamId,
+        'error',
+        'NetStream.Publish.BadName',
+        'there is no stream key, or none that can be: rtmp://host/app/key is expected',
+      );
+      this.close('refused: no stream key, or none that can be', true);
+      return;
+    }
+    const { remoteAddress, secure, authorise } = this.#options;
+    this.#enter('authorising');
+    this.#output.pause();
+    this.#publication = new Publication(
+      streamId,
+      { ...published, remoteAddress, secure },
+      {
+        accepted: () => this.#accepted(streamId, published.app),
+        refused: (reason, cause) => this.#refusePublish(reason, cause),
+        unsupported: (reason) => this.#endPublish('NetStream.Publish.Rejected', reason, 'refused'),
+        close: (reason) => this.#endPublish('NetStream.Publish.Rejected', reason, 'closed'),
+      },
+      this.#now,
+    );
+    void this.#publication.authorise(authorise);
+  }
+
+  #accepted(streamId: number, app: string): void {
+    this.#enter('live');
+    this.#output.accepted(app);
+    this.#send(userControlMessage(USER_CONTROL.streamBegin, streamId));
+    this.#commands.tell(streamId, 'status', 'NetStream.Publish.Start', 'publishing');
+    const held = this.#held.release();
+    this.#guard(() => {
+      for (const message of held) this.#take(message);
+    });
+    this.#bytesAt = this.#now();
+    this.#output.resume();
+  }
+
+  #refusePublish(reason: string, cause?: unknown): void {
+    this.#endPublish('NetStream.Publish.BadName', reason, 'refused', cause);
+  }
+
+  #endPublish(code: string, reason: string, how: string, cause?: unknown): void {
+    if (this.#stage === 'closed') return;
+    const streamId = this.#publication?.streamId ?? 0;
+    this.#commands.tell(streamId, 'error', code, this.#withoutKey(reason));
+    this.close(`${how}: ${reason}`, how === 'refused', cause);
+  }
+
+  #unpublish(streamId: number | undefined): void {
+    const publication = this.#publication;
+    if (!publication || (streamId !== undefined && streamId !== publication.streamId)) return;
+    this.#publication = undefined;
+    this.#unpublished = true;
+    this.#enter('commands');
+    publication.end('the sender ended its stream', true);
+    const over = publication.streamId;
+    this.#commands.tell(over, 'status', 'NetStream.Unpublish.Success', 'the stream is over');
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#stage !== 'closed') this.#output.send(bytes);
+  }
+
+  /** Whatever others put into a reason, the key stays a secret. */
+  #withoutKey(reason: string): string {
+    const key = this.#publication?.request.streamKey;
+    return key === undefined ? reason : reason.replaceAll(key, '{key}');
+  }
+}
+
+function isBig(type: number): boolean {
+  return type === MESSAGE.audio || type === MESSAGE.video || type === MESSAGE.aggregate;
+}
