@@ -5,11 +5,11 @@ import GLib from 'gi://GLib?version=2.0';
 import { h264Encoder, muxer, muxPad, rawAudio } from '../shared/encoders.ts';
 import type { CompositeInit, Tile, VideoEncoding } from '../shared/protocol.ts';
 import { codecElements } from '../shared/rtp-codecs.ts';
-import { child, requestPad, setFromText, setProperties, staticPad } from './gst.ts';
+import { child, forceKeyFrame, requestPad, setFromText, setProperties } from '../runtime/gst.ts';
 import type { Cut } from './log-branch.ts';
 import type { Program } from './program.ts';
-import type { Receiver } from './receiver.ts';
-import type { Connect } from './receiver-bin.ts';
+import type { Receiver } from '../runtime/receiver.ts';
+import type { Connect } from '../runtime/receiver-bin.ts';
 import { compensateEncoder, mixedAudio, MIXER_LATENCY_NS } from './silence.ts';
 
 /**
@@ -146,10 +146,7 @@ export class Composite implements Program {
 
   keyFrame(): void {
     if (!this.#init.video) throw new Error('this composite has no video');
-    const request =
-      'GstForceKeyUnit, running-time=(guint64)18446744073709551615, all-headers=(boolean)true, count=(uint)0';
-    const event = Gst.Event.new_custom(Gst.EventType.CUSTOM_UPSTREAM, Gst.Structure.new_from_string(request));
-    staticPad(child(this.#built(), 'videoenc'), 'src').send_event(event);
+    forceKeyFrame(child(this.#built(), 'videoenc'));
   }
 
   finish(): void {

@@ -4,7 +4,7 @@ import Gst from 'gi://Gst?version=1.0';
 
 import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
 import { Composite } from './composite.ts';
-import { after, allElements, every, parsePipeline, runningTime, watchBus } from './gst.ts';
+import { after, allElements, every, parsePipeline, runningTime, watchBus } from '../runtime/gst.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';

@@ -4,8 +4,8 @@
  */
 import Gst from 'gi://Gst?version=1.0';
 
-import { child, property, staticPad } from './gst.ts';
-import { JITTER_LATENCY_MS } from './receiver-bin.ts';
+import { child, property, staticPad } from '../runtime/gst.ts';
+import { JITTER_LATENCY_MS } from '../runtime/receiver-bin.ts';
 
 /** How far behind the clock gaps stay: a frame may still be on its way for as long as the jitterbuffer waits. */
 const HOLD_BACK_NS = (JITTER_LATENCY_MS + 50) * 1e6;

@@ -6,7 +6,7 @@ import type Gst from 'gi://Gst?version=1.0';
 import { ChunkPacing, FIRST_CHUNK_NS } from '../shared/chunk-pacing.ts';
 import { CHUNK_HEAD_BYTES, chunkStart } from '../shared/chunk-start.ts';
 import type { LogTarget, PipelineEvent } from '../shared/protocol.ts';
-import { child, numberField, setFromText, setProperties } from './gst.ts';
+import { child, numberField, setFromText, setProperties } from '../runtime/gst.ts';
 
 /** Chunk duration where there are no keyframes to cut at. */
 const DURATION_CHUNK_NS = 2e9;

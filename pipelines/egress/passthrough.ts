@@ -4,12 +4,12 @@ import Gst from 'gi://Gst?version=1.0';
 import { muxer, muxPad, rawAudio } from '../shared/encoders.ts';
 import type { Container, PassthroughInit } from '../shared/protocol.ts';
 import { codecElements } from '../shared/rtp-codecs.ts';
-import { child, requestPad, setProperties } from './gst.ts';
+import { child, requestPad, setProperties } from '../runtime/gst.ts';
 import { Leg } from './leg.ts';
 import type { Cut } from './log-branch.ts';
 import type { Program } from './program.ts';
-import type { Receiver } from './receiver.ts';
-import type { Connect } from './receiver-bin.ts';
+import type { Receiver } from '../runtime/receiver.ts';
+import type { Connect } from '../runtime/receiver-bin.ts';
 import { compensateEncoder, mixedAudio } from './silence.ts';
 
 /** Copied streams as the muxer sees them, whatever their size: a change of caps would be another stream to it. */

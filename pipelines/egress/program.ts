@@ -3,8 +3,8 @@ import type Gst from 'gi://Gst?version=1.0';
 
 import type { Tile } from '../shared/protocol.ts';
 import type { Cut } from './log-branch.ts';
-import type { Receiver } from './receiver.ts';
-import type { Connect } from './receiver-bin.ts';
+import type { Receiver } from '../runtime/receiver.ts';
+import type { Connect } from '../runtime/receiver-bin.ts';
 
 export interface Program {
   /** Pipeline text that ends in the muxer; the engine adds the log and the tap. */

@@ -3,8 +3,8 @@ import type Gst from 'gi://Gst?version=1.0';
 
 import type { AudioEncoding } from '../shared/protocol.ts';
 import { audioEncoder, audioFrame, rawAudio } from '../shared/encoders.ts';
-import { child, staticPad } from './gst.ts';
-import { JITTER_LATENCY_MS } from './receiver-bin.ts';
+import { child, staticPad } from '../runtime/gst.ts';
+import { JITTER_LATENCY_MS } from '../runtime/receiver-bin.ts';
 
 /** What decoding and scheduling may take on top of the jitterbuffer before a mixer goes on without a source. */
 const DECODE_MARGIN_MS = 60;

@@ -8,7 +8,15 @@ import GLib from 'gi://GLib?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
 import { TAP_FD } from '../shared/protocol.ts';
-import { allElements, child, childBin, parsePipeline, setFromText, setProperties, watchBus } from './gst.ts';
+import {
+  allElements,
+  child,
+  childBin,
+  parsePipeline,
+  setFromText,
+  setProperties,
+  watchBus,
+} from '../runtime/gst.ts';
 
 /** Bytes that wait for a reader: 8 s at 8 Mbit/s. */
 const QUEUE_BYTES = 8 * 1024 * 1024;

@@ -5,11 +5,11 @@ import Gst from 'gi://Gst?version=1.0';
 import { FlowWatch } from '../shared/flow-watch.ts';
 import { LipSync } from '../shared/lip-sync.ts';
 import type { PipelineEvent } from '../shared/protocol.ts';
-import { monotonicMs } from './gst.ts';
+import { monotonicMs } from '../runtime/gst.ts';
 import type { Program } from './program.ts';
-import { Receiver } from './receiver.ts';
-import type { Connect } from './receiver-bin.ts';
-import { bindUdp, type PortRange } from './socket.ts';
+import { Receiver } from '../runtime/receiver.ts';
+import type { Connect } from '../runtime/receiver-bin.ts';
+import { bindUdp, type PortRange } from '../runtime/socket.ts';
 
 /** Bins are named after a number, never again the same: a message of one that is gone finds nobody. */
 const BIN_PREFIX = 'track-';

@@ -2,11 +2,32 @@
 import GLib from 'gi://GLib?version=2.0';
 import System from 'system';
 
-import { listen, say } from '../egress/control.ts';
+import { listen, say } from '../runtime/control.ts';
 import { type End, Engine } from '../egress/engine.ts';
-import { initGst } from '../egress/gst.ts';
-import { processId, rssBytes, warmUp } from '../egress/process.ts';
+import { initGst } from '../runtime/gst.ts';
+import { processId, rssBytes, warmUp } from '../runtime/process.ts';
 import type { CommandLine } from '../shared/protocol.ts';
+
+/** Elements whose plugins take longest to load. */
+const WARM = [
+  'rtpbin',
+  'udpsrc',
+  'rtph264depay',
+  'h264parse',
+  'avdec_h264',
+  'opusdec',
+  'audiomixer',
+  'audiotestsrc',
+  'audioresample',
+  'avenc_aac',
+  'compositor',
+  'videotestsrc',
+  'x264enc',
+  'mpegtsmux',
+  'multifilesink',
+  'capssetter',
+  'proxysink',
+];
 
 let engine: Engine | undefined;
 
@@ -73,8 +94,9 @@ function handle(command: CommandLine): object {
 }
 
 initGst();
-warmUp();
-listen(handle, (reason) => {
+warmUp(WARM);
+const onCommand = (line: { id: number }): object => handle(line as CommandLine);
+listen(onCommand, (reason) => {
   printerr(`worker gone (${reason}): ending`);
   System.exit(2);
 });

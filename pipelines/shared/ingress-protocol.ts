@@ -17,7 +17,7 @@ export type InputContainer = 'flv' | 'matroska';
  * whose H.264 decoder holds some frames back, and is not rotated (no demuxer tells the rotation).
  */
 export interface InputStreams {
-  /** Codecs as FFmpeg names them; rotation is clockwise, to be undone before encoding. */
+  /** Codecs as FFmpeg names them. The picture is shown turned clockwise by `rotation` degrees. */
   video?: { codec: string; rotation: 0 | 90 | 180 | 270 };
   audio?: { codec: string };
 }

@@ -20,6 +20,7 @@ import {
   staticPad,
 } from './gst.ts';
 import { type Connect, RECEIVER, receiverDescription } from './receiver-bin.ts';
+import { setSrtpKey } from './srtp.ts';
 
 /** Time between two receiver reports when there is no feedback to send, ns. */
 const REPORT_INTERVAL_NS = 500e6;
@@ -99,16 +100,7 @@ export class Receiver {
     });
     setProperties(this.#session, { 'rtcp-min-interval': REPORT_INTERVAL_NS, bandwidth: SESSION_BANDWIDTH });
     if (!connect.srtp) return;
-    const local = srtpCipher(connect.srtp.local, decode);
-    const encoder = child(this.bin, RECEIVER.srtpEncoder);
-    setProperties(encoder, { key: Gst.Buffer.new_wrapped(decode(connect.srtp.local.keyBase64)) });
-    for (const [name, nick] of [
-      ['rtp-cipher', local.cipher],
-      ['rtp-auth', local.auth],
-      ['rtcp-cipher', local.cipher],
-      ['rtcp-auth', local.rtcpAuth],
-    ] as const)
-      Gst.util_set_object_arg(encoder, name, nick);
+    setSrtpKey(child(this.bin, RECEIVER.srtpEncoder), connect.srtp.local);
   }
 
   /** RTP packets that have left the jitterbuffer so far. (The session's statistics cost ten times as much to read.) */

@@ -148,6 +148,14 @@ export function after(ms: number, callback: () => void): () => void {
   });
 }
 
+/** Has an encoder make its next frame a keyframe, with all headers. */
+export function forceKeyFrame(encoder: Gst.Element): void {
+  const request =
+    'GstForceKeyUnit, running-time=(guint64)18446744073709551615, all-headers=(boolean)true, count=(uint)0';
+  const event = Gst.Event.new_custom(Gst.EventType.CUSTOM_UPSTREAM, Gst.Structure.new_from_string(request));
+  staticPad(encoder, 'src').send_event(event);
+}
+
 /** Milliseconds of a clock that never jumps. */
 export function monotonicMs(): number {
   return GLib.get_monotonic_time() / 1000;

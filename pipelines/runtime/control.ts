@@ -1,13 +1,14 @@
-/** The program's conversation with its worker: JSON lines, see pipelines/shared/protocol.ts. */
+/** A program's conversation with its worker: JSON lines, see pipelines/shared/protocol.ts. */
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 
-import type { AnswerLine, CommandLine, PipelineEvent } from '../shared/protocol.ts';
+import type { IngressEvent } from '../shared/ingress-protocol.ts';
+import type { AnswerLine, PipelineEvent } from '../shared/protocol.ts';
 import { PARENT_TIMEOUT_MS } from '../shared/protocol.ts';
 import { every, monotonicMs } from './gst.ts';
 
 /** Writes one line to stdout, at once. */
-export function say(line: AnswerLine | PipelineEvent): void {
+export function say(line: AnswerLine | PipelineEvent | IngressEvent): void {
   print(JSON.stringify(line));
 }
 
@@ -15,7 +16,7 @@ export function say(line: AnswerLine | PipelineEvent): void {
  * Hands every command to `handle` and answers with what it returns, or with what it throws.
  * @param gone called once when the worker is gone: stdin ended, or it said nothing for {@link PARENT_TIMEOUT_MS}
  */
-export function listen(handle: (command: CommandLine) => object, gone: (reason: string) => void): void {
+export function listen(handle: (command: { id: number }) => object, gone: (reason: string) => void): void {
   const stdin = new Gio.UnixInputStream({ fd: 0, close_fd: false });
   const lines = new Gio.DataInputStream({ base_stream: stdin });
   let heardMs = monotonicMs();
@@ -48,10 +49,10 @@ function finishLine(lines: Gio.DataInputStream, result: Gio.AsyncResult): string
   }
 }
 
-function answer(line: string, handle: (command: CommandLine) => object): void {
+function answer(line: string, handle: (command: { id: number }) => object): void {
   let id = -1;
   try {
-    const command = JSON.parse(line) as CommandLine;
+    const command = JSON.parse(line) as { id: number };
     id = command.id;
     say({ id, ok: handle(command) });
   } catch (error) {

@@ -1,0 +1,223 @@
+/** Runs one ingress: collects what it needs to know, builds the pipeline, watches it, and tells how it ends. */
+import GLib from 'gi://GLib?version=2.0';
+import Gst from 'gi://Gst?version=1.0';
+
+import {
+  allElements,
+  child,
+  every,
+  forceKeyFrame,
+  parsePipeline,
+  setProperties,
+  staticPad,
+  watchBus,
+} from '../runtime/gst.ts';
+import type { PortRange } from '../runtime/socket.ts';
+import { layerCaps } from '../shared/ingress-encoders.ts';
+import type {
+  IngressCommand,
+  IngressCommandResults,
+  IngressEvent,
+  IngressInit,
+} from '../shared/ingress-protocol.ts';
+import { description, type Kind, NAMES } from './description.ts';
+import { Formats } from './formats.ts';
+import { Output } from './output.ts';
+import { RtpInput } from './rtp-input.ts';
+import { StartLine } from './start-line.ts';
+
+const WATCH_MS = 100;
+const START_MS = 20;
+const SYNC_MS = 500;
+
+/** How a run has ended. */
+export type End = { ok: true } | { ok: false; message: string; element?: string };
+
+export class Engine {
+  readonly #init: IngressInit;
+  readonly #emit: (event: IngressEvent) => void;
+  readonly #ended: (end: End) => void;
+  readonly #kinds: readonly Kind[];
+  readonly #outputs = new Map<Kind, Output>();
+  readonly #input = new RtpInput();
+  readonly #flowing = new Set<Kind>();
+  readonly #finished = new Set<Kind>();
+  #pipeline: Gst.Pipeline | undefined;
+  #timers: (() => void)[] = [];
+  #done = false;
+
+  /** @param ended called once, when nothing is left to do. @throws Error if the init does not make a pipeline */
+  constructor(init: IngressInit, emit: (event: IngressEvent) => void, ended: (end: End) => void) {
+    this.#init = init;
+    this.#emit = emit;
+    this.#ended = ended;
+    this.#kinds = [...(init.video ? ['video' as const] : []), ...(init.audio ? ['audio' as const] : [])];
+    if (init.video?.mode === 'encode') this.#checkSizes(init.video.layers.length, init.video.layers);
+    description(init, new Set(), 1);
+  }
+
+  /** @returns the port a kind is sent from. @throws Error if it cannot be bound */
+  bind(kind: Kind, ip: string, range: PortRange): number {
+    if (!this.#kinds.includes(kind)) throw new Error(`this ingress has no ${kind}`);
+    if (this.#outputs.has(kind)) throw new Error(`${kind} is bound already`);
+    const output = new Output(kind, ip, range);
+    this.#outputs.set(kind, output);
+    return output.port;
+  }
+
+  /** @throws Error if the kind is not bound, or connected already */
+  connect(command: Extract<IngressCommand, { cmd: 'connect' }>): void {
+    this.#output(command.kind).connect(command);
+  }
+
+  /** Of an `rtp` input. @throws Error for another */
+  get input(): RtpInput {
+    if (this.#init.input.type !== 'rtp') throw new Error('this input is not rtp: its bytes come by the pipe');
+    return this.#input;
+  }
+
+  /** @throws Error if something is not connected, or the pipeline does not play */
+  start(): void {
+    if (this.#pipeline) throw new Error('started already');
+    const outputs = this.#kinds.map((kind) => this.#output(kind));
+    for (const { kind, connected } of outputs) if (!connected) throw new Error(`${kind} is not connected`);
+    const secure = new Set(outputs.filter((output) => output.secure).map(({ kind }) => kind));
+    const pipeline = parsePipeline(description(this.#init, secure, GLib.get_num_processors()));
+    this.#pipeline = pipeline;
+    // Each sink's end is told, not only that of all: RTCP's need not end.
+    pipeline.message_forward = true;
+    for (const output of outputs) output.wire(pipeline, this.#init.cname);
+    if (this.#init.input.type === 'rtp')
+      for (const kind of this.#kinds) this.#input.plug(pipeline, kind, this.#init[kind]?.mode === 'copy');
+    watchBus(pipeline, (message) => this.#message(message));
+    pipeline.use_clock(Gst.SystemClock.obtain());
+    this.#run(pipeline);
+    const formats = new Formats(pipeline, this.#kinds);
+    this.#timers.push(
+      every(WATCH_MS, () => this.#watch(formats)),
+      every(SYNC_MS, () => this.#input.sync()),
+    );
+  }
+
+  /** New sizes, as many as there are layers. @throws Error if they are not, are odd, or nothing is encoded */
+  layerSizes(sizes: readonly { width: number; height: number }[]): void {
+    const { video } = this.#init;
+    if (video?.mode !== 'encode') throw new Error('this ingress does not encode video');
+    this.#checkSizes(video.layers.length, sizes);
+    const pipeline = this.#built();
+    sizes.forEach((size, index) =>
+      setProperties(child(pipeline, NAMES.size(index)), { caps: Gst.Caps.from_string(layerCaps(size)) }),
+    );
+  }
+
+  /** A keyframe of every layer; nothing where video is copied. */
+  keyFrame(): void {
+    const { video } = this.#init;
+    if (video?.mode !== 'encode') return;
+    const pipeline = this.#built();
+    video.layers.forEach((_, index) => forceKeyFrame(child(pipeline, NAMES.encoder(index))));
+  }
+
+  describe(): IngressCommandResults['describe'] {
+    return {
+      elements: allElements(this.#built()).map((element) => ({
+        name: element.get_name() ?? '',
+        factory: element.get_factory()?.get_name() ?? '',
+        klass: element.get_factory()?.get_metadata('klass') ?? '',
+      })),
+    };
+  }
+
+  /** Ends at once. */
+  stop(): void {
+    this.#finish({ ok: true });
+  }
+
+  #run(pipeline: Gst.Pipeline): void {
+    const play = (): void => {
+      if (pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
+        throw new Error('the pipeline does not play');
+    };
+    if (this.#init.pacing === 'arrival') {
+      play();
+      return;
+    }
+    pipeline.set_state(Gst.State.PAUSED);
+    const line = new StartLine(pipeline, this.#kinds);
+    this.#timers.push(
+      every(START_MS, () => {
+        if (!line.ready()) return true;
+        play();
+        return false;
+      }),
+    );
+  }
+
+  #watch(formats: Formats): void {
+    this.#input.tune();
+    for (const change of formats.changes()) this.#emit(change);
+    for (const [kind, output] of this.#outputs) {
+      if (this.#flowing.has(kind) || !output.flowing) continue;
+      this.#flowing.add(kind);
+      this.#emit({ event: 'flowing', kind });
+    }
+  }
+
+  #message(message: Gst.Message): void {
+    if (message.type === Gst.MessageType.ERROR) {
+      const [error, debug] = message.parse_error();
+      printerr(`${error?.message ?? 'unknown error'} ${debug}`);
+      const element = message.src.get_name() ?? '';
+      this.#finish({ ok: false, message: error?.message ?? 'unknown error', element });
+    } else if (message.type === Gst.MessageType.WARNING) {
+      const [error, debug] = message.parse_warning();
+      printerr(`${error?.message ?? 'unknown warning'} ${debug}`);
+      this.#emit({ event: 'warning', message: error?.message ?? 'unknown warning' });
+    } else if (message.type === Gst.MessageType.ELEMENT) {
+      const structure = message.get_structure();
+      if (structure?.get_name() !== 'GstBinForwarded') return;
+      const forwarded = structure.get_value('message') as Gst.Message;
+      if (forwarded.type === Gst.MessageType.EOS) this.#sinkEnded(forwarded.src);
+    }
+  }
+
+  /** Everything has been sent when each kind that ever came has ended. */
+  #sinkEnded(source: Gst.Object | null): void {
+    for (const output of this.#outputs.values()) if (output.isSink(source)) this.#finished.add(output.kind);
+    const pipeline = this.#built();
+    const left = this.#kinds.filter(
+      (kind) =>
+        !this.#finished.has(kind) && staticPad(child(pipeline, NAMES.input(kind)), 'sink').is_linked(),
+    );
+    if (left.length === 0) this.#finish({ ok: true });
+  }
+
+  #finish(end: End): void {
+    if (this.#done) return;
+    this.#done = true;
+    for (const cancel of this.#timers) cancel();
+    this.#pipeline?.get_bus().remove_watch();
+    this.#pipeline?.set_state(Gst.State.NULL);
+    for (const output of this.#outputs.values()) output.close();
+    this.#input.close();
+    this.#ended(end);
+  }
+
+  #checkSizes(count: number, sizes: readonly { width: number; height: number }[]): void {
+    if (sizes.length !== count || count === 0) throw new Error(`${sizes.length} sizes for ${count} layers`);
+    for (const { width, height } of sizes)
+      if (width < 2 || height < 2 || width % 2 !== 0 || height % 2 !== 0)
+        throw new Error(`a layer of ${width}x${height} pixels is not even`);
+  }
+
+  #output(kind: Kind): Output {
+    const output = this.#outputs.get(kind);
+    if (!output) throw new Error(`${kind} is not bound`);
+    return output;
+  }
+
+  #built(): Gst.Pipeline {
+    if (!this.#pipeline) throw new Error('not started');
+    return this.#pipeline;
+  }
+}
