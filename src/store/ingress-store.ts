@@ -139,7 +139,7 @@ class RedisIngressStore implements IngressStore {
     leaseMs: number,
   ): Promise<IngressSession | BeginRefusal> {
     const begun = await this.#retry(ingressId, async ({ record, infoJson }) => {
-      if (record.info.enabled === false) return 'disabled';
+      if (record.info.enabled === false || record.info.roomName === '') return 'disabled';
       const answer = await run(
         this.#redis,
         BEGIN_SESSION,

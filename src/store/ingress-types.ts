@@ -39,6 +39,7 @@ export interface IngressRecord {
   session: IngressSession | undefined;
 }
 
+/** `disabled`: `enabled` is false, or no room has been named yet. */
 export type BeginRefusal = 'not_found' | 'disabled' | 'busy';
 
 export interface IngressStore {

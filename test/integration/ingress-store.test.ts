@@ -166,6 +166,8 @@ describe('sessions', () => {
     await store.update('IN_1', (info) => Object.assign(info, { enabled: true }));
     await begin('IN_1', 'IR_1', 0);
     expect(await store.beginSession('IN_1', session('IR_2'), 0)).toBe('busy');
+    await store.create(record('IN_2', { roomName: '' }));
+    expect(await store.beginSession('IN_2', session('IR_1'), 0)).toBe('disabled');
   });
 
   it('of twenty at once one begins', async () => {
