@@ -29,12 +29,17 @@ export function trackSource(name: BridgeTrackSource): TrackSource {
   return SOURCES[name];
 }
 
+/** The bridge's name of a source; one it has no name for is `unknown`. */
+export function bridgeTrackSource(source: TrackSource): BridgeTrackSource {
+  return SOURCE_NAMES.get(source) ?? 'unknown';
+}
+
 export function showTrack(track: SfuTrack): BridgeTrack {
   return {
     trackId: track.sid,
     producerId: track.producer.id,
     kind: track.kind,
-    source: SOURCE_NAMES.get(track.source) ?? 'unknown',
+    source: bridgeTrackSource(track.source),
     name: track.name,
     mimeType: track.mimeType,
     muted: track.muted,

@@ -3,10 +3,10 @@
  * pipeline, subscribe over the bridge, build the receiver, then let the first packet come. In that order the
  * first keyframe cannot be lost.
  */
-import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
-import type { BridgeEvent, BridgeSrtpParameters, BridgeSubscription } from '../bridge/protocol.ts';
+import type { BridgeEvent, BridgeSubscription } from '../bridge/protocol.ts';
+import { newSrtpKey } from '../bridge/srtp-key.ts';
 import type { PipelineHost } from '../pipeline/host.ts';
 import type { WantedTrack } from './selection.ts';
 
@@ -35,11 +35,6 @@ export interface FeedsOptions {
   logger: Logger;
   /** A feed came or went. */
   onChange: () => void;
-}
-
-/** AES_CM_128_HMAC_SHA1_80: 16 bytes of key and 14 of salt (RFC 3711). */
-function newSrtpKey(): BridgeSrtpParameters {
-  return { cryptoSuite: 'AES_CM_128_HMAC_SHA1_80', keyBase64: randomBytes(30).toString('base64') };
 }
 
 interface Entry {
