@@ -1,0 +1,42 @@
+/**
+ * How a URL is written for FFmpeg when it goes through the guard's proxy: always plain `http:`. The proxy speaks TLS
+ * itself, so that it sees playlists and redirects, and FFmpeg needs no other protocol than http and tcp. Pure.
+ */
+import { isIP } from 'node:net';
+import { GuardError } from './guard.ts';
+
+/** A host with this label in front is reached over TLS. A subdomain, so that cookies of the domain still fit. */
+const TLS_LABEL = 'sluice-tls.';
+
+/** Where FFmpeg begins: the proxy leads it on to the source, whose URL is so in no command line. */
+export const ENTRY_HOST = 'sluice-source.invalid';
+
+/** @throws GuardError for what is neither http nor https */
+export function proxiedUrl(url: URL): URL {
+  if (url.protocol === 'http:') return url;
+  if (url.protocol !== 'https:') {
+    throw new GuardError(`${url.protocol} may not be read from a web source: only http and https`);
+  }
+  const host = url.hostname;
+  if (host.startsWith('[')) {
+    throw new GuardError('https with an IPv6 address as host is not supported: use its name');
+  }
+  const proxied = new URL(url.href.replace(/^https:/, 'http:'));
+  proxied.hostname = `${TLS_LABEL}${host}`;
+  // Port 80 would be taken for http's own and left out; it cannot be told from none then.
+  proxied.port = url.port === '' ? '443' : url.port;
+  if (proxied.port === '') throw new GuardError('https on port 80 is not supported');
+  return proxied;
+}
+
+/** The real URL behind one that {@link proxiedUrl} made. */
+export function realUrl(proxied: URL): URL {
+  if (!proxied.hostname.startsWith(TLS_LABEL)) return new URL(proxied);
+  const host = proxied.hostname.slice(TLS_LABEL.length);
+  const { username, password, port, pathname, search } = proxied;
+  const real = new URL(`https://${isIP(host) === 6 ? `[${host}]` : host}${pathname}${search}`);
+  real.port = port;
+  real.username = username;
+  real.password = password;
+  return real;
+}
