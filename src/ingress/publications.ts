@@ -1,5 +1,12 @@
 /** Publishes what a run's pipeline sends: one track a kind, in the order the bridge needs. */
-import { TrackInfo, TrackSource, TrackType, VideoLayer, VideoQuality } from '@livekit/protocol';
+import {
+  SimulcastCodecInfo,
+  TrackInfo,
+  TrackSource,
+  TrackType,
+  VideoLayer,
+  VideoQuality,
+} from '@livekit/protocol';
 import type { IngressInfo } from '@livekit/protocol';
 import type { AudioOutput, VideoOutput } from '../../pipelines/shared/ingress-protocol.ts';
 import type { BridgeClient } from '../bridge/client.ts';
@@ -121,6 +128,7 @@ function trackInfo(
     height,
     simulcast: rtpParameters.encodings.length > 1,
     layers,
+    codecs: [new SimulcastCodecInfo({ mimeType: codec?.mimeType ?? '', layers })],
     stereo: codec?.parameters.stereo === 1,
   });
 }
