@@ -22,6 +22,7 @@ export const SESSION: Readonly<Record<Kind, number>> = { video: 0, audio: 1 };
 /** Element names. */
 export const NAMES = {
   rtp: 'rtpsend',
+  source: 'source',
   demux: 'demux',
   /** Queue a kind's stream comes in through. */
   input: (kind: Kind) => `${kind}in`,
@@ -54,7 +55,9 @@ export function description(init: IngressInit, secure: ReadonlySet<Kind>, cpus: 
   if (!video && !audio) throw new Error('an ingress without video and audio has nothing to send');
   const parts = [`rtpbin name=${NAMES.rtp} rtp-profile=avpf rtcp-sync-send-time=false`];
   if (init.input.type === 'pipe')
-    parts.push(`fdsrc fd=${INPUT_FD} blocksize=65536 ! ${init.input.container}demux name=${NAMES.demux}`);
+    parts.push(
+      `fdsrc name=${NAMES.source} fd=${INPUT_FD} blocksize=65536 ! ${init.input.container}demux name=${NAMES.demux}`,
+    );
   // Layers of one picture have the same RTP timestamps, whatever their encoders' threads do.
   const timestamps = Math.floor(Math.random() * 2 ** 31);
   if (video) {
@@ -80,10 +83,11 @@ function videoBranch(init: IngressInit, video: VideoOutput, timestamps: number, 
   const { rtp } = NAMES;
   const shape = NAMES.shape('video');
   if (video.mode === 'copy') {
-    // Parameter sets before every keyframe: one who joins later has not heard the first.
+    // Parameter sets before every keyframe: one who joins later has not heard the first. (As a byte stream it would
+    // get access unit delimiters besides.)
     const parse =
       video.codec === 'h264'
-        ? `h264parse name=${shape} config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au`
+        ? `h264parse name=${shape} config-interval=-1 ! video/x-h264,stream-format=avc,alignment=au`
         : `identity name=${shape} silent=true`;
     return [
       `${parse} !${pacing(init, 'video')}`,

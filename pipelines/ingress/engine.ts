@@ -7,6 +7,7 @@ import {
   child,
   every,
   forceKeyFrame,
+  monotonicMs,
   parsePipeline,
   setProperties,
   staticPad,
@@ -26,6 +27,10 @@ import { Output } from './output.ts';
 import { RtpInput } from './rtp-input.ts';
 import { StartLine } from './start-line.ts';
 
+const CONTAINERS = { flv: 'FLV', matroska: 'Matroska' } as const;
+
+/** Time from the input's first bytes until a stream must have been found in them. */
+const FIND_MS = 8000;
 const WATCH_MS = 100;
 const START_MS = 20;
 const SYNC_MS = 500;
@@ -43,6 +48,9 @@ export class Engine {
   readonly #flowing = new Set<Kind>();
   readonly #finished = new Set<Kind>();
   #pipeline: Gst.Pipeline | undefined;
+  #found = false;
+  /** When the input's first bytes had come. */
+  #sinceMs: number | undefined;
   #timers: (() => void)[] = [];
   #done = false;
 
@@ -155,6 +163,7 @@ export class Engine {
 
   #watch(formats: Formats): void {
     this.#input.tune();
+    this.#seek();
     for (const change of formats.changes()) this.#emit(change);
     for (const [kind, output] of this.#outputs) {
       if (this.#flowing.has(kind) || !output.flowing) continue;
@@ -165,10 +174,7 @@ export class Engine {
 
   #message(message: Gst.Message): void {
     if (message.type === Gst.MessageType.ERROR) {
-      const [error, debug] = message.parse_error();
-      printerr(`${error?.message ?? 'unknown error'} ${debug}`);
-      const element = message.src.get_name() ?? '';
-      this.#finish({ ok: false, message: error?.message ?? 'unknown error', element });
+      this.#failed(message);
     } else if (message.type === Gst.MessageType.WARNING) {
       const [error, debug] = message.parse_warning();
       printerr(`${error?.message ?? 'unknown warning'} ${debug}`);
@@ -179,6 +185,37 @@ export class Engine {
       const forwarded = structure.get_value('message') as Gst.Message;
       if (forwarded.type === Gst.MessageType.EOS) this.#sinkEnded(forwarded.src);
     }
+  }
+
+  #failed(message: Gst.Message): void {
+    const [error, debug] = message.parse_error();
+    const text = error?.message ?? 'unknown error';
+    printerr(`${text} ${debug}`);
+    const element = message.src.get_name() ?? '';
+    const { input } = this.#init;
+    const unread = element === NAMES.demux && input.type === 'pipe' && !this.#cameIn();
+    const name = input.type === 'pipe' ? CONTAINERS[input.container] : '';
+    const cause = unread ? `the input cannot be read as ${name}: ${text}` : text;
+    this.#finish({ ok: false, message: cause, element });
+  }
+
+  /** A demuxer may look for a beginning for ever. */
+  #seek(): void {
+    const { input } = this.#init;
+    if (input.type !== 'pipe' || this.#found) return;
+    this.#found = this.#cameIn();
+    const [known, bytes] = child(this.#built(), NAMES.source).query_position(Gst.Format.BYTES);
+    if (this.#found || !known || bytes === 0) return;
+    this.#sinceMs ??= monotonicMs();
+    if (monotonicMs() - this.#sinceMs < FIND_MS) return;
+    const message = `the input cannot be read as ${CONTAINERS[input.container]}: no ${this.#kinds.join(' nor ')} in the first ${FIND_MS / 1000} s`;
+    this.#finish({ ok: false, message, element: NAMES.demux });
+  }
+
+  /** Whether any stream was found in the input. */
+  #cameIn(): boolean {
+    const pipeline = this.#built();
+    return this.#kinds.some((kind) => staticPad(child(pipeline, NAMES.input(kind)), 'sink').is_linked());
   }
 
   /** Everything has been sent when each kind that ever came has ended. */
