@@ -44,7 +44,11 @@ export interface TestBridge {
   close(): Promise<void>;
 }
 
-export async function startBridge(pingIntervalMs = 100, seatMs?: number): Promise<TestBridge> {
+export async function startBridge(
+  pingIntervalMs = 100,
+  seatMs?: number,
+  onLost?: (identity: string, attempt: number) => Promise<void>,
+): Promise<TestBridge> {
   const sfu = await startSfu();
   const server = createServer();
   const lost: TestBridge['lost'] = [];
@@ -56,6 +60,7 @@ export async function startBridge(pingIntervalMs = 100, seatMs?: number): Promis
     onLost: (identity, roomName, attempt, kind) => {
       lost.push({ identity, roomName, attempt });
       lostKinds.push(kind);
+      return onLost?.(identity, attempt);
     },
     media: { listenIp: '127.0.0.1' },
     logger: silentLogger,

@@ -75,7 +75,7 @@ export class ClipConnection implements InputConnection {
         ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '25', ...x264],
         ...['-b:v', '500k', '-c:a', 'aac', '-ac', '2', '-f', 'flv', 'pipe:1'],
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      { stdio: ['ignore', 'pipe', 'ignore'] },
     );
     this.#child = child;
     this.data = child.stdout;
