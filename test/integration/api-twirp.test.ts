@@ -272,6 +272,7 @@ describe('routes', () => {
       'ListEgress',
       'StopEgress',
     ],
+    ...['CreateIngress', 'UpdateIngress', 'ListIngress', 'DeleteIngress'],
   ]);
   const missing = Object.entries(KNOWN_RPCS).flatMap(([service, methods]) =>
     methods.filter((method) => !built.has(method)).map((method) => [service, method] as const),

@@ -2,15 +2,17 @@
 import { AccessToken } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
 import { EgressService } from '../../src/api/egress-service.ts';
+import { IngressService } from '../../src/api/ingress-service.ts';
 import { RoomService } from '../../src/api/room-service.ts';
 import { buildHttp } from '../../src/api/server.ts';
 import type { HttpOptions } from '../../src/api/server.ts';
 import { TokenVerifier } from '../../src/auth/verify.ts';
-import { egressQueue } from '../../src/jobs/queues.ts';
-import type { EgressQueue } from '../../src/jobs/queues.ts';
+import { createGuard } from '../../src/ingress/guard/index.ts';
+import { egressQueue, ingressQueue } from '../../src/jobs/queues.ts';
+import type { EgressQueue, IngressQueue } from '../../src/jobs/queues.ts';
 import type { SfuNode } from '../../src/sfu/sfu.ts';
-import { connectRedis, createEgressStore } from '../../src/store/index.ts';
-import type { EgressStore } from '../../src/store/index.ts';
+import { connectRedis, createEgressStore, createIngressStore } from '../../src/store/index.ts';
+import type { EgressStore, IngressStore } from '../../src/store/index.ts';
 import { startRedis } from './redis.ts';
 import type { TestRedis } from './redis.ts';
 import { silentLogger, startSfu } from './sfu.ts';
@@ -24,6 +26,8 @@ export interface TestApi {
   readonly sfu: SfuNode;
   readonly store: EgressStore;
   readonly queue: EgressQueue;
+  readonly ingressStore: IngressStore;
+  readonly ingressQueue: IngressQueue;
   readonly redis: TestRedis;
   stop(): Promise<void>;
 }
@@ -40,20 +44,36 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
     stack.defer(() => store.close());
     const queue = egressQueue(connections.shared, silentLogger);
     stack.defer(() => queue.close());
+    const ingresses = createIngressStore(connections, silentLogger);
+    stack.defer(() => ingresses.close());
+    const ingressJobs = ingressQueue(connections.shared, silentLogger);
+    stack.defer(() => ingressJobs.close());
+    const guard = createGuard({ allowNetworks: ['127.0.0.0/8'], fileRoots: [], logger: silentLogger });
     const sfu = await startSfu();
     stack.defer(() => sfu.close());
     const bridgeUrl = () => 'ws://127.0.0.1:7880/bridge';
     const app = buildHttp({
       logger: silentLogger,
       verifier: new TokenVerifier({ [API_KEY]: API_SECRET, other: 'another secret' }),
-      services: [new RoomService(sfu), new EgressService({ sfu, store, queue, bridgeUrl })],
+      services: [
+        new RoomService(sfu),
+        new EgressService({ sfu, store, queue, bridgeUrl }),
+        new IngressService({
+          store: ingresses,
+          queue: ingressJobs,
+          bridgeUrl,
+          urls: () => ({ rtmp: 'rtmp://127.0.0.1:1935/live', whip: 'http://127.0.0.1:7880/whip' }),
+          checkUrl: (source) => guard.check(source),
+        }),
+      ],
       health: async () => ({ ok: true }),
       ...options,
     });
     stack.defer(() => app.close());
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     const owned = stack.move();
-    return { url, sfu, store, queue, redis, stop: () => owned.disposeAsync() };
+    const stores = { store, queue, ingressStore: ingresses, ingressQueue: ingressJobs };
+    return { url, sfu, ...stores, redis, stop: () => owned.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
     throw error;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { TWIRP_STATUS } from '../../src/api/errors.ts';
 import { EgressService } from '../../src/api/egress-service.ts';
+import { IngressService } from '../../src/api/ingress-service.ts';
 import { KNOWN_RPCS } from '../../src/api/known-rpcs.ts';
 import { RoomService } from '../../src/api/room-service.ts';
 
@@ -15,7 +16,11 @@ function section(title: string): string {
 }
 
 /** Methods need no dependencies to be listed; none is called here. */
-const services = [new RoomService(undefined as never), new EgressService(undefined as never)];
+const services = [
+  new RoomService(undefined as never),
+  new EgressService(undefined as never),
+  new IngressService(undefined as never),
+];
 
 describe('docs/api.md', () => {
   it.each(services.map(({ name, methods }) => [name, Object.keys(methods)] as const))(
