@@ -3,6 +3,8 @@ import type { ColorName } from '../../pipelines/publisher/signal.ts';
 
 export interface PublishOptions {
   token: string;
+  /** Of the endpoint, default `/whip`. */
+  url?: string;
   codec?: string;
   simulcast?: boolean;
   width?: number;

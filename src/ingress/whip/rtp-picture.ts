@@ -4,6 +4,7 @@ import { vp8FrameSize, vp9FrameSize } from '../../media/vpx.ts';
 import type { FrameSize } from '../../media/vpx.ts';
 
 export interface RtpPacket {
+  ssrc: number;
   timestamp: number;
   payload: Uint8Array;
 }
@@ -21,7 +22,7 @@ export function parseRtp(packet: Uint8Array): RtpPacket | undefined {
   const padding = first & 0x20 ? (packet.at(-1) ?? 0) : 0;
   const end = packet.length - padding;
   if (end < start) return undefined;
-  return { timestamp: view.getUint32(4), payload: packet.subarray(start, end) };
+  return { ssrc: view.getUint32(8), timestamp: view.getUint32(4), payload: packet.subarray(start, end) };
 }
 
 /**

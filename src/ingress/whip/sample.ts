@@ -1,7 +1,9 @@
 /** A look at what a track carries: a short while, through a consumer of our own. */
 import type { types as ms } from 'mediasoup';
 import type { SfuTrack } from '../../sfu/types.ts';
+import type { FrameSize } from '../../media/vpx.ts';
 import { parseRtp, sizeOf } from './rtp-picture.ts';
+import type { RtpPacket } from './rtp-picture.ts';
 
 /** What was seen; undefined: nothing of it. */
 export interface Sample {
@@ -18,13 +20,13 @@ const WINDOW_SECONDS = 2;
 const VIDEO_CLOCK = 90_000;
 /** A sample ends by then, whatever came, ms. */
 const DEADLINE_MS = 8000;
-/** mediasoup may begin with a lower layer and go up; how long it is waited for, ms. */
-const TOP_LAYER_MS = 4000;
+/** Layers begin with their keyframes, one after the other: each gets its window by then, ms. */
+const LAYERS_MS = 2500;
 /** Of a sound, ms. */
 const AUDIO_MS = 500;
 
 /**
- * Costs the publisher one keyframe at most: a consumer begins with one.
+ * Costs the publisher one keyframe of each layer: a consumer begins with them.
  * @throws what mediasoup throws when transport or track close meanwhile
  */
 export async function takeSample(
@@ -36,6 +38,8 @@ export async function takeSample(
     producerId: track.producer.id,
     rtpCapabilities: router.rtpCapabilities,
     paused: true,
+    // Every layer as it came: others get one layer, and not all of its frames.
+    pipe: true,
   });
   try {
     const seen = track.kind === 'video' ? watchVideo(consumer, track) : listen(consumer, track);
@@ -46,39 +50,58 @@ export async function takeSample(
   }
 }
 
-function watchVideo(consumer: ms.Consumer, track: SfuTrack): Promise<Sample> {
-  const began = performance.now();
-  let size: { width: number; height: number } | undefined;
-  let first: number | undefined;
-  let last = 0;
-  let frames = 0;
-  const span = () => (first === undefined ? 0 : ((last - first) >>> 0) / VIDEO_CLOCK);
-  const isTop = () =>
-    consumer.type !== 'simulcast' ||
-    consumer.currentLayers?.spatialLayer === track.spatialLayers - 1 ||
-    performance.now() - began > TOP_LAYER_MS;
-  // Another layer is another picture.
-  consumer.on('layerschange', () => (first = undefined));
-  return untilDone(consumer, DEADLINE_MS, (done) => {
+/** A simulcast layer (or the only stream) as it passes. */
+class Stream {
+  #size: FrameSize | undefined;
+  #first: number | undefined;
+  #last = 0;
+  #frames = 0;
+
+  see(packet: RtpPacket, mimeType: string): void {
+    this.#size = sizeOf(mimeType, packet.payload) ?? this.#size;
+    if (packet.timestamp === this.#last && this.#first !== undefined) return;
+    this.#first ??= packet.timestamp;
+    this.#last = packet.timestamp;
+    this.#frames += 1;
+  }
+
+  get size(): FrameSize | undefined {
+    return this.#size;
+  }
+
+  get seconds(): number {
+    return this.#first === undefined ? 0 : ((this.#last - this.#first) >>> 0) / VIDEO_CLOCK;
+  }
+
+  get framerate(): number | undefined {
+    if (this.#frames < 3 || this.seconds === 0) return undefined;
+    return Math.round(((this.#frames - 1) / this.seconds) * 10) / 10;
+  }
+}
+
+async function watchVideo(consumer: ms.Consumer, track: SfuTrack): Promise<Sample> {
+  const streams = new Map(
+    (consumer.rtpParameters.encodings ?? []).map(({ ssrc }) => [ssrc, new Stream()] as const),
+  );
+  await untilDone(consumer, DEADLINE_MS, (done) => {
+    let since: number | undefined;
     consumer.on('rtp', (bytes) => {
       const packet = parseRtp(bytes);
-      if (!packet) return;
-      size = sizeOf(track.mimeType, packet.payload) ?? size;
-      if (first === undefined) {
-        first = packet.timestamp;
-        frames = 1;
-      } else if (packet.timestamp !== last) {
-        frames += 1;
-      }
-      last = packet.timestamp;
-      if (span() >= WINDOW_SECONDS && isTop()) done();
+      const stream = packet && streams.get(packet.ssrc);
+      if (!stream) return;
+      since ??= performance.now();
+      stream.see(packet, track.mimeType);
+      if (performance.now() - since > LAYERS_MS && stream.seconds >= WINDOW_SECONDS) done();
     });
-  }).then(() => ({
-    width: size?.width,
-    height: size?.height,
-    framerate: frames > 2 && span() > 0 ? Math.round(((frames - 1) / span()) * 10) / 10 : undefined,
+  });
+  // Encodings go from low to high; an encoder that is short of bandwidth leaves out the highest.
+  const top = [...streams.values()].findLast(({ framerate }) => framerate !== undefined);
+  return {
+    width: top?.size?.width,
+    height: top?.size?.height,
+    framerate: top?.framerate,
     channels: undefined,
-  }));
+  };
 }
 
 /** The stereo bit of the packets' first byte (RFC 6716 §3.1). */

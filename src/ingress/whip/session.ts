@@ -10,12 +10,13 @@ import type { ParticipantGrant } from '../../auth/grants.ts';
 import { newId } from '../../sfu/ids.ts';
 import type { LeaveReason, SfuParticipant, SfuTrack } from '../../sfu/types.ts';
 import type { IngressRecord, IngressSession } from '../../store/ingress-types.ts';
-import { InputMeter } from './meter.ts';
+import type { InputMeter } from './meter.ts';
 import type { WhipSessionParts } from './parts.ts';
 import { Place } from './place.ts';
 import { LEFT, refusal } from './reasons.ts';
+import { reportInput } from './report.ts';
 import { SessionState } from './session-state.ts';
-import { copyNote } from './state.ts';
+import type { Shown } from './session-state.ts';
 import { WhipIngressError } from './types.ts';
 import type { WhipPlace } from './types.ts';
 
@@ -165,18 +166,7 @@ export class WhipSession {
       return;
     }
     this.#stopMeter();
-    const { room } = this.#participant;
-    const show = () => ({ status: Status.ENDPOINT_PUBLISHING, roomId: room.sid, tracks: infoOf(tracks) });
-    this.#meter = new InputMeter({
-      room,
-      tracks,
-      flowing: () => {
-        const kinds = tracks.map(({ kind, mimeType, spatialLayers: layers }) => ({ kind, mimeType, layers }));
-        this.#save({ ...show(), error: copyNote(kinds) });
-      },
-      measured: (measured) => this.#save({ ...show(), error: copyNote(measured), measured }),
-      logger: this.#logger,
-    });
+    this.#meter = reportInput(this.#participant.room, tracks, (shown) => this.#save(shown), this.#logger);
   }
 
   #released(place: Place, reason: LeaveReason, deleted: boolean): void {
@@ -217,7 +207,7 @@ export class WhipSession {
     });
   }
 
-  #save(shown: Parameters<SessionState['save']>[0]): void {
+  #save(shown: Shown): void {
     if (this.over) return;
     void this.#state.save(shown).then((current) => {
       if (!current) void this.end('', 'superseded', false);
@@ -252,8 +242,4 @@ export class WhipSession {
     if (record?.session?.resourceId !== this.#session.resourceId) void this.end('', 'removed', false);
     else if (record.info.enabled === false) void this.end('the ingress was disabled', 'removed');
   }
-}
-
-function infoOf(tracks: readonly SfuTrack[]) {
-  return tracks.map((track) => track.info());
 }

@@ -54,7 +54,8 @@ export function inputState(
 
 /** What is done with the input, e.g. `video: copied (VP8 in 3 layers); audio: copied (Opus)`. */
 export function copyNote(tracks: readonly Pick<MeasuredTrack, 'kind' | 'mimeType' | 'layers'>[]): string {
-  return tracks
+  return [...tracks]
+    .sort((a, b) => b.kind.localeCompare(a.kind))
     .map(({ kind, mimeType, layers }) => {
       const codec = mimeType.split('/')[1] ?? mimeType;
       const name = codec.toLowerCase() === 'opus' ? 'Opus' : codec.replace(/^h26/i, 'H.26');
