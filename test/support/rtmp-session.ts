@@ -99,8 +99,7 @@ export function answers(sent: readonly Buffer[]): Answer[] {
 
 /** `code: description` of every status and error the server sent. */
 export const statuses = (sent: readonly Buffer[]): string[] =>
-  answers(sent).flatMap(({ information }) =>
-    information?.has('code')
-      ? [`${String(information.get('code'))}: ${String(information.get('description'))}`]
-      : [],
-  );
+  answers(sent).flatMap(({ information }) => {
+    const [code, description] = [information?.get('code'), information?.get('description')];
+    return typeof code === 'string' && typeof description === 'string' ? [`${code}: ${description}`] : [];
+  });

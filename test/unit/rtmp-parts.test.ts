@@ -202,7 +202,7 @@ test.each<[string, 'take' | 'skip' | RegExp]>([
 ])('video %s', (bytes, verdict) => {
   const judged = judgeVideo(hex(bytes));
   if (typeof verdict === 'string') expect(judged).toBe(verdict);
-  else expect(judged).toEqual({ refuse: expect.stringMatching(verdict) });
+  else expect(judged).toHaveProperty('refuse', expect.stringMatching(verdict));
 });
 
 test.each<[string, 'take' | 'skip' | RegExp]>([
@@ -221,7 +221,7 @@ test.each<[string, 'take' | 'skip' | RegExp]>([
 ])('audio %s', (bytes, verdict) => {
   const judged = judgeAudio(hex(bytes));
   if (typeof verdict === 'string') expect(judged).toBe(verdict);
-  else expect(judged).toEqual({ refuse: expect.stringMatching(verdict) });
+  else expect(judged).toHaveProperty('refuse', expect.stringMatching(verdict));
 });
 
 test.each<[Stage, { stage?: number; bytes?: number; media?: number }, RegExp | undefined]>([

@@ -33,6 +33,8 @@ class Listener implements RtmpServer {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#server = this.#create();
     this.#server.on('connection', (socket) => this.#count(socket));
+    // After it is counted; TLS has its own event, when it is through.
+    if (!options.tls) this.#server.on('connection', (socket) => this.#serve(socket, false));
   }
 
   get port(): number {
@@ -59,17 +61,23 @@ class Listener implements RtmpServer {
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= new Promise((resolve) => {
-      clearInterval(this.#timer);
-      this.#server.close(() => resolve());
-      for (const connection of this.#open) connection.end('the server is going away');
-      for (const socket of this.#sockets.keys()) socket.destroy();
-    }));
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#timer);
+    const closed = [...this.#sockets.keys()].map(
+      (socket) => new Promise((resolve) => socket.once('close', resolve)),
+    );
+    const stopped = new Promise((resolve) => this.#server.close(resolve));
+    for (const connection of this.#open) connection.end('the server is going away');
+    for (const socket of this.#sockets.keys()) socket.destroy();
+    await Promise.all([stopped, ...closed]);
   }
 
   #create(): Server {
     const { tls, logger } = this.#options;
-    if (!tls) return createServer({ noDelay: true }, (socket) => this.#serve(socket, false));
+    if (!tls) return createServer({ noDelay: true });
     let server;
     try {
       server = createTlsServer({ ...tls, handshakeTimeout: this.#limits.handshakeMs });
@@ -88,7 +96,6 @@ class Listener implements RtmpServer {
   /** Every connection counts from its first moment, in TLS's handshake too. */
   #count(socket: Socket): void {
     const address = plainAddress(socket.remoteAddress);
-    // Both kinds of server hand the socket on after this, also a destroyed one.
     if (this.#over(address, TOLD_OVER_LIMIT)) {
       this.#options.logger.warn(
         { remoteAddress: address, reason: 'too many connections' },

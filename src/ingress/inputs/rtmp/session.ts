@@ -143,13 +143,8 @@ export class RtmpSession {
       return;
     }
     switch (message.type) {
-      case MESSAGE.acknowledgement:
-        break;
       case MESSAGE.windowAcknowledgementSize:
         this.#acknowledgements.setWindow(message.payload);
-        break;
-      case MESSAGE.setPeerBandwidth:
-        // We send little; the window we have announced is all there is to say.
         break;
       case MESSAGE.userControl:
         this.#userControl(message.payload);
@@ -159,6 +154,7 @@ export class RtmpSession {
         this.#commands.take(message);
         break;
       default:
+        // What is no media is left out by it: acknowledgements, and Set Peer Bandwidth, as we send next to nothing.
         this.#publication?.take(message);
     }
   }
@@ -180,13 +176,9 @@ export class RtmpSession {
     }
     const published = publishedName(app, name);
     if (!published) {
-      this.#commands.tell(
-        streamId,
-        'error',
-        'NetStream.Publish.BadName',
-        'there is no stream key, or none that can be: rtmp://host/app/key is expected',
-      );
-      this.close('refused: no stream key, or none that can be', true);
+      const reason = 'there is no stream key, or none that can be; rtmp://host/app/key is expected';
+      this.#commands.tell(streamId, 'error', 'NetStream.Publish.BadName', reason);
+      this.close(`refused: ${reason}`, true);
       return;
     }
     const { remoteAddress, secure, authorise } = this.#options;
