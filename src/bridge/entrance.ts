@@ -21,10 +21,16 @@ export interface EntranceParts {
   members: WeakMap<SfuParticipant, Occupant>;
 }
 
-/** Somebody who publishes may open a room, as people do; a recorder finds one or not. @throws BridgeRequestError */
+/**
+ * Somebody who publishes may open a room, as people do; a recorder finds one or not. Whoever is hidden and only listens
+ * finds the server's internal rooms too: the worker that transcodes a publisher is one.
+ *
+ * @throws BridgeRequestError `not_found`
+ */
 export async function roomOf({ roomName, permissions }: BridgeGrant, sfu: Sfu): Promise<SfuRoom> {
-  if (!permissions.hidden) return sfu.createRoom({ name: roomName });
-  const room = sfu.room(roomName);
+  const { hidden, canPublish } = permissions;
+  if (!hidden) return sfu.createRoom({ name: roomName });
+  const room = sfu.room(roomName) ?? (canPublish ? undefined : sfu.internalRoom(roomName));
   if (!room) throw new BridgeRequestError('not_found', 'requested room does not exist');
   return room;
 }

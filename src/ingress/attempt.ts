@@ -212,13 +212,14 @@ export class IngressAttempt {
   }
 
   async #connect(): Promise<BridgeClient> {
-    const { roomName, participantIdentity, participantName, participantMetadata } = this.#record.info;
+    const { ingressId, info } = this.#record;
+    const { roomName, participantIdentity, participantName, participantMetadata } = info;
     const bridge = await joinRoom({
       url: this.#session.bridgeUrl,
       token: () =>
         this.#deps.bridgeToken({
           room: roomName,
-          identity: participantIdentity,
+          identity: participantIdentity || ingressId,
           name: participantName,
           metadata: participantMetadata,
           role: 'publish',

@@ -85,12 +85,18 @@ export interface IngressRecoveryOptions {
   store: IngressStore;
   /** Whether this attempt's worker is in the room now, as the participant of the ingress. */
   isJoined: (identity: string, attempt: number) => boolean;
+  /** Tests set it. */
+  sweepMs?: number;
   logger: Logger;
 }
+
+/** How often sessions are looked for whose server was lost, ms. */
+const SWEEP_MS = 5_000;
 
 export class IngressRecovery {
   readonly #options: IngressRecoveryOptions;
   readonly #failed: FailedJobs;
+  #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: IngressRecoveryOptions) {
     this.#options = options;
@@ -102,6 +108,8 @@ export class IngressRecovery {
 
   async ready(): Promise<void> {
     await this.#failed.ready();
+    this.#sweeper = setInterval(() => void this.#sweep(), this.#options.sweepMs ?? SWEEP_MS);
+    await this.#sweep();
   }
 
   /**
@@ -113,7 +121,8 @@ export class IngressRecovery {
     try {
       const record = await store.byAttempt(attempt);
       if (record?.session?.attempt !== attempt) return;
-      if (options.unlessJoined && isJoined(record.info.participantIdentity, attempt)) return;
+      const identity = record.info.participantIdentity || record.ingressId;
+      if (options.unlessJoined && isJoined(identity, attempt)) return;
       const next = await store.raiseAttempt(record.ingressId, attempt);
       if (next === undefined) return;
       logger.warn({ ingressId: record.ingressId, attempt: next, reason }, 'ingress goes on in a new attempt');
@@ -124,6 +133,19 @@ export class IngressRecovery {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#sweeper);
     await this.#failed.close();
+  }
+
+  /** A server that is killed ends no session: what it held is not live any more, and is to be seen as that. */
+  async #sweep(): Promise<void> {
+    const { store, logger } = this.#options;
+    try {
+      for (const ingressId of await store.endLapsed()) {
+        logger.warn({ ingressId }, 'ingress ended: the server that held its source was lost');
+      }
+    } catch (error) {
+      logger.warn({ err: error }, 'ingresses of lost servers not looked for');
+    }
   }
 }

@@ -77,6 +77,23 @@ describe('join', () => {
     await expect(bridge.connect('EG_1', 'nowhere')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('finds an internal room for whoever is hidden and only listens', async () => {
+    const name = `${r}-internal`;
+    const room = await bridge.sfu.createRoom({ name, internal: true });
+    room.join({ identity: 'publisher', permissions: visible });
+    const listener = { hidden: true, canPublish: false, canSubscribe: true };
+    const client = await bridge.connect('IN_1-transcoder', name, 1, listener);
+    expect(client.joined.room.roomId).toBe(room.sid);
+    expect([...client.participants.values()].map(({ identity }) => identity)).toEqual(['publisher']);
+    await expect(bridge.connect('IN_2', name, 1, { hidden: true, canPublish: true })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    // Whoever is seen gets a room of that name that is everybody's.
+    const other = await bridge.connect('IN_3', name, 1, { canPublish: true });
+    expect(other.joined.room.roomId).not.toBe(room.sid);
+    bridge.sfu.deleteInternalRoom(name);
+  });
+
   it.each([
     ['no token', ''],
     ['nonsense', 'not-a-token'],
