@@ -102,3 +102,12 @@ export function lastState(state: IngressState | undefined, nowMs: number, error 
   last.updatedAt = nanoseconds(nowMs);
   return last;
 }
+
+/** As LiveKit: the error of a session that is over is taken back by a change, which may have mended it. */
+export function mendedState({ info: { state }, session }: IngressRecord): IngressState {
+  if (state === undefined) return new IngressState();
+  if (session !== undefined || state.status !== IngressState_Status.ENDPOINT_ERROR) return state;
+  const mended = state.clone();
+  mended.status = IngressState_Status.ENDPOINT_INACTIVE;
+  return mended;
+}

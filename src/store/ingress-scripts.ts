@@ -38,12 +38,13 @@ local function finish(id, state)
   local record = recordOf(id)
   forgetAttempt(record)
   redis.call('HSET', record, 'state', state)
-  redis.call('HDEL', record, 'session', 'resourceId', 'attempt', 'published')
+  redis.call('HDEL', record, 'session', 'resourceId', 'attempt', 'published', 'lapsedAt')
   redis.call('ZREM', '${keys.leases}', id)
   redis.call('SREM', '${keys.live}', id)
   tell(id, 'ingress_ended', state)
 end
 local function lease(id, ms)
+  redis.call('HDEL', recordOf(id), 'lapsedAt')
   if tonumber(ms) > 0 then redis.call('ZADD', '${keys.leases}', nowMs() + tonumber(ms), id)
   else redis.call('ZREM', '${keys.leases}', id) end
 end
@@ -118,10 +119,15 @@ if redis.call('HGET', recordOf(id), 'resourceId') ~= resourceId then return 0 en
 lease(id, leaseMs)
 return 1`;
 
-/** ARGV: id, attempt as it was read, the last state. 1 when a session whose lease has run out has been ended. */
+/**
+ * ARGV: id, attempt as it was read, the last state, how long it must have been seen without a lease (ms). 1 when ended.
+ * Seen, not been: while Redis is away nobody can renew a lease, and after that whoever holds a source comes first.
+ */
 export const END_LAPSED = `${SESSIONS}
-local id, attempt, state = unpack(ARGV)
+local id, attempt, state, seenMs = unpack(ARGV)
 if attempt == '' or attemptOf(id) ~= attempt or not lapsed(id) then return 0 end
+redis.call('HSETNX', recordOf(id), 'lapsedAt', nowMs())
+if nowMs() - tonumber(redis.call('HGET', recordOf(id), 'lapsedAt')) < tonumber(seenMs) then return 0 end
 finish(id, state)
 return 1`;
 

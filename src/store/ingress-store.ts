@@ -1,6 +1,6 @@
 /** The IngressStore on Redis. */
-import { IngressState, IngressState_Status } from '@livekit/protocol';
-import type { IngressInfo } from '@livekit/protocol';
+import { IngressState_Status } from '@livekit/protocol';
+import type { IngressInfo, IngressState } from '@livekit/protocol';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -11,6 +11,7 @@ import {
   firstState,
   joinIngressInfo,
   lastState,
+  mendedState,
   splitIngressInfo,
 } from './ingress-record.ts';
 import type { StoredIngress } from './ingress-record.ts';
@@ -39,11 +40,16 @@ const CHANGE_ATTEMPTS = 100;
 /** Sessions without their source's holder ended at once. */
 const LAPSED_LIMIT = 100;
 
+/** Longer than it takes the holder of a source to renew its lease when Redis is back. */
+const LAPSED_MS = 5_000;
+
 const HOLDER_LOST = 'the server that held the source was lost';
 
 export interface IngressStoreOptions {
   /** Wall clock, ms, of the times that are shown; tests set it. Leases go by Redis' clock. */
   now?: () => number;
+  /** How long a session must have been seen without its lease before {@link IngressStore.endLapsed} ends it, ms. */
+  lapsedMs?: number;
 }
 
 /** @param redis stays the caller's; the store closes only the connection it subscribes with. */
@@ -52,7 +58,7 @@ export function createIngressStore(
   logger: Logger,
   options: IngressStoreOptions = {},
 ): IngressStore {
-  return new RedisIngressStore(redis, logger, options.now ?? Date.now);
+  return new RedisIngressStore(redis, logger, { now: Date.now, lapsedMs: LAPSED_MS, ...options });
 }
 
 class RedisIngressStore implements IngressStore {
@@ -60,12 +66,18 @@ class RedisIngressStore implements IngressStore {
   readonly #subscriptions: Subscriptions;
   readonly #logger: Logger;
   readonly #now: () => number;
+  readonly #lapsedMs: number;
 
-  constructor(redis: Pick<RedisConnections, 'shared' | 'duplicate'>, logger: Logger, now: () => number) {
+  constructor(
+    redis: Pick<RedisConnections, 'shared' | 'duplicate'>,
+    logger: Logger,
+    { now, lapsedMs }: Required<IngressStoreOptions>,
+  ) {
     this.#redis = redis.shared;
     this.#subscriptions = new Subscriptions(redis.duplicate('ingress-store'), logger);
     this.#logger = logger;
     this.#now = now;
+    this.#lapsedMs = lapsedMs;
   }
 
   async create(record: Omit<IngressRecord, 'revision' | 'session'>): Promise<void> {
@@ -180,8 +192,8 @@ class RedisIngressStore implements IngressStore {
       const record = await this.get(ingressId);
       if (!record) continue;
       const state = lastState(record.info.state, this.#now(), HOLDER_LOST).toJsonString();
-      if ((await run(this.#redis, END_LAPSED, ingressId, attemptText(record), state)) === 1)
-        ended.push(ingressId);
+      const args = [ingressId, attemptText(record), state, this.#lapsedMs];
+      if ((await run(this.#redis, END_LAPSED, ...args)) === 1) ended.push(ingressId);
     }
     return ended;
   }
@@ -230,13 +242,4 @@ class RedisIngressStore implements IngressStore {
 /** As the scripts have it: empty without a session. */
 function attemptText({ session }: IngressRecord): string {
   return session === undefined ? '' : String(session.attempt);
-}
-
-/** As LiveKit: the error of a session that is over is taken back by a change, which may have mended it. */
-function mendedState({ info: { state }, session }: IngressRecord): IngressState {
-  if (state === undefined) return new IngressState();
-  if (session !== undefined || state.status !== IngressState_Status.ENDPOINT_ERROR) return state;
-  const mended = state.clone();
-  mended.status = IngressState_Status.ENDPOINT_INACTIVE;
-  return mended;
 }

@@ -75,8 +75,8 @@ export interface IngressStore {
   /** False when this session is over. */
   renewLease(ingressId: string, resourceId: string, leaseMs: number): Promise<boolean>;
   /**
-   * Ends the sessions whose lease has run out (their server was lost), each with its `ingress_ended`; answers their
-   * ingresses' ids. To be called now and then by every server.
+   * Ends the sessions that have been seen here without a lease for a while (their server was lost), each with its
+   * `ingress_ended`; answers their ingresses' ids. To be called every few seconds by every server.
    */
   endLapsed(): Promise<string[]>;
   /** How many sessions are live. */

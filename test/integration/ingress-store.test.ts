@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { IngressInfo, IngressInput, IngressState, IngressState_Status } from '@livekit/protocol';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ingressQueue } from '../../src/jobs/queues.ts';
+import { IngressRecovery } from '../../src/jobs/recovery.ts';
 import { ingressKeys, keys } from '../../src/store/keys.ts';
 import { connectRedis, createIngressStore } from '../../src/store/index.ts';
 import type { IngressRecord, IngressSession, IngressStore, RedisConnections } from '../../src/store/index.ts';
@@ -27,7 +29,7 @@ beforeEach(async () => {
   redis = connectRedis({ url: server.url, logger });
   await redis.ready();
   await redis.shared.flushall();
-  store = createIngressStore(redis, logger);
+  store = createIngressStore(redis, logger, { lapsedMs: 100 });
 });
 afterEach(async () => {
   await store.close();
@@ -209,6 +211,8 @@ describe('sessions', () => {
     await begin('IN_1', 'IR_1', 1);
     await begin('IN_2', 'IR_2', 60_000);
     await sleep(20);
+    expect(await store.endLapsed()).toEqual([]);
+    await sleep(150);
     const ended = await Promise.all([store.endLapsed(), store.endLapsed(), store.endLapsed()]);
     expect(ended.flat()).toEqual(['IN_1']);
     const { session: live, info } = (await store.get('IN_1'))!;
@@ -221,6 +225,35 @@ describe('sessions', () => {
     expect(info.state!.endedAt).toBeGreaterThan(0n);
     expect(await outbox()).toEqual([['ingress_ended', 'IN_1', 'ENDPOINT_INACTIVE']]);
     expect(await store.liveSessions()).toBe(1);
+  });
+
+  it('whose lease could not be renewed for a while are not taken for lost', async () => {
+    await begin('IN_1', 'IR_1', 1);
+    await sleep(20);
+    expect(await store.endLapsed()).toEqual([]);
+    await store.renewLease('IN_1', 'IR_1', 1);
+    await sleep(150);
+    // Seen anew: what was seen before the renewal does not count.
+    expect(await store.endLapsed()).toEqual([]);
+    expect((await store.get('IN_1'))?.session?.resourceId).toBe('IR_1');
+  });
+
+  it('whose server was lost are ended by the recovery of any other', async () => {
+    const queue = ingressQueue(redis.shared, logger);
+    const recovery = new IngressRecovery({
+      ...{ connection: redis.shared, queue, store, logger },
+      isJoined: () => false,
+      sweepMs: 50,
+    });
+    try {
+      await begin('IN_1', 'IR_1', 100);
+      await recovery.ready();
+      expect(await statusOf('IN_1')).toBe(ENDPOINT_BUFFERING);
+      await vi.waitFor(async () => expect(await statusOf('IN_1')).toBe(ENDPOINT_INACTIVE), 3000);
+    } finally {
+      await recovery.close();
+      await queue.close();
+    }
   });
 
   it('are fenced: only the attempt in force begins, writes, ends', async () => {
