@@ -49,6 +49,7 @@ const KNOWN: readonly [RegExp, Reason][] = [
     { message: 'what came is no media that can be read', retry: false },
   ],
   [/Address already in use/, { message: 'the port is in use', retry: true }],
+  [/Connection to srt:.* failed/, { message: 'the other side does not answer', retry: true }],
 ];
 
 /** Undefined when nothing that is known was said. @param lines FFmpeg's last, in order */

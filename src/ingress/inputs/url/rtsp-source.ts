@@ -7,6 +7,8 @@ import { secretsOf } from './web-source.ts';
 
 /** A camera that says nothing for so long is dead. */
 const SILENCE_MS = 5000;
+/** FFmpeg's own patience is longer, so that our reason is told. */
+const SOCKET_MS = 8000;
 
 /** @throws GuardError */
 export async function openRtspSource(
@@ -25,7 +27,7 @@ export async function openRtspSource(
   return {
     options: [
       ...['-protocol_whitelist', 'tcp,udp,rtp', '-rtsp_transport', plan.transport],
-      ...['-allowed_media_types', 'video+audio', '-timeout', String(SILENCE_MS * 1000)],
+      ...['-allowed_media_types', 'video+audio', '-timeout', String(SOCKET_MS * 1000)],
       ...['-analyzeduration', '1500000', '-fpsprobesize', '2'],
     ],
     url: `rtsp://${credentials}127.0.0.1:${relay.port}${pathname}${search}`,

@@ -39,6 +39,7 @@ interface Caller {
 /** Callers that have shaken hands halfway. */
 const MAX_PENDING = 16;
 const PENDING_MS = 5000;
+const TELL_AGAIN_MS = 10_000;
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
 export class SrtGate {
@@ -50,6 +51,7 @@ export class SrtGate {
   #active: Caller | undefined;
   #take: () => void = () => undefined;
   #refusal: string | undefined;
+  #toldAt = 0;
 
   private constructor(options: SrtGateOptions) {
     this.#options = options;
@@ -103,12 +105,13 @@ export class SrtGate {
 
   #receive(packet: Buffer, remote: RemoteInfo): void {
     const caller = this.#callers.get(keyOf(remote));
-    if (caller && caller === this.#active) return caller.socket.send(packet);
+    if (caller && caller === this.#active) return this.#forward(packet, caller);
     const handshake = readHandshake(packet);
     if (handshake?.type === 'induction') {
       if (this.#active) return this.#refuse(packet, remote, CONFLICT, 'another caller is connected');
       // Answered by FFmpeg, which makes its cookie of the address it sees.
-      (caller ?? this.#enter(remote))?.socket.send(packet);
+      const entered = caller ?? this.#enter(remote);
+      if (entered) this.#forward(packet, entered);
     } else if (handshake?.type === 'conclusion' && caller) {
       const { streamId } = this.#options;
       if (streamId !== undefined && handshake.streamId !== streamId) {
@@ -118,8 +121,12 @@ export class SrtGate {
       }
       this.#active = caller;
       clearTimeout(caller.timer);
-      caller.socket.send(packet);
+      this.#forward(packet, caller);
     }
+  }
+
+  #forward(packet: Buffer, { socket }: Caller): void {
+    socket.send(packet, this.#options.target, '127.0.0.1');
   }
 
   #enter(remote: RemoteInfo): Caller | undefined {
@@ -127,10 +134,12 @@ export class SrtGate {
     const socket = createSocket({ type: 'udp4', recvBufferSize: BUFFER_BYTES });
     const caller: Caller = { remote, socket, timer: undefined };
     caller.timer = setTimeout(() => this.#forget(caller), PENDING_MS);
-    socket.on('message', (packet) => this.#return(packet, caller));
+    socket.on('message', (packet, { port }) => {
+      if (port === this.#options.target) this.#return(packet, caller);
+    });
     // FFmpeg that does not listen yet: the caller asks again.
     socket.on('error', () => undefined);
-    socket.connect(this.#options.target, '127.0.0.1');
+    socket.bind(0, '127.0.0.1');
     this.#callers.set(keyOf(remote), caller);
     return caller;
   }
@@ -154,7 +163,13 @@ export class SrtGate {
   }
 
   #note({ address }: RemoteInfo, why: string): void {
-    this.#refusal = `a caller was refused: ${why}`;
+    const refusal = `a caller was refused: ${why}`;
+    // Callers ask again a few times a second.
+    const now = performance.now();
+    const told = refusal === this.#refusal && now - this.#toldAt < TELL_AGAIN_MS;
+    this.#refusal = refusal;
+    if (told) return;
+    this.#toldAt = now;
     this.#options.logger.info({ caller: address, why }, 'refused an SRT caller');
   }
 

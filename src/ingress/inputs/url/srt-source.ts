@@ -10,6 +10,8 @@ import type { Source, SourceContext } from './source.ts';
 import { SrtGate } from './srt-gate.ts';
 
 const SILENCE_MS = 5000;
+/** FFmpeg's own patience is longer, so that our reason is told. */
+const SOCKET_MS = 8000;
 
 /** @throws GuardError; InputError when the port to listen at cannot be had */
 export async function openSrtSource(
@@ -23,7 +25,7 @@ export async function openSrtSource(
   return {
     options: [
       ...['-protocol_whitelist', 'srt', '-format_whitelist', SRT_FORMATS],
-      ...['-timeout', String(SILENCE_MS * 1000), '-analyzeduration', '1500000', '-fpsprobesize', '2'],
+      ...['-timeout', String(SOCKET_MS * 1000), '-analyzeduration', '1500000', '-fpsprobesize', '2'],
       ...srtArguments(srt),
     ],
     url: gate

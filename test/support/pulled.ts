@@ -1,0 +1,46 @@
+/** What a URL input gave, looked at with FFprobe. */
+import { execFile } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import type { InputConnection, InputEnd } from '../../src/ingress/inputs/types.ts';
+
+export interface Pulled {
+  end: InputEnd;
+  streams: { type: string; codec: string; packets: number }[];
+  /** Seconds from the first packet to the last. */
+  seconds: number;
+}
+
+const probed = z.object({
+  streams: z.array(z.object({ codec_type: z.string(), codec_name: z.string() })),
+  packets: z.array(z.object({ codec_type: z.string(), pts_time: z.coerce.number().optional() })),
+});
+
+/** Reads a connection into a file, to its end or for so many seconds. */
+export async function pull(connection: InputConnection, file: string, seconds?: number): Promise<Pulled> {
+  const timer = seconds === undefined ? undefined : setTimeout(() => void connection.close(), seconds * 1000);
+  await pipeline(connection.data, createWriteStream(file));
+  const end = await connection.ended;
+  clearTimeout(timer);
+  await connection.close();
+  return { end, ...(await probe(file)) };
+}
+
+async function probe(file: string): Promise<Omit<Pulled, 'end'>> {
+  const { stdout } = await promisify(execFile)(
+    'ffprobe',
+    ['-v', 'error', '-show_streams', '-show_packets', '-of', 'json', file],
+    { maxBuffer: 64 * 1024 * 1024 },
+  );
+  const { streams, packets } = probed.parse(JSON.parse(stdout));
+  const times = packets.flatMap(({ pts_time: time }) => (time === undefined ? [] : [time]));
+  return {
+    streams: streams.map(({ codec_type: type, codec_name: codec }) => ({
+      ...{ type, codec },
+      packets: packets.filter((packet) => packet.codec_type === type).length,
+    })),
+    seconds: Math.max(...times) - Math.min(...times),
+  };
+}
