@@ -46,6 +46,7 @@ export class ChunkReader {
   #current: ChunkStream | undefined;
   #chunkLeft = 0;
   #pending = 0;
+  #closed = false;
 
   constructor(limits: ChunkLimits, deliver: (message: Message) => void) {
     this.#limits = limits;
@@ -63,7 +64,7 @@ export class ChunkReader {
    */
   feed(data: Buffer): void {
     let at = 0;
-    while (at < data.length) {
+    while (at < data.length && !this.#closed) {
       if (this.#current) {
         at += this.#payload(this.#current, data, at);
       } else {
@@ -71,6 +72,14 @@ export class ChunkReader {
         this.#parseHeader();
       }
     }
+  }
+
+  /** Delivers nothing more, and lets go of what is unfinished. */
+  close(): void {
+    this.#closed = true;
+    this.#streams.clear();
+    this.#current = undefined;
+    this.#pending = 0;
   }
 
   /** Looks whether the header is complete; begins the chunk's payload when it is. */

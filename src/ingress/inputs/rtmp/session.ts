@@ -113,6 +113,7 @@ export class RtmpSession {
     if (this.#stage === 'closed') return;
     this.#stage = 'closed';
     this.#held.release();
+    this.#chunks.close();
     const told = this.#withoutKey(reason);
     try {
       this.#publication?.end(told, false);
