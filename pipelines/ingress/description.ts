@@ -58,6 +58,7 @@ export function description(init: IngressInit, secure: ReadonlySet<Kind>, cpus: 
     parts.push(
       `fdsrc name=${NAMES.source} fd=${INPUT_FD} blocksize=65536 ! ${init.input.container}demux name=${NAMES.demux}`,
     );
+  parts.push(...unwanted(init));
   // Layers of one picture have the same RTP timestamps, whatever their encoders' threads do.
   const timestamps = Math.floor(Math.random() * 2 ** 31);
   if (video) {
@@ -77,6 +78,15 @@ function head({ input }: IngressInit, kind: Kind): string[] {
   if (input.type === 'rtp') return [queue];
   const pad = input.container === 'flv' ? kind : `${kind}_0`;
   return [`${NAMES.demux}.${pad} !`, queue];
+}
+
+/** FLV's demuxer takes it for an error when what comes first is linked to nobody. */
+function unwanted(init: IngressInit): string[] {
+  const { input } = init;
+  if (input.type !== 'pipe' || input.container !== 'flv') return [];
+  return (['video', 'audio'] as const)
+    .filter((kind) => !init[kind])
+    .map((kind) => `${NAMES.demux}.${kind} ! queue leaky=downstream ! fakesink sync=false async=false`);
 }
 
 function videoBranch(init: IngressInit, video: VideoOutput, timestamps: number, cpus: number): string[] {
@@ -140,7 +150,7 @@ function audioBranch(init: IngressInit, audio: AudioOutput): string[] {
   return [
     ...(init.input.type === 'pipe' ? [`${decoder(init.input.audio?.codec, 'audiodecode')} !`] : []),
     `identity name=${shape} silent=true !${pacing(init, 'audio')} ${encodedAudio(audio)}`,
-    `! rtpopuspay ${common} perfect-rtptime=false ! ${sink}`,
+    `! rtpopuspay dtx=${audio.dtx} ${common} perfect-rtptime=false ! ${sink}`,
   ];
 }
 

@@ -176,9 +176,7 @@ export class Engine {
     if (message.type === Gst.MessageType.ERROR) {
       this.#failed(message);
     } else if (message.type === Gst.MessageType.WARNING) {
-      const [error, debug] = message.parse_warning();
-      printerr(`${error?.message ?? 'unknown warning'} ${debug}`);
-      this.#emit({ event: 'warning', message: error?.message ?? 'unknown warning' });
+      this.#warned(message);
     } else if (message.type === Gst.MessageType.ELEMENT) {
       const structure = message.get_structure();
       if (structure?.get_name() !== 'GstBinForwarded') return;
@@ -199,6 +197,19 @@ export class Engine {
     this.#finish({ ok: false, message: cause, element });
   }
 
+  #warned(message: Gst.Message): void {
+    const [error, debug] = message.parse_warning();
+    const text = error?.message ?? 'unknown warning';
+    printerr(`${text} ${debug}`);
+    if (!error?.matches(Gst.ParseError.quark(), Gst.ParseError.DELAYED_LINK)) {
+      this.#emit({ event: 'warning', message: text });
+      return;
+    }
+    // The demuxer has found all there is.
+    for (const kind of this.#kinds)
+      if (!this.#linked(kind)) this.#emit({ event: 'warning', message: `there is no ${kind} in the input` });
+  }
+
   /** A demuxer may look for a beginning for ever. */
   #seek(): void {
     const { input } = this.#init;
@@ -214,18 +225,18 @@ export class Engine {
 
   /** Whether any stream was found in the input. */
   #cameIn(): boolean {
-    const pipeline = this.#built();
-    return this.#kinds.some((kind) => staticPad(child(pipeline, NAMES.input(kind)), 'sink').is_linked());
+    return this.#kinds.some((kind) => this.#linked(kind));
+  }
+
+  /** Whether a stream of the kind was found. */
+  #linked(kind: Kind): boolean {
+    return staticPad(child(this.#built(), NAMES.input(kind)), 'sink').is_linked();
   }
 
   /** Everything has been sent when each kind that ever came has ended. */
   #sinkEnded(source: Gst.Object | null): void {
     for (const output of this.#outputs.values()) if (output.isSink(source)) this.#finished.add(output.kind);
-    const pipeline = this.#built();
-    const left = this.#kinds.filter(
-      (kind) =>
-        !this.#finished.has(kind) && staticPad(child(pipeline, NAMES.input(kind)), 'sink').is_linked(),
-    );
+    const left = this.#kinds.filter((kind) => !this.#finished.has(kind) && this.#linked(kind));
     if (left.length === 0) this.#finish({ ok: true });
   }
 

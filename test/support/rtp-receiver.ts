@@ -6,14 +6,26 @@ export interface ReceivedPacket {
   at: number;
   payloadType: number;
   sequence: number;
+  timestamp: number;
   ssrc: number;
   payload: Buffer;
+}
+
+/** A Sender Report's clocks (RFC 3550, 6.4.1). */
+export interface SenderReport {
+  at: number;
+  ssrc: number;
+  /** NTP time, s. */
+  ntp: number;
+  /** RTP timestamp at that time. */
+  rtp: number;
 }
 
 export class RtpReceiver {
   readonly packets: ReceivedPacket[] = [];
   /** Sender report, receiver report and so on: RTCP packet types 200…206. */
   readonly rtcpTypes: number[] = [];
+  readonly reports: SenderReport[] = [];
   readonly #socket: Socket;
 
   private constructor(socket: Socket) {
@@ -48,6 +60,16 @@ export class RtpReceiver {
     this.#socket.send(packet, remotePort, '127.0.0.1');
   }
 
+  /** Picture loss indication (RFC 4585 §6.3.1). */
+  pli(remotePort: number, ssrc: number): void {
+    const packet = Buffer.alloc(12);
+    packet[0] = 0x81;
+    packet[1] = 206;
+    packet.writeUInt16BE(2, 2);
+    packet.writeUInt32BE(ssrc, 8);
+    this.#socket.send(packet, remotePort, '127.0.0.1');
+  }
+
   close(): void {
     this.#socket.close();
   }
@@ -57,6 +79,7 @@ export class RtpReceiver {
     // RFC 5761 §4: with rtcp-mux, these are RTCP.
     if (type >= 192 && type <= 223) {
       this.rtcpTypes.push(type);
+      this.#reports(packet);
       return;
     }
     const extended = (packet.readUInt8(0) & 0x10) !== 0;
@@ -65,8 +88,22 @@ export class RtpReceiver {
       at: performance.now(),
       payloadType: type & 0x7f,
       sequence: packet.readUInt16BE(2),
+      timestamp: packet.readUInt32BE(4),
       ssrc: packet.readUInt32BE(8),
       payload: packet.subarray(payloadAt),
     });
+  }
+
+  /** Sender Reports of a compound packet. */
+  #reports(compound: Buffer): void {
+    for (let at = 0; at + 8 <= compound.length; at += 4 + compound.readUInt16BE(at + 2) * 4) {
+      if (compound.readUInt8(at + 1) !== 200) continue;
+      this.reports.push({
+        at: performance.now(),
+        ssrc: compound.readUInt32BE(at + 4),
+        ntp: compound.readUInt32BE(at + 8) + compound.readUInt32BE(at + 12) / 2 ** 32,
+        rtp: compound.readUInt32BE(at + 16),
+      });
+    }
   }
 }
