@@ -2,13 +2,9 @@
  * One attempt at a session of an ingress: from the job that was taken to the end of the session, or to the next
  * attempt. It joins the room once the source gives media, and makes run after run of it for as long as it is wanted.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { IngressState, IngressState_Status as Status } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { BridgeRequestError } from '../bridge/errors.ts';
-import type { BridgeClient } from '../bridge/client.ts';
-import { joinRoom } from '../bridge/join.ts';
-import { BridgeCloseCode } from '../bridge/protocol.ts';
 import { rtpPath } from '../bridge/rtp-path.ts';
 import type { IngressRecord, IngressSession, IngressStore } from '../store/ingress-types.ts';
 import { messageOf } from './cause.ts';
@@ -17,12 +13,10 @@ import type { Input } from './inputs/types.ts';
 import type { MediaPath } from './publications.ts';
 import { roomSources } from './room-source.ts';
 import { Runs } from './runs.ts';
+import { Seat } from './seat.ts';
 import { SessionState } from './session-state.ts';
 import { byteSources } from './source.ts';
 import type { ConnectSource, RunPipeline } from './source.ts';
-
-/** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
-const BRIDGE_LOST_WAIT_MS = 3000;
 
 /** How an attempt ended; only `ended` means that the session is over. */
 export type IngressOutcome = 'ended' | 'superseded' | 'handed-over';
@@ -60,8 +54,7 @@ export class IngressAttempt {
   readonly #cause = Promise.withResolvers<Cause>();
   /** Aborted when the end has been decided. */
   readonly #over = new AbortController();
-  #joining: Promise<BridgeClient> | undefined;
-  #bridge: BridgeClient | undefined;
+  readonly #seat: Seat;
 
   /** @param session the record's, of this attempt */
   constructor(record: IngressRecord, session: IngressSession, deps: IngressAttemptDeps) {
@@ -78,6 +71,26 @@ export class IngressAttempt {
       state: info.state ?? new IngressState(),
       logger: this.#logger,
       onSuperseded: () => this.#end({ type: 'superseded' }),
+    });
+    this.#seat = new Seat({
+      bridgeUrl: session.bridgeUrl,
+      token: () =>
+        deps.bridgeToken({
+          room: info.roomName,
+          identity: info.participantIdentity || ingressId,
+          name: info.participantName,
+          metadata: info.participantMetadata,
+          role: 'publish',
+        }),
+      attempt,
+      signal: this.#over.signal,
+      onJoined: (roomId) => this.#state.update((state) => (state.roomId = roomId)),
+      onEnd: (cause) => this.#end(cause),
+      replaced: async () => {
+        const now = await this.#stored();
+        return now && now.session?.attempt !== attempt;
+      },
+      logger: this.#logger,
     });
   }
 
@@ -122,14 +135,16 @@ export class IngressAttempt {
       state: this.#state,
       connect: this.#connector(),
       startPipeline: this.#deps.startPipeline,
-      bridge: () => this.#join(),
+      bridge: () => this.#seat.join(),
       path: this.#path(),
       signal: this.#over.signal,
       onEnd: (cause) => this.#end(cause),
       logger: this.#logger,
     });
     // An earlier attempt has been in the room: its seat is kept for a while only.
-    if (this.#state.current.roomId !== '') this.#join().catch((error: unknown) => this.#fail(error));
+    if (this.#state.current.roomId !== '') {
+      this.#seat.join().catch((error: unknown) => this.#fail(error));
+    }
     await runs.run();
   }
 
@@ -146,16 +161,15 @@ export class IngressAttempt {
   }
 
   async #conclude(cause: Cause): Promise<IngressOutcome> {
-    const bridge = this.#bridge ?? (await this.#joining?.catch(() => undefined));
     if (cause.type === 'hand-over') {
-      await bridge?.leave({ keepSeat: true });
+      await this.#seat.leave(true);
       await this.#state.flush();
       return 'handed-over';
     }
     if (cause.type === 'superseded') {
       this.#state.close();
       this.#logger.warn('superseded: the session is over, or a newer attempt goes on');
-      await bridge?.leave({ keepSeat: await this.#goesOn() });
+      await this.#seat.leave(await this.#goesOn());
       return 'superseded';
     }
     const [status, reason] = lastState(cause, this.#session.source.type);
@@ -163,23 +177,28 @@ export class IngressAttempt {
     try {
       ended = await this.#state.end(status, reason);
     } catch (error) {
-      await bridge?.leave({ keepSeat: true });
+      await this.#seat.leave(true);
       throw error;
     }
-    await bridge?.leave({ keepSeat: !ended && (await this.#goesOn()) });
+    await this.#seat.leave(!ended && (await this.#goesOn()));
     if (!ended) return 'superseded';
     this.#logger.info({ reason, status: Status[status] }, 'ingress session ended');
     return 'ended';
   }
 
-  /** Whether another attempt has the session, and will come for the seat. */
+  /** Whether another attempt has the session, and will come for the seat; nobody holds an empty one for long. */
   async #goesOn(): Promise<boolean> {
+    const { resourceId } = this.#session;
+    const now = await this.#stored();
+    return now === undefined || now.session?.resourceId === resourceId;
+  }
+
+  /** How the ingress is now; an empty answer when it is gone, undefined when nobody can tell. */
+  async #stored(): Promise<Pick<IngressRecord, 'session'> | undefined> {
     try {
-      const record = await this.#deps.store.get(this.#record.ingressId);
-      return record?.session?.resourceId === this.#session.resourceId;
+      return (await this.#deps.store.get(this.#record.ingressId)) ?? { session: undefined };
     } catch {
-      // Not known; nobody holds an empty seat for long.
-      return true;
+      return undefined;
     }
   }
 
@@ -203,55 +222,6 @@ export class IngressAttempt {
       path: this.#path(),
       logger: this.#logger,
     });
-  }
-
-  /** The bridge into the room, joined when it is first needed. @throws BridgeRequestError */
-  #join(): Promise<BridgeClient> {
-    this.#joining ??= this.#connect();
-    return this.#joining;
-  }
-
-  async #connect(): Promise<BridgeClient> {
-    const { ingressId, info } = this.#record;
-    const { roomName, participantIdentity, participantName, participantMetadata } = info;
-    const bridge = await joinRoom({
-      url: this.#session.bridgeUrl,
-      token: () =>
-        this.#deps.bridgeToken({
-          room: roomName,
-          identity: participantIdentity || ingressId,
-          name: participantName,
-          metadata: participantMetadata,
-          role: 'publish',
-        }),
-      attempt: this.#session.attempt,
-      logger: this.#logger,
-      wanted: () => !this.#over.signal.aborted,
-    });
-    if (!bridge) throw new BridgeRequestError('closed', 'the room was not joined');
-    this.#bridge = bridge;
-    bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
-    this.#state.update((state) => (state.roomId = bridge.joined.room.roomId));
-    return bridge;
-  }
-
-  async #onBridgeClose(code: number, reason: string): Promise<void> {
-    if (this.#over.signal.aborted) return;
-    this.#logger.warn({ code, reason }, 'bridge closed');
-    if (code === BridgeCloseCode.superseded) {
-      this.#end({ type: 'superseded' });
-    } else if (code === BridgeCloseCode.roomClosed) {
-      this.#end({ type: 'complete', reason: 'the room was closed' });
-    } else if (code === BridgeCloseCode.removed) {
-      this.#end({ type: 'complete', reason: 'the participant was removed from the room' });
-    } else {
-      // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
-      await sleep(BRIDGE_LOST_WAIT_MS, undefined, { signal: this.#over.signal }).catch(() => undefined);
-      const { ingressId } = this.#record;
-      const record = await this.#deps.store.get(ingressId).catch(() => undefined);
-      if (record && record.session?.attempt !== this.#session.attempt) this.#end({ type: 'superseded' });
-      else this.#end({ type: 'fail', reason: 'the connection to the room was lost' });
-    }
   }
 }
 
