@@ -33,8 +33,8 @@ export function healthPlugin(options: {
         .header('cache-control', 'no-store')
         .send(ok ? { status: 'ok' } : { status: 'unavailable', reason: reason ?? 'jobs cannot be taken' });
     });
-    app.get('/metrics', (_request, reply) =>
-      reply.type('text/plain; version=0.0.4; charset=utf-8').send(options.metrics.text()),
+    app.get('/metrics', async (_request, reply) =>
+      reply.type('text/plain; version=0.0.4; charset=utf-8').send(await options.metrics.text()),
     );
   };
 }

@@ -17,6 +17,7 @@ import { newId } from '../sfu/ids.ts';
 import type { IngressStore } from '../store/ingress-types.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
+import type { Metrics } from './metrics.ts';
 import { rpc } from './rpc.ts';
 import type { RpcContext, RpcService } from './rpc.ts';
 
@@ -40,6 +41,13 @@ export interface IngressServiceOptions {
    * @throws an error whose message may be shown; with `retry: true` when it is not reachable rather than forbidden
    */
   checkUrl: (url: string) => Promise<void>;
+}
+
+/** How many sessions are live, on every server of this Redis. */
+export function ingressMetrics(metrics: Metrics, store: Pick<IngressStore, 'liveSessions'>): void {
+  metrics.gauge('sluice_ingress_sessions', 'Ingress sessions that are live, over all servers.', () =>
+    store.liveSessions(),
+  );
 }
 
 export class IngressService implements RpcService {

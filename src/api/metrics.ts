@@ -1,5 +1,7 @@
 /** A few numbers in Prometheus's text format; https://prometheus.io/docs/instrumenting/exposition_formats/. */
 
+import { withDeadline } from './deadline.ts';
+
 export type Labels = Readonly<Record<string, string>>;
 
 /** Seconds; an API call that takes longer than the last is counted in +Inf alone. */
@@ -9,8 +11,14 @@ interface Metric {
   name: string;
   help: string;
   type: 'counter' | 'gauge' | 'histogram';
-  lines: () => string[];
+  lines: () => string[] | Promise<string[]>;
 }
+
+/** What a gauge shows. */
+export type Reading = number | readonly { labels: Labels; value: number }[];
+
+/** What is read from elsewhere has this long, ms. */
+const READ_MS = 2_000;
 
 const escaped = (value: string): string =>
   value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
@@ -41,14 +49,14 @@ export class Metrics {
     };
   }
 
-  /** @param read called for each page; what it throws leaves the gauge out. */
-  gauge(name: string, help: string, read: () => number | readonly { labels: Labels; value: number }[]): void {
+  /** @param read called for each page; what it throws, or an answer that is late, leaves the gauge out. */
+  gauge(name: string, help: string, read: () => Reading | Promise<Reading>): void {
     this.#add({
       name,
       help,
       type: 'gauge',
-      lines: () => {
-        const values = read();
+      lines: async () => {
+        const values = await withDeadline(name, Promise.resolve(read()), undefined, READ_MS);
         if (typeof values === 'number') return [series(name, {}, values)];
         return values.map(({ labels, value }) => series(name, labels, value));
       },
@@ -83,16 +91,14 @@ export class Metrics {
   }
 
   /** The page. */
-  text(): string {
-    const parts: string[] = [];
-    for (const { name, help, type, lines } of this.#metrics.values()) {
-      try {
-        parts.push([`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines()].join('\n'));
-      } catch {
-        // A gauge that cannot be read now does not cost the others.
-      }
-    }
-    return `${parts.join('\n')}\n`;
+  async text(): Promise<string> {
+    const parts = await Promise.allSettled(
+      [...this.#metrics.values()].map(async ({ name, help, type, lines }) =>
+        [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...(await lines())].join('\n'),
+      ),
+    );
+    // A gauge that cannot be read now does not cost the others.
+    return parts.map((part) => (part.status === 'fulfilled' ? `${part.value}\n` : '')).join('');
   }
 
   #add(metric: Metric): void {

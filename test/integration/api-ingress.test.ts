@@ -215,6 +215,8 @@ describe('ListIngress', () => {
   it('shows the state a worker has written', async () => {
     const info = await client.createIngress(RTMP_INPUT, WHO);
     await publish(info);
+    const metrics = await fetch(`${api.url}/metrics`);
+    expect(await metrics.text()).toContain('\nsluice_ingress_sessions 1\n');
     const [listed] = await client.listIngress({});
     expect(listed?.state).toMatchObject({ status: ENDPOINT_PUBLISHING, roomId: 'RM_1', resourceId: 'IR_1' });
   });

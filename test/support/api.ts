@@ -2,7 +2,8 @@
 import { AccessToken } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
 import { EgressService } from '../../src/api/egress-service.ts';
-import { IngressService } from '../../src/api/ingress-service.ts';
+import { IngressService, ingressMetrics } from '../../src/api/ingress-service.ts';
+import { Metrics } from '../../src/api/metrics.ts';
 import { RoomService } from '../../src/api/room-service.ts';
 import { buildHttp } from '../../src/api/server.ts';
 import type { HttpOptions } from '../../src/api/server.ts';
@@ -51,6 +52,8 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
     const guard = createGuard({ allowNetworks: ['127.0.0.0/8'], fileRoots: [], logger: silentLogger });
     const sfu = await startSfu();
     stack.defer(() => sfu.close());
+    const metrics = new Metrics();
+    ingressMetrics(metrics, ingresses);
     const bridgeUrl = () => 'ws://127.0.0.1:7880/bridge';
     const app = buildHttp({
       logger: silentLogger,
@@ -67,6 +70,7 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
         }),
       ],
       health: async () => ({ ok: true }),
+      metrics,
       ...options,
     });
     stack.defer(() => app.close());

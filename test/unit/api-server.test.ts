@@ -77,6 +77,8 @@ describe('/metrics', () => {
     metrics.gauge('sluice_broken', 'Never read.', () => {
       throw new Error('not now');
     });
+    metrics.gauge('sluice_stored', 'Read from elsewhere.', async () => 7);
+    metrics.gauge('sluice_silent', 'Never answered.', () => new Promise(() => undefined));
     const url = await serve({ metrics });
     await fetch(`${url}/twirp/livekit.Egress/ListEgress`, { method: 'POST' });
     const auth = {
@@ -100,15 +102,16 @@ describe('/metrics', () => {
     );
     expect(text).toContain('# TYPE sluice_rooms gauge\nsluice_rooms 3\n');
     expect(text).toContain('sluice_tracks{kind="a\\"b\\\\c\\nd"} 2\n');
-    expect(text).not.toContain('sluice_broken');
+    expect(text).toContain('\nsluice_stored 7\n');
+    expect(text).not.toMatch(/sluice_(broken|silent)/);
     expect(text).toMatch(/\nprocess_resident_memory_bytes \d+\n/);
   });
 
-  it('a histogram is cumulative, and a name is taken once', () => {
+  it('a histogram is cumulative, and a name is taken once', async () => {
     const metrics = new Metrics();
     const note = metrics.histogram('h', 'H.');
     for (const seconds of [0.001, 0.03, 0.03, 99]) note({ a: 'b' }, seconds);
-    const text = metrics.text();
+    const text = await metrics.text();
     expect(text).toContain('h_bucket{a="b",le="0.005"} 1\n');
     expect(text).toContain('h_bucket{a="b",le="0.05"} 3\n');
     expect(text).toContain('h_bucket{a="b",le="10"} 3\n');
