@@ -86,10 +86,6 @@ export class IngressAttempt {
       signal: this.#over.signal,
       onJoined: (roomId) => this.#state.update((state) => (state.roomId = roomId)),
       onEnd: (cause) => this.#end(cause),
-      replaced: async () => {
-        const now = await this.#stored();
-        return now && now.session?.attempt !== attempt;
-      },
       logger: this.#logger,
     });
   }
@@ -188,17 +184,11 @@ export class IngressAttempt {
 
   /** Whether another attempt has the session, and will come for the seat; nobody holds an empty one for long. */
   async #goesOn(): Promise<boolean> {
-    const { resourceId } = this.#session;
-    const now = await this.#stored();
-    return now === undefined || now.session?.resourceId === resourceId;
-  }
-
-  /** How the ingress is now; an empty answer when it is gone, undefined when nobody can tell. */
-  async #stored(): Promise<Pick<IngressRecord, 'session'> | undefined> {
     try {
-      return (await this.#deps.store.get(this.#record.ingressId)) ?? { session: undefined };
+      const now = await this.#deps.store.get(this.#record.ingressId);
+      return now?.session?.resourceId === this.#session.resourceId;
     } catch {
-      return undefined;
+      return true;
     }
   }
 

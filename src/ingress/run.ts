@@ -79,6 +79,9 @@ export class Run {
       // One that has played everything may go.
       if (!this.#played) this.#end.resolve({ type: 'died', reason });
     });
+    options.bridge.onClose(() =>
+      this.#end.resolve({ type: 'lost', reason: 'the connection to the room was lost' }),
+    );
     void source.ended.then((end) => this.#onSourceEnded(end));
     void this.#eos.promise.then(async () => {
       await this.#wait(END_DELAY_MS);

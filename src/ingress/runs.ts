@@ -5,6 +5,7 @@ import type { IngressInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import { BridgeRequestError } from '../bridge/errors.ts';
+import { BridgeCloseCode } from '../bridge/protocol.ts';
 import { Backoff, Limit } from './backoff.ts';
 import { messageOf } from './cause.ts';
 import type { Cause } from './cause.ts';
@@ -146,7 +147,7 @@ export class Runs {
     if (joined.status === 'rejected' || started.status === 'rejected') {
       await source.close();
       if (started.status === 'fulfilled') await started.value.kill();
-      if (joined.status === 'rejected') throw joined.reason;
+      if (joined.status === 'rejected') return roomAway(joined.reason);
       return { type: 'died', reason: messageOf((started as PromiseRejectedResult).reason) };
     }
     const [bridge, pipeline] = [joined.value, started.value];
@@ -164,9 +165,7 @@ export class Runs {
       });
     } catch (error) {
       logger.warn({ err: error }, 'ingress run not started');
-      // A bridge that is gone is told by its closing, as soon as it is known why.
-      const gone = error instanceof BridgeRequestError && error.code === 'closed';
-      return { type: gone ? 'lost' : 'died', reason: messageOf(error) };
+      return { type: isAway(error) ? 'lost' : 'died', reason: messageOf(error) };
     }
   }
 
@@ -189,4 +188,17 @@ export class Runs {
       Object.assign(state, { video: run.video, audio: run.audio });
     });
   }
+}
+
+/** The SFU cannot be reached (any more): it may come back. */
+function isAway(error: unknown): boolean {
+  if (!(error instanceof BridgeRequestError)) return false;
+  const { code, closeCode } = error;
+  return code === 'timeout' || (code === 'closed' && closeCode !== BridgeCloseCode.refused);
+}
+
+/** @throws the error, unless the room may be joined later */
+function roomAway(error: unknown): RunEnd {
+  if (!isAway(error)) throw error;
+  return { type: 'lost', reason: `the room cannot be joined: ${messageOf(error)}` };
 }

@@ -1,14 +1,10 @@
 /** The ingress's participant in its room: joined when it is first needed, and left in order. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import { BridgeRequestError } from '../bridge/errors.ts';
 import { joinRoom } from '../bridge/join.ts';
 import { BridgeCloseCode } from '../bridge/protocol.ts';
 import type { Cause } from './cause.ts';
-
-/** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
-const BRIDGE_LOST_WAIT_MS = 3000;
 
 export interface SeatOptions {
   bridgeUrl: string;
@@ -20,8 +16,6 @@ export interface SeatOptions {
   onJoined: (roomId: string) => void;
   /** What the bridge's closing says of the session. */
   onEnd: (cause: Cause) => void;
-  /** Whether another attempt than this one has the session now; undefined when nobody can tell. */
-  replaced: () => Promise<boolean | undefined>;
   logger: Logger;
 }
 
@@ -33,10 +27,18 @@ export class Seat {
     this.#options = options;
   }
 
-  /** The same bridge for everybody who asks. @throws BridgeRequestError */
+  /**
+   * The same bridge for everybody who asks, until it is lost; then another one. The fence decides whether this attempt
+   * may come again.
+   *
+   * @throws BridgeRequestError
+   */
   join(): Promise<BridgeClient> {
-    this.#joining ??= this.#join();
-    return this.#joining;
+    if (this.#joining) return this.#joining;
+    const joining = this.#join();
+    this.#joining = joining;
+    joining.then((bridge) => bridge.onClose(() => this.#forget(joining))).catch(() => this.#forget(joining));
+    return joining;
   }
 
   /** Never throws. @param keepSeat the participant stays for a while, for the next attempt */
@@ -50,30 +52,32 @@ export class Seat {
     const wanted = (): boolean => !signal.aborted;
     const bridge = await joinRoom({ url: bridgeUrl, token, attempt, logger, wanted });
     if (!bridge) throw new BridgeRequestError('closed', 'the room was not joined');
-    bridge.onClose((code, reason) => void this.#closed(code, reason));
+    bridge.onClose((code, reason) => this.#closed(code, reason));
     onJoined(bridge.joined.room.roomId);
     return bridge;
   }
 
-  async #closed(code: number, reason: string): Promise<void> {
-    const { signal, onEnd, replaced, logger } = this.#options;
+  #forget(joining: Promise<BridgeClient>): void {
+    if (this.#joining === joining) this.#joining = undefined;
+  }
+
+  #closed(code: number, reason: string): void {
+    const { signal, onEnd, logger } = this.#options;
     if (signal.aborted) return;
     logger.warn({ code, reason }, 'bridge closed');
     switch (code) {
       case BridgeCloseCode.superseded:
         onEnd({ type: 'superseded' });
-        return;
+        break;
       case BridgeCloseCode.roomClosed:
         onEnd({ type: 'complete', reason: 'the room was closed' });
-        return;
+        break;
       case BridgeCloseCode.removed:
         onEnd({ type: 'complete', reason: 'the participant was removed from the room' });
-        return;
+        break;
       default:
-        // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
-        await sleep(BRIDGE_LOST_WAIT_MS, undefined, { signal }).catch(() => undefined);
-        if (await replaced()) onEnd({ type: 'superseded' });
-        else onEnd({ type: 'fail', reason: 'the connection to the room was lost' });
+        // Lost: the next run joins again, if the fence lets it.
+        break;
     }
   }
 }
