@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { EgressService } from '../api/egress-service.ts';
+import { IngressService } from '../api/ingress-service.ts';
 import { RoomService } from '../api/room-service.ts';
 import { buildHttp } from '../api/server.ts';
 import { AuthError } from '../auth/errors.ts';
@@ -11,12 +12,17 @@ import { participantGrant } from '../auth/grants.ts';
 import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
 import { createBridge } from '../bridge/server.ts';
 import { clientIceServers, isLoopback } from '../config/index.ts';
-import { EgressRecovery } from '../jobs/recovery.ts';
+import { ParticipantInfo_Kind } from '@livekit/protocol';
+import { createGuard } from '../ingress/guard/index.ts';
+import { relayPlugin } from '../ingress/relay/index.ts';
+import { createIngressWhip } from '../ingress/whip/whip.ts';
+import { EgressRecovery, IngressRecovery } from '../jobs/recovery.ts';
 import { createSfu, externalAddress, isUnspecified } from '../sfu/sfu.ts';
 import { whepPlugin } from '../signaling/whep.ts';
 import { whipPlugin } from '../signaling/whip.ts';
 import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
-import { bridgeUrl, listenOnLoopback } from './bridge-url.ts';
+import { bridgeUrl, httpUrlOf, listenOnLoopback } from './bridge-url.ts';
+import { ingressUrls, openRtmpDoor } from './ingress-server.ts';
 import type { Shared } from './shared.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -38,7 +44,7 @@ function pagesFolder(): string | undefined {
  * @throws Error that names what could not be bound or reached.
  */
 export async function startServer(
-  { config, logger, redis, store, queue }: Shared,
+  { config, logger, redis, store, queue, ingressStore, ingressQueue }: Shared,
   localWorker: (() => boolean) | undefined,
 ): Promise<RunningServer> {
   const { http, rtc, tls } = config;
@@ -62,6 +68,20 @@ export async function startServer(
     ends.push(() => sfu.close());
 
     const verifier = new TokenVerifier(config.keys);
+    // Known once the server listens; nobody is answered before.
+    let workersUrl = '';
+    const atWorkers = { bridgeUrl: () => workersUrl, httpUrl: () => httpUrlOf(workersUrl) };
+    const ingressLogger = logger.child({ component: 'ingress' });
+    const rtmp = await openRtmpDoor({
+      ...{ config, store: ingressStore, queue: ingressQueue, verifier, logger: ingressLogger },
+      ...atWorkers,
+    });
+    ends.push(() => rtmp.close());
+    const ingressWhip = createIngressWhip({
+      ...{ sfu, store: ingressStore, queue: ingressQueue, logger: ingressLogger },
+      ...{ graceMs: config.ingress.graceMs, bridgeUrl: atWorkers.bridgeUrl },
+    });
+    ends.push(() => ingressWhip.close());
     const grantOf = async (token: string | undefined) => {
       if (token === undefined) throw new AuthError('unauthenticated', 'an access token is needed');
       return participantGrant(await verifier.verify(token));
@@ -88,25 +108,41 @@ export async function startServer(
     });
     ends.push(() => recovery.close());
     await recovery.ready();
+    const ingressRecovery = new IngressRecovery({
+      ...{ connection: redis.shared, queue: ingressQueue, store: ingressStore },
+      isJoined: (identity, attempt) => bridge.isJoined(identity, attempt),
+      logger: logger.child({ component: 'recovery' }),
+    });
+    ends.push(() => ingressRecovery.close());
+    await ingressRecovery.ready();
     const bridge = createBridge({
       sfu,
       authenticate: grantOf,
-      onLost: (identity, _roomName, attempt) => recovery.requeue(identity, attempt, 'its worker was lost'),
+      onLost: (identity, _roomName, attempt, kind) =>
+        kind === ParticipantInfo_Kind.INGRESS
+          ? ingressRecovery.requeue(attempt, 'its worker was lost')
+          : recovery.requeue(identity, attempt, 'its worker was lost'),
       media: { listenIp: plainListenIp, announcedAddress: rtc.announcedAddress },
       logger: logger.child({ component: 'bridge' }),
     });
 
-    let workersUrl = '';
-    const plugin =
-      (each: typeof whipPlugin): FastifyPluginAsync =>
-      async (app) => {
-        await app.register(each, signaling);
-      };
+    const { allowNetworks, fileRoots } = config.ingress;
+    const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });
+    const ownHost = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
+    let url = '';
     const app = buildHttp({
       logger: logger.child({ component: 'http' }),
       verifier,
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
-      services: [new RoomService(sfu), new EgressService({ sfu, store, queue, bridgeUrl: () => workersUrl })],
+      services: [
+        new RoomService(sfu),
+        new EgressService({ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl }),
+        new IngressService({
+          ...{ store: ingressStore, queue: ingressQueue, bridgeUrl: atWorkers.bridgeUrl },
+          urls: () => ingressUrls(config.ingress, { host: ownHost, rtmpPort: rtmp.port, httpUrl: url }),
+          checkUrl: (source) => guard.check(source),
+        }),
+      ],
       health: async () => {
         if (redis.shared.status !== 'ready') return { ok: false, reason: 'Redis is away' };
         if (localWorker)
@@ -119,7 +155,15 @@ export async function startServer(
           ? { root: config.storage.local.path, access: isLoopback(http.host) ? 'public' : 'token' }
           : undefined,
       pages: pagesFolder(),
-      plugins: [plugin(whipPlugin), plugin(whepPlugin)],
+      plugins: [
+        async (app) => {
+          await app.register(whipPlugin, { ...signaling, ingress: ingressWhip });
+        },
+        async (app) => {
+          await app.register(whepPlugin, signaling);
+        },
+        relayPlugin(rtmp.relay, verifier),
+      ],
       upgrades: { '/bridge': (request, socket, head) => bridge.handleUpgrade(request, socket, head) },
     });
     ends.push(() => app.close());
@@ -129,13 +173,15 @@ export async function startServer(
     const { port } = app.server.address() as AddressInfo;
     const local =
       tls && localWorker
-        ? await listenOnLoopback((...upgrade) => bridge.handleUpgrade(...upgrade))
+        ? await listenOnLoopback(
+            (...upgrade) => bridge.handleUpgrade(...upgrade),
+            (...exchange) => app.server.emit('request', ...exchange),
+          )
         : undefined;
     if (local) ends.push(local.close);
     const tlsOn = tls !== undefined;
     workersUrl = config.bridge.url ?? local?.url ?? bridgeUrl(http.host, port, tlsOn, externalAddress());
-    const host = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
-    const url = `${tlsOn ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+    url = `${tlsOn ? 'https' : 'http'}://${ownHost.includes(':') ? `[${ownHost}]` : ownHost}:${port}`;
     return { url, close };
   } catch (error) {
     await close();

@@ -1,8 +1,8 @@
 /** What server and worker share in a process. */
 import type { Logger } from 'pino';
 import type { Config } from '../config/types.ts';
-import type { EgressQueue } from '../jobs/queues.ts';
-import type { EgressStore, RedisConnections } from '../store/index.ts';
+import type { EgressQueue, IngressQueue } from '../jobs/queues.ts';
+import type { EgressStore, IngressStore, RedisConnections } from '../store/index.ts';
 
 export interface Shared {
   config: Config;
@@ -10,4 +10,6 @@ export interface Shared {
   redis: RedisConnections;
   store: EgressStore;
   queue: EgressQueue;
+  ingressStore: IngressStore;
+  ingressQueue: IngressQueue;
 }

@@ -1,8 +1,8 @@
 /** What runs in a process: the server's parts, the worker's, or both on a Redis of their own. */
 import type { Logger } from 'pino';
 import type { Config } from '../config/types.ts';
-import { egressQueue } from '../jobs/queues.ts';
-import { connectRedis, createEgressStore, startEmbeddedRedis } from '../store/index.ts';
+import { egressQueue, ingressQueue } from '../jobs/queues.ts';
+import { connectRedis, createEgressStore, createIngressStore, startEmbeddedRedis } from '../store/index.ts';
 import type { RedisConnections } from '../store/index.ts';
 import { startServer } from './server.ts';
 import type { Shared } from './shared.ts';
@@ -52,7 +52,15 @@ export async function startSluice({
       each.close(),
     );
     const queue = own('queue', egressQueue(redis.shared, logger), (each) => each.close());
-    const shared: Shared = { config, logger, redis, store, queue };
+    const shared: Shared = {
+      ...{ config, logger, redis, store, queue },
+      ingressStore: own(
+        'ingress store',
+        createIngressStore(redis, logger.child({ component: 'store' })),
+        (each) => each.close(),
+      ),
+      ingressQueue: own('ingress queue', ingressQueue(redis.shared, logger), (each) => each.close()),
+    };
     // Both are ended at once, worker first: a finishing egress still needs its room.
     let worker: Awaited<ReturnType<typeof startWorker>> | undefined;
     const server =

@@ -1,4 +1,4 @@
-/** The worker's parts: takes egress jobs and runs them. */
+/** The worker's parts: takes jobs of egresses and ingresses, and runs them. */
 import { lookup } from 'node:dns/promises';
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -12,6 +12,7 @@ import { createSinks } from '../egress/sinks/index.ts';
 import { EgressWorker } from '../jobs/egress-worker.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
+import { startIngressWorker } from './ingress-worker.ts';
 import type { Shared } from './shared.ts';
 
 /** A worker on the bridge needs its token for one join. */
@@ -27,20 +28,38 @@ export interface RunningWorker {
   close(how: 'finish' | 'hand-over'): Promise<void>;
 }
 
-export async function startWorker({
-  config,
-  logger: root,
-  redis,
-  store,
-  queue,
-}: Shared): Promise<RunningWorker> {
-  const logger = root.child({ component: 'worker' });
-  const logs = join(config.dataDir, 'egress');
-  await mkdir(logs, { recursive: true });
+/** @throws Error that says what could not be started; nothing is left running then. */
+export async function startWorker(shared: Shared): Promise<RunningWorker> {
+  const { config } = shared;
   // Sockets are bound to it, and the SFU takes no names.
   const { address: workerAddress } = await lookup(config.worker.address);
   const [key, secret] = Object.entries(config.keys)[0] ?? [];
   if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
+  const egress = await startEgressWorker(shared, { key, secret, workerAddress });
+  let ingress: RunningWorker;
+  try {
+    ingress = await startIngressWorker(shared, { key, secret, workerAddress });
+  } catch (error) {
+    await egress.close('finish');
+    throw error;
+  }
+  return {
+    get hasRoom() {
+      return egress.hasRoom && ingress.hasRoom;
+    },
+    close: async (how) => {
+      await Promise.all([egress.close(how), ingress.close(how)]);
+    },
+  };
+}
+
+async function startEgressWorker(
+  { config, logger: root, redis, store, queue }: Shared,
+  { key, secret, workerAddress }: { key: string; secret: string; workerAddress: string },
+): Promise<RunningWorker> {
+  const logger = root.child({ component: 'worker' });
+  const logs = join(config.dataDir, 'egress');
+  await mkdir(logs, { recursive: true });
 
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const worker = new EgressWorker({

@@ -1,0 +1,80 @@
+/** The worker's half of ingress: takes ingress jobs and runs them. */
+import { availableParallelism } from 'node:os';
+import { ParticipantInfo_Kind } from '@livekit/protocol';
+import { createAccessToken } from '../auth/token.ts';
+import { IngressAttempt } from '../ingress/attempt.ts';
+import type { BridgeSeat } from '../ingress/attempt.ts';
+import { createGuard } from '../ingress/guard/index.ts';
+import { InputError } from '../ingress/inputs/types.ts';
+import type { Input } from '../ingress/inputs/types.ts';
+import { urlInput } from '../ingress/inputs/url/index.ts';
+import { IngressPipeline, ingressPool } from '../ingress/pipeline.ts';
+import { relayInput } from '../ingress/relay/index.ts';
+import { IngressWorker } from '../jobs/ingress-worker.ts';
+import type { IngressRecord, IngressSession } from '../store/ingress-types.ts';
+import type { Shared } from './shared.ts';
+import type { RunningWorker } from './worker.ts';
+
+/** A token for the bridge or the relay is needed for one connection. */
+const TOKEN_SECONDS = 60;
+/** Ingresses a core is trusted with when `worker.max_ingress_jobs` is not set: a copied one needs a fiftieth of one. */
+const JOBS_PER_CORE = 8;
+/** Nothing is to be finished: leaving the room and closing the source takes moments, ms. */
+const CLOSE_DEADLINE_MS = 15_000;
+
+export async function startIngressWorker(
+  { config, logger: root, redis, ingressStore: store, ingressQueue: queue }: Shared,
+  { key, secret, workerAddress }: { key: string; secret: string; workerAddress: string },
+): Promise<RunningWorker> {
+  const logger = root.child({ component: 'ingress' });
+  const { allowNetworks, fileRoots } = config.ingress;
+  const guard = createGuard({ allowNetworks, fileRoots, logger: logger.child({ component: 'guard' }) });
+  const pool = ingressPool({ logger: logger.child({ component: 'pipeline' }) });
+
+  const createInput = (session: IngressSession, record: IngressRecord): Input => {
+    const { source } = session;
+    if (source.type === 'url') return urlInput({ url: record.sourceUrl, guard, logger });
+    if (source.type !== 'relay')
+      throw new InputError(`a session of source ${source.type} has no bytes to read`, { retry: false });
+    const token = () =>
+      createAccessToken({ key, secret, ttl: TOKEN_SECONDS, grants: { ingressAdmin: true } });
+    return relayInput({ url: source.url, token, logger });
+  };
+  const bridgeToken = ({ room, identity, name, metadata, role }: BridgeSeat) =>
+    createAccessToken({
+      ...{ key, secret, identity, name, metadata, ttl: TOKEN_SECONDS },
+      kind: role === 'publish' ? ParticipantInfo_Kind.INGRESS : ParticipantInfo_Kind.EGRESS,
+      grants: {
+        ...{ roomJoin: true, room, canPublish: role === 'publish', canSubscribe: role === 'subscribe' },
+        ...(role === 'subscribe' ? { hidden: true } : {}),
+      },
+    });
+
+  const worker = new IngressWorker({
+    ...{ connection: redis.shared, queue, store, logger },
+    maxJobs: config.worker.maxIngressJobs ?? availableParallelism() * JOBS_PER_CORE,
+    createAttempt: (record, session) =>
+      new IngressAttempt(record, session, {
+        ...{ store, createInput, bridgeToken, workerAddress, logger },
+        startPipeline: async () => new IngressPipeline(await pool.take()),
+        portRange: config.rtc.plainPortRange,
+      }),
+  });
+  const close: RunningWorker['close'] = async (how) => {
+    await worker.close(how, CLOSE_DEADLINE_MS);
+    await pool.close();
+  };
+  try {
+    await worker.ready();
+    await pool.warm();
+  } catch (error) {
+    await close('finish');
+    throw error;
+  }
+  return {
+    get hasRoom() {
+      return worker.hasRoom;
+    },
+    close,
+  };
+}
