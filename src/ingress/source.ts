@@ -80,7 +80,7 @@ class ByteSource implements RunSource {
       type: 'pipe',
       container,
       ...(video && { video: { codec: video.codec, rotation: video.rotation } }),
-      ...(audio && { audio: { codec: audio.codec } }),
+      ...(audio && { audio: { codec: audio.carriedAs ?? audio.codec } }),
     };
   }
 

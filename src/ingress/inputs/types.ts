@@ -18,7 +18,10 @@ export interface InputVideo {
 }
 
 export interface InputAudio {
+  /** The source's. */
   codec: string;
+  /** What the bytes carry instead, where it had to be decoded on the way. */
+  carriedAs?: string;
   /** Hz; 0 when unknown. */
   sampleRate: number;
   channels: number;

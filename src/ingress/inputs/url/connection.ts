@@ -93,7 +93,8 @@ export class UrlConnection implements InputConnection {
   get audio(): InputAudio | undefined {
     const audio = this.#options.inspector.description?.audio;
     const { audio: source } = this.dump;
-    return audio && { ...audio, codec: this.#options.audio === 'pcm' && source ? source.codec : audio.codec };
+    if (!audio || !source || this.#options.audio !== 'pcm') return audio;
+    return { ...audio, codec: source.codec, carriedAs: audio.codec };
   }
 
   /** FFmpeg's last lines. */
