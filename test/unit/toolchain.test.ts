@@ -253,7 +253,12 @@ describe('docker/', () => {
       services: Record<string, { command: string[]; ports?: string[]; build?: { dockerfile: string } }>;
     };
     expect(services.redis!.command.join(' ')).toMatch(/noeviction.*--appendonly yes/);
-    expect(services.server!.ports).toEqual(['7880:7880/tcp', '7882:7882/udp', '7882:7882/tcp']);
+    expect(services.server!.ports).toEqual([
+      '7880:7880/tcp',
+      '1935:1935/tcp',
+      '7882:7882/udp',
+      '7882:7882/tcp',
+    ]);
     expect(services.worker!.build).toEqual(services.server!.build);
   });
 });
