@@ -240,3 +240,18 @@ test('with transcoding the publisher waits in a room nobody is shown', async () 
   await server.until('the end', ingressId, is(Status.ENDPOINT_INACTIVE));
   expect([server.sfu.internalRoom(name), log.events]).toEqual([undefined, []]);
 });
+
+test('while Redis is away a publisher is asked to try again; sessions stay', async () => {
+  const { ingressId, streamKey, roomName } = await create();
+  const url = locationOf(await send('POST', '/whip', streamKey));
+  server.redis.pause();
+  try {
+    const refused = await send('POST', '/whip/someOtherKey');
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
+    expect(participant(roomName)).toBeDefined();
+  } finally {
+    server.redis.resume();
+  }
+  expect((await send('DELETE', url, streamKey)).status).toBe(200);
+  await server.until('the end', ingressId, is(Status.ENDPOINT_INACTIVE));
+});

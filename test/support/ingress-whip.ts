@@ -18,6 +18,7 @@ import { connectRedis, createIngressStore } from '../../src/store/index.ts';
 import type { IngressRecord, IngressStore } from '../../src/store/index.ts';
 import { API_KEY, API_SECRET } from './api.ts';
 import { startRedis } from './redis.ts';
+import type { TestRedis } from './redis.ts';
 import { silentLogger, sleep, startSfu } from './sfu.ts';
 import { testPage } from './test-page.ts';
 
@@ -29,6 +30,7 @@ export interface WhipServer {
   readonly url: string;
   readonly sfu: SfuNode;
   readonly store: IngressStore;
+  readonly redis: TestRedis;
   readonly whip: IngressWhip;
   readonly jobs: { ingressId: string; attempt: number }[];
   readonly logger: Logger;
@@ -114,6 +116,7 @@ export async function startIngressWhip(lostTimeoutMs = LOST_MS): Promise<WhipSer
       url,
       sfu,
       store,
+      redis,
       whip,
       jobs,
       logger,

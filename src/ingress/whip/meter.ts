@@ -27,7 +27,8 @@ export interface MeterOptions {
 interface Entry {
   track: SfuTrack;
   bytes: number;
-  readAt: number;
+  /** When they were counted; undefined before the first time. */
+  readAt: number | undefined;
   measured: MeasuredTrack;
 }
 
@@ -42,7 +43,7 @@ export class InputMeter {
     this.#entries = options.tracks.map((track) => ({
       track,
       bytes: 0,
-      readAt: performance.now(),
+      readAt: undefined,
       measured: unmeasured(track),
     }));
     this.#run().catch((err: unknown) => {
@@ -76,13 +77,11 @@ export class InputMeter {
       const stats = await producer.getStats();
       const bytes = stats.reduce((sum, stream) => sum + stream.byteCount, 0);
       const now = performance.now();
-      const seconds = (now - entry.readAt) / 1000;
       // What came before the first look came at an unknown time.
-      if (entry.bytes > 0) {
-        entry.measured = {
-          ...entry.measured,
-          bitrate: Math.max(0, Math.round(((bytes - entry.bytes) * 8) / seconds)),
-        };
+      if (entry.readAt !== undefined) {
+        const seconds = (now - entry.readAt) / 1000;
+        const bitrate = Math.max(0, Math.round(((bytes - entry.bytes) * 8) / seconds));
+        entry.measured = { ...entry.measured, bitrate };
       }
       entry.bytes = bytes;
       entry.readAt = now;

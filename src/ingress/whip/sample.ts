@@ -38,7 +38,7 @@ export async function takeSample(
     producerId: track.producer.id,
     rtpCapabilities: router.rtpCapabilities,
     paused: true,
-    // Every layer as it came: others get one layer, and not all of its frames.
+    // Every layer as it comes. An ordinary consumer gets one layer, thinned out by a bandwidth estimate nobody feeds.
     pipe: true,
   });
   try {
