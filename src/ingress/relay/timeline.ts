@@ -55,7 +55,9 @@ export class Timeline {
     out = Math.max(0, Math.round(out));
     const step =
       clock && !clock.stale ? Math.min(Math.max(1, out - clock.out), MAX_STEP_MS) : (clock?.step ?? 1);
-    this.#clocks.set(kind, { raw, out, offset, epoch: this.#epoch, step, stale: false });
+    // Who is still on the time before a jump of the other kind is known by its epoch.
+    const epoch = clock && offset !== this.#offset ? clock.epoch : this.#epoch;
+    this.#clocks.set(kind, { raw, out, offset, epoch, step, stale: false });
     this.#lastOut = Math.max(this.#lastOut, out);
     this.#lastAtMs = nowMs;
     return out;
