@@ -89,8 +89,7 @@ describe.concurrent('cameras', () => {
         [video, audio].filter((codec) => codec !== undefined),
       );
       expect(pulled.seconds).toBeGreaterThan(2);
-      const frames = pulled.streams.find(({ type }) => type === 'video')?.packets;
-      if (frames !== undefined) expect(frames / pulled.seconds).toBeGreaterThan(27);
+      if (video !== undefined) expect(pulled.streams[0]?.rate).toBeGreaterThan(27);
     } finally {
       await camera.stop();
     }

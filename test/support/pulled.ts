@@ -8,7 +8,8 @@ import type { InputConnection, InputEnd } from '../../src/ingress/inputs/types.t
 
 export interface Pulled {
   end: InputEnd;
-  streams: { type: string; codec: string; packets: number }[];
+  /** `rate`: packets a second, from its first to its last. */
+  streams: { type: string; codec: string; packets: number; rate: number }[];
   /** Seconds from the first packet to the last. */
   seconds: number;
 }
@@ -35,12 +36,19 @@ async function probe(file: string): Promise<Omit<Pulled, 'end'>> {
     { maxBuffer: 64 * 1024 * 1024 },
   );
   const { streams, packets } = probed.parse(JSON.parse(stdout));
-  const times = packets.flatMap(({ pts_time: time }) => (time === undefined ? [] : [time]));
+  const times = packets.flatMap(({ codec_type: kind, pts_time: time }) =>
+    time === undefined ? [] : [{ kind, time }],
+  );
   return {
-    streams: streams.map(({ codec_type: type, codec_name: codec }) => ({
-      ...{ type, codec },
-      packets: packets.filter((packet) => packet.codec_type === type).length,
-    })),
-    seconds: Math.max(...times) - Math.min(...times),
+    streams: streams.map(({ codec_type: type, codec_name: codec }) => {
+      const own = times.filter(({ kind }) => kind === type);
+      return { type, codec, packets: own.length, rate: (own.length - 1) / spanOf(own) };
+    }),
+    seconds: spanOf(times),
   };
+}
+
+function spanOf(packets: readonly { time: number }[]): number {
+  const times = packets.map(({ time }) => time);
+  return Math.max(...times) - Math.min(...times);
 }

@@ -6,6 +6,8 @@ export interface Playlist {
   text: string;
   /** `master` names playlists; a media playlist is `live` until it says that nothing more will come. */
   kind: 'master' | 'live' | 'ended';
+  /** The longest segment; 0 when it does not say. */
+  targetSeconds: number;
 }
 
 /** Whether bytes are the beginning of a playlist. */
@@ -39,7 +41,14 @@ export function rewritePlaylist(text: string, base: URL, write: (url: URL) => st
       : link(line),
   );
   const ended = lines.some((line) => line === '#EXT-X-ENDLIST');
-  return { text: written.join('\n'), kind: master ? 'master' : ended ? 'ended' : 'live' };
+  const target = lines
+    .map((line) => /^#EXT-X-TARGETDURATION:(\d+)/.exec(line)?.[1])
+    .find((found) => found !== undefined);
+  return {
+    text: written.join('\n'),
+    kind: master ? 'master' : ended ? 'ended' : 'live',
+    targetSeconds: Number(target ?? 0),
+  };
 }
 
 interface Variant {

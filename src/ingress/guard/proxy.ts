@@ -39,6 +39,8 @@ export interface GuardProxy {
   readonly failure: GuardError | undefined;
   /** `live` while a media playlist that was read may still grow; undefined when none was read. */
   readonly playlist: 'live' | 'ended' | undefined;
+  /** The longest segment a media playlist told of, seconds; 0 without one. */
+  readonly targetSeconds: number;
   close(): Promise<void>;
 }
 
@@ -67,6 +69,7 @@ export async function startGuardProxy(options: GuardProxyOptions): Promise<Guard
 class SourceProxy implements GuardProxy {
   readonly entryUrl: string;
   failure: GuardError | undefined;
+  targetSeconds = 0;
   readonly #options: GuardProxyOptions;
   readonly #server: Server;
   readonly #secret = randomBytes(18).toString('base64url');
@@ -208,6 +211,7 @@ class SourceProxy implements GuardProxy {
       const text = await readAll(head, chunks);
       const playlist = rewritePlaylist(text, target, (url) => this.#write(url));
       if (playlist.kind !== 'master') this.#playlists.set(target.href, playlist.kind);
+      this.targetSeconds = Math.max(this.targetSeconds, playlist.targetSeconds);
       const body = Buffer.from(playlist.text);
       response.writeHead(200, {
         'content-type': 'application/vnd.apple.mpegurl',

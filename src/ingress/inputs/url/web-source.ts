@@ -7,8 +7,10 @@ import type { UrlPlan } from './plan.ts';
 import { brokeOff } from './reasons.ts';
 import type { Source, SourceContext } from './source.ts';
 
-/** Segments of 6 s and a playlist that is asked for again in time leave room below this. */
-const LIVE_SILENCE_MS = 20_000;
+/** A live playlist gets a new segment every target duration; so many that do not come are its end. */
+const MISSING_SEGMENTS = 3;
+const MIN_SILENCE_MS = 8000;
+const MAX_SILENCE_MS = 40_000;
 const READ_TIMEOUT_MS = 10_000;
 
 /** @throws GuardError */
@@ -35,7 +37,11 @@ export async function openWebSource(
     env,
     secrets: [...secretsOf(plan.url), proxy.proxyUrl],
     pacing: 'timestamps',
-    silenceMs: () => (proxy.playlist === 'live' ? LIVE_SILENCE_MS : undefined),
+    silenceMs() {
+      if (proxy.playlist !== 'live') return undefined;
+      const missing = MISSING_SEGMENTS * proxy.targetSeconds * 1000;
+      return Math.min(MAX_SILENCE_MS, Math.max(MIN_SILENCE_MS, missing));
+    },
     failure: () => proxy.failure && inputError(proxy.failure),
     endOf(lines) {
       if (proxy.playlist === 'live') return { type: 'lost', reason: 'the live stream stopped' };
