@@ -47,6 +47,12 @@ const INPUT_BYTES = 8 * 1024 * 1024;
 /** Raw frames that may wait for an encoder; then the oldest is left out. */
 const LAYER_FRAMES = 10;
 
+/**
+ * Frames are left out by their average rate: those of a live source come unevenly. (Without a period, a source that
+ * does not say its rate would end the process: an assertion of videorate.)
+ */
+const RATE_PERIOD_NS = 200_000_000;
+
 const ROTATIONS = { 0: 'auto', 90: '90r', 180: '180', 270: '90l' } as const;
 
 /** @param secure kinds that are sent by SRTP. @throws Error if there is nothing to send */
@@ -109,10 +115,10 @@ function videoBranch(init: IngressInit, video: VideoOutput, timestamps: number, 
     ...(init.input.type === 'pipe' ? [`${decoder(init.input.video?.codec, 'videodecode')} !`] : []),
     'videoconvert ! video/x-raw,format=I420 !',
     `videoflip name=${shape} video-direction=${ROTATIONS[rotation]} !`,
-    `videorate drop-only=true max-rate=${Math.max(1, Math.round(video.framerate))} !${pacing(init, 'video')}`,
+    `videorate drop-only=true average-period=${RATE_PERIOD_NS} max-rate=${Math.max(1, Math.round(video.framerate))} !${pacing(init, 'video')}`,
     'tee name=pictures',
     ...video.layers.map((_, index) => layerBranch(video, index, timestamps, cpus)),
-    `rtpfunnel name=layers ! ${rtp}.send_rtp_sink_${SESSION.video}`,
+    `rtpfunnel name=layers ! ${layersCaps(video)} ! ${rtp}.send_rtp_sink_${SESSION.video}`,
   ];
 }
 
@@ -125,6 +131,11 @@ function layerBranch(video: EncodedVideo, index: number, timestamps: number, cpu
     `${layerEncoder(video, layer, NAMES.encoder(index), cpus)} !`,
     `${payloader(video, layer.ssrc, timestamps)} ! layers.`,
   ].join(' ');
+}
+
+/** Without them behind the funnel the session knows no clock rate, and its reports would tell when packets left. */
+function layersCaps({ codec, payloadType }: EncodedVideo): string {
+  return `application/x-rtp,media=video,encoding-name=${codec.toUpperCase()},payload=${payloadType},clock-rate=90000`;
 }
 
 function payloader(
@@ -189,6 +200,8 @@ function wires(kind: Kind, secure: ReadonlySet<Kind>): string {
     `srtpenc name=${encoder}  ${rtp}.send_rtp_src_${session} ! ${encoder}.rtp_sink_0`,
     `${encoder}.rtp_src_0 ! ${rtpOut}  ${rtp}.send_rtcp_src_${session} ! ${encoder}.rtcp_sink_0`,
     `${encoder}.rtcp_src_0 ! ${rtcpOut}`,
-    `${source} ! srtpdec name=${decoding}  ${decoding}.rtcp_src ! ${rtp}.recv_rtcp_sink_${session}`,
+    // By name: left to itself, a source of any caps is linked to the pad for RTP.
+    `srtpdec name=${decoding}  ${source} ! ${decoding}.rtcp_sink`,
+    `${decoding}.rtcp_src ! ${rtp}.recv_rtcp_sink_${session}`,
   ].join('  ');
 }
