@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { IngressEvent } from '../../pipelines/shared/ingress-protocol.ts';
 import type { BridgeClient } from '../bridge/client.ts';
 import type { InputEnd } from './inputs/types.ts';
+import { KeyFrames } from './key-frames.ts';
 import { Formats, audioState, videoState } from './measured.ts';
 import { resized } from './outputs.ts';
 import type { RunOutputs } from './outputs.ts';
@@ -49,6 +50,7 @@ export class Run {
   readonly #eos = Promise.withResolvers<undefined>();
   #played = false;
   readonly #closing = new AbortController();
+  readonly #keyFrames: KeyFrames | undefined;
   #closed: Promise<void> | undefined;
 
   /**
@@ -73,15 +75,15 @@ export class Run {
 
   private constructor(options: RunOptions) {
     this.#options = options;
-    const { pipeline, source } = options;
+    const { pipeline, source, bridge, path, logger } = options;
+    const isOurs = (id: string) => this.#publications.some(({ publicationId }) => publicationId === id);
+    this.#keyFrames = path.srtp ? new KeyFrames(bridge, pipeline, isOurs, logger) : undefined;
     pipeline.onEvent((event) => this.#onEvent(event));
     pipeline.onExit((reason) => {
       // One that has played everything may go.
       if (!this.#played) this.#end.resolve({ type: 'died', reason });
     });
-    options.bridge.onClose(() =>
-      this.#end.resolve({ type: 'lost', reason: 'the connection to the room was lost' }),
-    );
+    bridge.onClose(() => this.#end.resolve({ type: 'lost', reason: 'the connection to the room was lost' }));
     void source.ended.then((end) => this.#onSourceEnded(end));
     void this.#eos.promise.then(async () => {
       await this.#wait(END_DELAY_MS);
@@ -183,6 +185,7 @@ export class Run {
   async #close(): Promise<void> {
     const { source, pipeline, bridge, logger } = this.#options;
     this.#closing.abort();
+    this.#keyFrames?.close();
     const results = await Promise.allSettled([
       unpublishAll(bridge, this.#publications),
       source.close(),

@@ -53,6 +53,8 @@ export class Seat {
     const bridge = await joinRoom({ url: bridgeUrl, token, attempt, logger, wanted });
     if (!bridge) throw new BridgeRequestError('closed', 'the room was not joined');
     bridge.onClose((code, reason) => this.#closed(code, reason));
+    // Events are kept for the first who listens: nobody may ever.
+    bridge.onEvent(() => undefined);
     onJoined(bridge.joined.room.roomId);
     return bridge;
   }

@@ -21,6 +21,7 @@ export type RunPipeline = Pick<
   | 'connectInput'
   | 'start'
   | 'setLayerSizes'
+  | 'keyFrame'
   | 'onEvent'
   | 'onExit'
   | 'stop'

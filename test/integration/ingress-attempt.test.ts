@@ -1,7 +1,13 @@
 /** Attempts at sessions of ingresses: real Redis, SFU, bridge and pipelines, FFmpeg as the source. */
-import { IngressState_Status as Status } from '@livekit/protocol';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { IngressInfo, IngressState_Status as Status } from '@livekit/protocol';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BridgeClient } from '../../src/bridge/client.ts';
+import { outputsFor } from '../../src/ingress/outputs.ts';
+import { IngressPipeline } from '../../src/ingress/pipeline.ts';
+import { Run } from '../../src/ingress/run.ts';
+import { byteSources } from '../../src/ingress/source.ts';
 import { InputError } from '../../src/ingress/inputs/types.ts';
 import type { Input } from '../../src/ingress/inputs/types.ts';
 import { startBridge } from '../support/bridge.ts';
@@ -10,7 +16,7 @@ import { ClipInput } from '../support/clip-input.ts';
 import { startSessions } from '../support/ingress-session.ts';
 import type { Sessions } from '../support/ingress-session.ts';
 import { RtpReceiver } from '../support/rtp-receiver.ts';
-import { EventLog, sleep, until } from '../support/sfu.ts';
+import { EventLog, silentLogger, sleep, until } from '../support/sfu.ts';
 
 const IDENTITY = 'camera';
 const SEAT_MS = 4000;
@@ -22,7 +28,8 @@ let rooms = 0;
 const cleanup: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  bridge = await startBridge(200, SEAT_MS);
+  // Slow enough for a worker to come again before it is missed.
+  bridge = await startBridge(500, SEAT_MS);
   sessions = await startSessions(bridge);
 });
 afterAll(async () => {
@@ -292,6 +299,95 @@ describe('the end from outside', () => {
     expect(participant()).toBe(before);
     await sleep(100);
     expect(events.types.filter((type) => type.startsWith('participant'))).toEqual([]);
+  }, 30_000);
+});
+
+describe('a bridge that breaks off', () => {
+  /** A way to the bridge that can be cut: on the worker's side only, or on both. */
+  async function cuttable() {
+    const { port } = new URL(bridge.url);
+    const links = new Set<{ near: Socket; far: Socket }>();
+    const proxy = createServer((near) => {
+      const far = connect(Number(port), '127.0.0.1');
+      near.pipe(far, { end: false });
+      far.pipe(near, { end: false });
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+      links.add({ near, far });
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    cleanup.push(() => {
+      for (const { near, far } of links) for (const socket of [near, far]) socket.destroy();
+      proxy.close();
+    });
+    const address = proxy.address() as AddressInfo;
+    return {
+      url: `ws://127.0.0.1:${address.port}/bridge`,
+      cut: (both: boolean) => {
+        for (const { near, far } of links) {
+          near.destroy();
+          if (both) far.destroy();
+        }
+      },
+    };
+  }
+
+  async function live() {
+    const { url, cut } = await cuttable();
+    const started = await start(new ClipInput(), { bridgeUrl: url });
+    await sessions.untilStatus(started.ingressId, Status.ENDPOINT_PUBLISHING);
+    return { ...started, cut };
+  }
+
+  it('is joined again before the SFU has noticed, in the same seat', async () => {
+    const { ingressId, cut } = await live();
+    const before = participant()!;
+    cut(false);
+    const away = await sessions.untilStatus(ingressId, Status.ENDPOINT_BUFFERING);
+    expect(away.error).toBe('the connection to the room was lost');
+    await sessions.untilStatus(ingressId, Status.ENDPOINT_PUBLISHING);
+    expect(participant()).toBe(before);
+    expect(before.tracks.size).toBe(2);
+    expect(bridge.lost).toEqual([]);
+  }, 30_000);
+
+  it('is not joined again by an attempt that was given up', async () => {
+    const { session, outcome, cut } = await live();
+    cut(true);
+    expect(await outcome).toBe('superseded');
+    expect(bridge.lost).toEqual([{ identity: IDENTITY, roomName: r, attempt: session.attempt }]);
+    expect(participant()!.tracks.size).toBe(0);
+  }, 30_000);
+});
+
+describe('RTP that leaves the machine', () => {
+  it('is encrypted, from the ports that were given', async () => {
+    const client = await bridge.connect(IDENTITY, r, 1, { canPublish: true, canSubscribe: false });
+    const info = new IngressInfo({ enableTranscoding: true });
+    const signal = new AbortController().signal;
+    const source = await byteSources(new ClipInput())(signal);
+    const pipeline = await IngressPipeline.start({ logger: silentLogger });
+    sessions.pipelines.push(pipeline);
+    let flowing = 0;
+    const run = await Run.start({
+      source,
+      pipeline,
+      outputs: outputsFor(info, source),
+      bridge: client,
+      path: { address: '127.0.0.1', srtp: true, portRange: { min: 50_500, max: 50_599 } },
+      info,
+      logger: silentLogger,
+      onFlowing: () => (flowing += 1),
+      signal,
+    });
+    cleanup.push(() => run.close());
+    await until('both kinds to flow', () => flowing === 2);
+    const room = bridge.sfu.room(r)!;
+    const dump = await room.router.dump();
+    expect(dump.transportIds).toHaveLength(2);
+    for (const { sid } of run.tracks) {
+      const receiver = await receive(sid);
+      await until('RTP', () => receiver.packets.length > 20);
+    }
   }, 30_000);
 });
 

@@ -78,6 +78,7 @@ const RELAY: IngressSession['source'] = { type: 'relay', url: 'http://127.0.0.1:
 
 export interface BeginOptions {
   source?: IngressSession['source'];
+  bridgeUrl?: string;
   info?: PartialMessage<IngressInfo>;
 }
 
@@ -94,7 +95,7 @@ export async function startSessions(bridge: Pick<TestBridge, 'url'>): Promise<Se
     redis,
     store,
     pipelines,
-    begin: async (roomName, { source = RELAY, info = {} } = {}) => {
+    begin: async (roomName, { source = RELAY, info = {}, bridgeUrl = bridge.url } = {}) => {
       const ingressId = `IN_${++count}`;
       await store.create({
         ingressId,
@@ -114,7 +115,7 @@ export async function startSessions(bridge: Pick<TestBridge, 'url'>): Promise<Se
       });
       const session = await store.beginSession(
         ingressId,
-        { resourceId: `IR_${count}`, source, bridgeUrl: bridge.url, startedAtMs: Date.now() },
+        { resourceId: `IR_${count}`, source, bridgeUrl, startedAtMs: Date.now() },
         0,
       );
       if (typeof session === 'string') throw new Error(`no session: ${session}`);
