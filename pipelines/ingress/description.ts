@@ -47,10 +47,7 @@ const INPUT_BYTES = 8 * 1024 * 1024;
 /** Raw frames that may wait for an encoder; then the oldest is left out. */
 const LAYER_FRAMES = 10;
 
-/**
- * Frames are left out by their average rate: those of a live source come unevenly. (Without a period, a source that
- * does not say its rate would end the process: an assertion of videorate.)
- */
+/** What videorate averages over where no rate is known. */
 const RATE_PERIOD_NS = 200_000_000;
 
 const ROTATIONS = { 0: 'auto', 90: '90r', 180: '180', 270: '90l' } as const;
@@ -115,10 +112,10 @@ function videoBranch(init: IngressInit, video: VideoOutput, timestamps: number, 
     ...(init.input.type === 'pipe' ? [`${decoder(init.input.video?.codec, 'videodecode')} !`] : []),
     'videoconvert ! video/x-raw,format=I420 !',
     `videoflip name=${shape} video-direction=${ROTATIONS[rotation]} !`,
-    `videorate drop-only=true average-period=${RATE_PERIOD_NS} max-rate=${Math.max(1, Math.round(video.framerate))} !${pacing(init, 'video')}`,
+    `${rateLimit(init, video)} !${pacing(init, 'video')}`,
     'tee name=pictures',
     ...video.layers.map((_, index) => layerBranch(video, index, timestamps, cpus)),
-    `rtpfunnel name=layers ! ${layersCaps(video)} ! ${rtp}.send_rtp_sink_${SESSION.video}`,
+    `rtpfunnel name=layers ! ${rtp}.send_rtp_sink_${SESSION.video}`,
   ];
 }
 
@@ -133,9 +130,15 @@ function layerBranch(video: EncodedVideo, index: number, timestamps: number, cpu
   ].join(' ');
 }
 
-/** Without them behind the funnel the session knows no clock rate, and its reports would tell when packets left. */
-function layersCaps({ codec, payloadType }: EncodedVideo): string {
-  return `application/x-rtp,media=video,encoding-name=${codec.toUpperCase()},payload=${payloadType},clock-rate=90000`;
+/**
+ * Leaves frames out where there are too many. videorate needs to know the source's rate for that (an assertion ends
+ * the process where caps name none); with a period it asks for none, but leaves nothing out.
+ */
+function rateLimit({ input }: IngressInit, video: EncodedVideo): string {
+  const known = input.type === 'pipe' ? Math.round(input.video?.framerate ?? 0) : 0;
+  const limit = `videorate drop-only=true max-rate=${Math.max(1, Math.round(video.framerate))}`;
+  if (known < 1) return `${limit} average-period=${RATE_PERIOD_NS}`;
+  return `capssetter caps="video/x-raw,framerate=(fraction)${known}/1" ! ${limit}`;
 }
 
 function payloader(

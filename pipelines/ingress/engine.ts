@@ -168,6 +168,13 @@ export class Engine {
     for (const [kind, output] of this.#outputs) {
       if (this.#flowing.has(kind) || !output.flowing) continue;
       this.#flowing.add(kind);
+      const { video } = this.#init;
+      if (kind === 'video' && video?.mode === 'encode')
+        output.nameStreams(
+          this.#built(),
+          video.layers.map(({ ssrc }) => ssrc),
+          video.payloadType,
+        );
       this.#emit({ event: 'flowing', kind });
     }
   }

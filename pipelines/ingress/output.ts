@@ -4,7 +4,7 @@ import GLib from 'gi://GLib?version=2.0';
 import type GObject from 'gi://GObject?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
-import { action, child, numberField, property, setProperties } from '../runtime/gst.ts';
+import { action, child, numberField, property, setProperties, staticPad } from '../runtime/gst.ts';
 import { bindUdp, type PortRange } from '../runtime/socket.ts';
 import { setSrtpKey } from '../runtime/srtp.ts';
 import type { IngressCommand } from '../shared/ingress-protocol.ts';
@@ -72,6 +72,20 @@ export class Output {
   get flowing(): boolean {
     if (!this.#sink) return false;
     return (numberField(property(this.#sink, 'stats') as Gst.Structure, 'rendered') ?? 0) > 0;
+  }
+
+  /**
+   * Tells the session the clock rate of every stream, which rtpfunnel keeps from it: without it reports tell when
+   * packets left, not when media was captured. Media must flow already.
+   */
+  nameStreams(pipeline: Gst.Pipeline, ssrcs: readonly number[], payloadType: number): void {
+    const pad = staticPad(child(pipeline, NAMES.rtp), `send_rtp_sink_${SESSION[this.kind]}`);
+    for (const ssrc of ssrcs) {
+      const caps = Gst.Caps.from_string(
+        `application/x-rtp,media=${this.kind},clock-rate=90000,payload=${payloadType},ssrc=(uint)${ssrc}`,
+      );
+      if (caps) pad.send_event(Gst.Event.new_caps(caps));
+    }
   }
 
   /** Whether a message comes from this output's end. */

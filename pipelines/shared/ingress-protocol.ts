@@ -17,8 +17,11 @@ export type InputContainer = 'flv' | 'matroska';
  * whose H.264 decoder holds some frames back, and is not rotated (no demuxer tells the rotation).
  */
 export interface InputStreams {
-  /** Codecs as FFmpeg names them. The picture is shown turned clockwise by `rotation` degrees. */
-  video?: { codec: string; rotation: 0 | 90 | 180 | 270 };
+  /**
+   * Codecs as FFmpeg names them. The picture is shown turned clockwise by `rotation` degrees. `framerate` is the
+   * source's, frames a second: where it is known, frames above the output's rate are left out.
+   */
+  video?: { codec: string; rotation: 0 | 90 | 180 | 270; framerate?: number };
   audio?: { codec: string };
 }
 
