@@ -228,7 +228,10 @@ describe('a publisher of the relay', () => {
     await sleep(1000);
     await kill(first);
     const second = publish('b.flv');
-    expect(await connection.ended).toMatchObject({ type: 'lost', reason: expect.stringContaining('codecs') });
+    expect(await connection.ended).toMatchObject({
+      type: 'lost',
+      reason: expect.stringContaining('codecs') as string,
+    });
     const again = await read(url);
     expect(again.video).toMatchObject({ bFrames: true });
     again.data.resume();

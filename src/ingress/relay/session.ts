@@ -1,5 +1,4 @@
 /** One publisher's time in a room, as the relay holds it: across its reconnects, and across its workers. */
-import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { FlvTag, MediaSink, RtmpPublisher } from '../inputs/rtmp/index.ts';
 import { LiveHold } from './hold.ts';
