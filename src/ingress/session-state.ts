@@ -1,5 +1,4 @@
 /** IngressState of one attempt: every change goes through here, is saved in order, and only while the fence allows. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { IngressState, IngressState_Status } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { IngressStore } from '../store/ingress-types.ts';
@@ -73,7 +72,7 @@ export class SessionState {
       } catch (err) {
         if (performance.now() > deadline) throw err;
         logger.warn({ err }, 'end of the ingress not stored yet');
-        await sleep(RETRY_MS);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
   }
@@ -90,7 +89,7 @@ export class SessionState {
         // Redis is away: the ingress goes on, and its state is stored when Redis is back.
         logger.warn({ err }, 'ingress state not stored yet');
         this.#dirty = true;
-        await sleep(RETRY_MS, undefined, { ref: false });
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
       }
     }
   }
