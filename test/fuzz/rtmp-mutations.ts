@@ -34,7 +34,7 @@ const upTo = (next: Next, most: number): number => Math.floor(next() * (most + 1
 /** The messages after the handshake, Set Chunk Size left out. */
 export function messagesOf(session: Buffer): ClientMessage[] {
   const messages: ClientMessage[] = [];
-  const limits = { maxBytes: () => 1e7, maxPendingBytes: 1e8, maxChunkStreams: 64 };
+  const limits = { maxBytes: () => 1e7, maxPendingBytes: () => 1e8, maxChunkStreams: 64 };
   new ChunkReader(limits, (message) => messages.push(message)).feed(session.subarray(HANDSHAKE));
   return messages;
 }
@@ -154,7 +154,7 @@ function rewritten(session: Buffer, messages: ClientMessage[], next: Next): Buff
 
 /** Mostly as large as TCP has them; some sessions come in crumbs. */
 function cut(bytes: Buffer, next: Next): Buffer[] {
-  const most = next() < 0.1 ? 40 : 20_000;
+  const most = next() < 0.03 ? 40 : 20_000;
   const pieces: Buffer[] = [];
   for (let at = 0; at < bytes.length;) {
     const length = 1 + upTo(next, most);

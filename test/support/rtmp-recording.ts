@@ -22,7 +22,7 @@ const FFMPEG = (url: string) => [
     '-i',
     'sine',
     '-t',
-    '1',
+    '0.7',
   ],
   ...[
     '-c:v',
@@ -66,7 +66,7 @@ const GSTREAMER = (sink: string, url: string) => [
     'sync=false',
     `location=${url}`,
   ],
-  ...['audiotestsrc', 'num-buffers=20', '!', 'avenc_aac', 'bitrate=32000', '!', 'm.'],
+  ...['audiotestsrc', 'num-buffers=16', '!', 'avenc_aac', 'bitrate=32000', '!', 'm.'],
 ];
 
 export interface Recording {

@@ -86,7 +86,7 @@ export function answers(sent: readonly Buffer[]): Answer[] {
   const bytes = Buffer.concat(sent);
   const read: Answer[] = [];
   const reader = new ChunkReader(
-    { maxBytes: () => 65_536, maxPendingBytes: 1e6, maxChunkStreams: 8 },
+    { maxBytes: () => 65_536, maxPendingBytes: () => 1e6, maxChunkStreams: 8 },
     ({ type, streamId, payload }) => {
       const command = type === 20 ? decodeAmf0(payload) : undefined;
       const last = command?.at(-1);

@@ -6,7 +6,7 @@ import type { Message } from '../../src/ingress/inputs/rtmp/message.ts';
 import { writeMessage } from '../../src/ingress/inputs/rtmp/message.ts';
 import { chunkHeader, control, messageBytes } from '../support/rtmp-bytes.ts';
 
-const LIMITS = { maxBytes: () => 100_000, maxPendingBytes: 150_000, maxChunkStreams: 4 };
+const LIMITS = { maxBytes: () => 100_000, maxPendingBytes: () => 150_000, maxChunkStreams: 4 };
 
 function read(bytes: Buffer, step = bytes.length): { messages: Message[]; pending: number } {
   const messages: Message[] = [];
@@ -179,7 +179,7 @@ test.each(BREACHES)('breach: %s', (_name, parts, message) => {
 
 test('absurd lengths cost what really comes, not what is announced', () => {
   const reader = new ChunkReader(
-    { ...LIMITS, maxBytes: () => 0xffffff, maxPendingBytes: 64_000 },
+    { ...LIMITS, maxBytes: () => 0xffffff, maxPendingBytes: () => 64_000 },
     () => undefined,
   );
   for (const id of [3, 4, 5]) {

@@ -306,7 +306,7 @@ test('a second publish on the connection is refused; the first goes on', async (
 test('what comes before the answer is bounded', async () => {
   const seen = harness({
     authorise: () => new Promise(() => undefined),
-    limits: { maxPendingBytes: 100_000 },
+    limits: { maxEarlyBytes: 100_000 },
   });
   seen.session.receive(publishBytes(KEY));
   for (let i = 0; i < 20; i++) seen.session.receive(messageBytes(4, videoMessage(0, 10_000)));

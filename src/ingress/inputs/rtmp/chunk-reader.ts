@@ -2,6 +2,7 @@
  * Messages out of a chunk stream (RTMP 1.0, section 5.3), fed in pieces of any size. Set Chunk Size and Abort, which
  * are about chunks, are obeyed here and not handed on.
  */
+import { basicLength, chunkStreamId, isPrefix } from './chunk-header.ts';
 import { RtmpError } from './errors.ts';
 import { DEFAULT_CHUNK_SIZE, MESSAGE } from './message.ts';
 import type { Message } from './message.ts';
@@ -10,7 +11,7 @@ export interface ChunkLimits {
   /** Bytes a message of that type may have. */
   maxBytes(type: number): number;
   /** Bytes held of unfinished messages, over all chunk streams. */
-  maxPendingBytes: number;
+  maxPendingBytes(): number;
   maxChunkStreams: number;
 }
 
@@ -119,11 +120,15 @@ export class ChunkReader {
   #continueStream(id: number, basic: number): void {
     const stream = this.#streams.get(id);
     if (!stream) throw new RtmpError(`chunk stream ${id} begins without a message header`);
+    if (!stream.extended) {
+      this.#beginChunk(stream);
+      return;
+    }
     const seen = Buffer.from(this.#header.subarray(basic, this.#headerLength));
     const repeated = isPrefix(seen, stream.field) || isPrefix(seen, stream.timestamp);
-    if (stream.extended && repeated && seen.length < 4) return;
+    if (repeated && seen.length < 4) return;
     this.#beginChunk(stream);
-    if (stream.extended && !repeated) this.feed(seen);
+    if (!repeated) this.feed(seen);
   }
 
   #stream(id: number, format: number): ChunkStream {
@@ -209,8 +214,9 @@ export class ChunkReader {
 
   #allocate(bytes: number): Buffer {
     this.#pending += bytes;
-    if (this.#pending > this.#limits.maxPendingBytes) {
-      throw new RtmpError(`more than ${this.#limits.maxPendingBytes} bytes of unfinished messages`);
+    const most = this.#limits.maxPendingBytes();
+    if (this.#pending > most) {
+      throw new RtmpError(`more than ${most} bytes of unfinished messages`);
     }
     // Small ones too get memory of their own: a slice of Node's pool would keep 8 KiB alive.
     return Buffer.allocUnsafeSlow(bytes);
@@ -235,19 +241,4 @@ export class ChunkReader {
     const stream = this.#streams.get(payload.readUInt32BE(0));
     if (stream) this.#release(stream);
   }
-}
-
-function basicLength(first: number): number {
-  const id = first & 0x3f;
-  return id === 0 ? 2 : id === 1 ? 3 : 1;
-}
-
-function chunkStreamId(header: Buffer, basic: number): number {
-  if (basic === 1) return (header[0] ?? 0) & 0x3f;
-  return basic === 2 ? 64 + (header[1] ?? 0) : 64 + header.readUInt16LE(1);
-}
-
-/** Whether the bytes are the beginning of that number (32 bits, big-endian). */
-function isPrefix(bytes: Buffer, value: number): boolean {
-  return bytes.every((byte, index) => byte === ((value >>> (24 - 8 * index)) & 0xff));
 }

@@ -11,13 +11,10 @@ import { MESSAGE, USER_CONTROL, userControlMessage } from './message.ts';
 import type { Message } from './message.ts';
 import { publishedName } from './names.ts';
 import { Publication } from './publication.ts';
-import type { SessionOptions, SessionOutput } from './session-types.ts';
-import type { RtmpLimits } from './types.ts';
+import type { SessionOptions } from './session-types.ts';
 
 export class RtmpSession {
   readonly #options: SessionOptions;
-  readonly #limits: RtmpLimits;
-  readonly #output: SessionOutput;
   readonly #now: () => number;
   readonly #handshake: Handshake;
   readonly #commands: Commands;
@@ -35,11 +32,9 @@ export class RtmpSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#limits = options.limits;
-    this.#output = options.output;
     this.#now = options.now ?? (() => performance.now());
     this.#since = this.#bytesAt = this.#now();
-    this.#held = new HeldMessages(options.limits.maxPendingBytes);
+    this.#held = new HeldMessages(options.limits.maxEarlyBytes);
     const send = (bytes: Buffer) => this.#send(bytes);
     this.#handshake = new Handshake(send);
     this.#commands = new Commands(
@@ -53,9 +48,12 @@ export class RtmpSession {
     );
     this.#chunks = new ChunkReader(
       {
-        maxBytes: (type) => (isBig(type) ? this.#limits.maxMessageBytes : this.#limits.maxCommandBytes),
-        maxPendingBytes: this.#limits.maxPendingBytes,
-        maxChunkStreams: this.#limits.maxChunkStreams,
+        // Before anything is published no message needs to be large.
+        maxBytes: (type) =>
+          options.limits[this.#publication && isMedia(type) ? 'maxMessageBytes' : 'maxCommandBytes'],
+        maxPendingBytes: () =>
+          this.#options.limits[this.#stage === 'live' ? 'maxPendingBytes' : 'maxEarlyBytes'],
+        maxChunkStreams: options.limits.maxChunkStreams,
       },
       (message) => this.#take(message),
     );
@@ -93,9 +91,12 @@ export class RtmpSession {
   /** Holds the deadlines; to be called every few hundred ms. */
   check(): void {
     const now = this.#now();
-    const media = this.#publication?.silentMs ?? 0;
-    const elapsed = { stage: now - this.#since, bytes: now - this.#bytesAt, media };
-    const reason = overdue(this.#stage, elapsed, this.#limits);
+    const elapsed = {
+      stage: now - this.#since,
+      bytes: now - this.#bytesAt,
+      media: this.#publication?.silentMs ?? 0,
+    };
+    const reason = overdue(this.#stage, elapsed, this.#options.limits);
     if (reason === undefined) return;
     if (this.#stage === 'authorising') this.#refusePublish(reason);
     else this.close(reason, true);
@@ -118,7 +119,7 @@ export class RtmpSession {
     try {
       this.#publication?.end(told, false);
     } finally {
-      this.#output.closed({ reason: told, notable, ...(cause === undefined ? {} : { cause }) });
+      this.#options.output.closed({ reason: told, notable, ...(cause === undefined ? {} : { cause }) });
     }
   }
 
@@ -184,7 +185,7 @@ export class RtmpSession {
     }
     const { remoteAddress, secure, authorise } = this.#options;
     this.#enter('authorising');
-    this.#output.pause();
+    this.#options.output.pause();
     this.#publication = new Publication(
       streamId,
       { ...published, remoteAddress, secure },
@@ -201,7 +202,7 @@ export class RtmpSession {
 
   #accepted(streamId: number, app: string): void {
     this.#enter('live');
-    this.#output.accepted(app);
+    this.#options.output.accepted(app);
     this.#send(userControlMessage(USER_CONTROL.streamBegin, streamId));
     this.#commands.tell(streamId, 'status', 'NetStream.Publish.Start', 'publishing');
     const held = this.#held.release();
@@ -209,7 +210,7 @@ export class RtmpSession {
       for (const message of held) this.#take(message);
     });
     this.#bytesAt = this.#now();
-    this.#output.resume();
+    this.#options.output.resume();
   }
 
   #refusePublish(reason: string, cause?: unknown): void {
@@ -235,7 +236,7 @@ export class RtmpSession {
   }
 
   #send(bytes: Buffer): void {
-    if (this.#stage !== 'closed') this.#output.send(bytes);
+    if (this.#stage !== 'closed') this.#options.output.send(bytes);
   }
 
   /** Whatever others put into a reason, the key stays a secret. */
@@ -245,6 +246,6 @@ export class RtmpSession {
   }
 }
 
-function isBig(type: number): boolean {
+function isMedia(type: number): boolean {
   return type === MESSAGE.audio || type === MESSAGE.video || type === MESSAGE.aggregate;
 }

@@ -71,8 +71,10 @@ export interface RtmpLimits {
   maxMessageBytes: number;
   /** Bytes of any other message. */
   maxCommandBytes: number;
-  /** Bytes held of unfinished messages, and of those that wait for the authorisation. */
+  /** Bytes held of unfinished messages while publishing. */
   maxPendingBytes: number;
+  /** The same before a stream is accepted, and of the messages that wait for that: anybody may come so far. */
+  maxEarlyBytes: number;
   maxChunkStreams: number;
   /** Bytes of answers the other side has not taken. */
   maxUnreadBytes: number;
@@ -89,6 +91,7 @@ export const DEFAULT_LIMITS: Readonly<RtmpLimits> = {
   maxMessageBytes: 8 * 1024 * 1024,
   maxCommandBytes: 64 * 1024,
   maxPendingBytes: 16 * 1024 * 1024,
+  maxEarlyBytes: 1024 * 1024,
   maxChunkStreams: 64,
   maxUnreadBytes: 64 * 1024,
   maxConnections: 1000,
