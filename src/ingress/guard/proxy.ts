@@ -13,7 +13,7 @@ import { isIP } from 'node:net';
 import { extname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
-import { redactText } from '../../redact.ts';
+import { playlistText, reasonOf, rest } from './answers.ts';
 import { GuardError, plainHost } from './guard.ts';
 import type { Guard } from './guard.ts';
 import { isPlaylist, rewritePlaylist } from './playlist.ts';
@@ -45,7 +45,6 @@ export interface GuardProxy {
 }
 
 const TIMEOUT_MS = 8000;
-const MAX_PLAYLIST = 4 * 1024 * 1024;
 /** What is said to the source of what FFmpeg asks. */
 const REQUEST_HEADERS = ['accept', 'authorization', 'cookie', 'range', 'referer', 'user-agent'] as const;
 /** What belongs to one connection, not to what is sent over it (RFC 9110, 7.6.1). */
@@ -208,7 +207,7 @@ class SourceProxy implements GuardProxy {
     const first = await chunks.next();
     const head = first.done ? Buffer.alloc(0) : first.value;
     if (isPlaylist(head)) {
-      const text = await readAll(head, chunks);
+      const text = await playlistText(head, chunks);
       const playlist = rewritePlaylist(text, target, (url) => this.#write(url));
       if (playlist.kind !== 'master') this.#playlists.set(target.href, playlist.kind);
       this.targetSeconds = Math.max(this.targetSeconds, playlist.targetSeconds);
@@ -247,37 +246,4 @@ class SourceProxy implements GuardProxy {
     if (response.headersSent) return void response.destroy();
     response.writeHead(this.failure.retry ? 502 : 403, { 'content-length': 0 }).end();
   }
-}
-
-async function* rest(head: Buffer, chunks: AsyncIterator<Buffer, undefined>): AsyncGenerator<Buffer> {
-  try {
-    if (head.length > 0) yield head;
-    for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
-  } finally {
-    // Tears the connection down when its reader has gone.
-    await chunks.return?.();
-  }
-}
-
-async function readAll(head: Buffer, chunks: AsyncIterator<Buffer, undefined>): Promise<string> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of rest(head, chunks)) {
-    size += part.length;
-    if (size > MAX_PLAYLIST)
-      throw new GuardError(`the playlist is larger than ${MAX_PLAYLIST / 1024 / 1024} MB`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
-
-function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ECONNREFUSED') return 'the connection was refused';
-  if (code === 'ETIMEDOUT') return 'no answer';
-  if (code === 'ECONNRESET') return 'the connection broke off';
-  if (code?.startsWith('ERR_TLS') || /CERT|SELF_SIGNED/.test(code ?? '')) {
-    return `its certificate is not trusted (${message}): #certificate=any behind the URL would take it`;
-  }
-  return redactText(message);
 }
