@@ -103,6 +103,7 @@ export class Engine {
     const formats = new Formats(pipeline, this.#kinds);
     this.#timers.push(
       every(WATCH_MS, () => this.#watch(formats)),
+      every(START_MS, () => this.#flow()),
       every(SYNC_MS, () => this.#input.sync()),
     );
   }
@@ -165,6 +166,10 @@ export class Engine {
     this.#input.tune();
     this.#seek();
     for (const change of formats.changes()) this.#emit(change);
+  }
+
+  /** Looks for the first packets of each kind. @returns false when there is nothing left to look for */
+  #flow(): boolean {
     for (const [kind, output] of this.#outputs) {
       if (this.#flowing.has(kind) || !output.flowing) continue;
       this.#flowing.add(kind);
@@ -177,6 +182,7 @@ export class Engine {
         );
       this.#emit({ event: 'flowing', kind });
     }
+    return this.#flowing.size < this.#outputs.size;
   }
 
   #message(message: Gst.Message): void {

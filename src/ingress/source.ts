@@ -80,7 +80,13 @@ class ByteSource implements RunSource {
     return {
       type: 'pipe',
       container,
-      ...(video && { video: { codec: video.codec, rotation: video.rotation } }),
+      ...(video && {
+        video: {
+          codec: video.codec,
+          rotation: video.rotation,
+          ...(video.framerate !== undefined && { framerate: video.framerate }),
+        },
+      }),
       ...(audio && { audio: { codec: audio.carriedAs ?? audio.codec } }),
     };
   }
