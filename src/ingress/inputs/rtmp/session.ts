@@ -2,8 +2,7 @@
 import { Acknowledgements } from './acknowledgements.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import { Commands } from './commands.ts';
-import { overdue } from './deadlines.ts';
-import type { Stage } from './deadlines.ts';
+import { overdue, type Stage } from './deadlines.ts';
 import { RtmpError } from './errors.ts';
 import { Handshake } from './handshake.ts';
 import { HeldMessages } from './held.ts';
@@ -51,8 +50,7 @@ export class RtmpSession {
         // Before anything is published no message needs to be large.
         maxBytes: (type) =>
           options.limits[this.#publication && isMedia(type) ? 'maxMessageBytes' : 'maxCommandBytes'],
-        maxPendingBytes: () =>
-          this.#options.limits[this.#stage === 'live' ? 'maxPendingBytes' : 'maxEarlyBytes'],
+        maxPendingBytes: () => options.limits[this.#stage === 'live' ? 'maxPendingBytes' : 'maxEarlyBytes'],
         maxChunkStreams: options.limits.maxChunkStreams,
       },
       (message) => this.#take(message),
