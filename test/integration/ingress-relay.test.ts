@@ -283,6 +283,34 @@ describe('a publisher of the relay', () => {
     expect(relay.size).toBe(0);
   });
 
+  it('that has fallen silent makes room for the next connection', async () => {
+    const first = publish('plain.flv');
+    const connection = await read(await sessionUrl());
+    connection.data.resume();
+    first.kill('SIGSTOP');
+    await sleep(3500);
+    const gone = once(first, 'exit');
+    const second = publish('plain.flv');
+    await sleep(2000);
+    first.kill('SIGCONT');
+    await Promise.race([gone, sleep(3000).then(() => Promise.reject(new Error('the first goes on')))]);
+    await sleep(1000);
+    expect(second.exitCode).toBeNull();
+    expect(connection.measures().video?.framerate).toBeGreaterThan(5);
+    expect(queued).toHaveLength(1);
+    expect(relay.size).toBe(1);
+  });
+
+  it('is hung up on when the server goes, and its worker is not told that it was done', async () => {
+    const gone = once(publish('plain.flv'), 'exit');
+    const connection = await read(await sessionUrl());
+    connection.data.resume();
+    await relay.close();
+    expect(await connection.ended).toMatchObject({ type: 'lost' });
+    await gone;
+    expect(await status()).toBe(INACTIVE);
+  });
+
   it('is shown to workers only', async () => {
     publish('plain.flv');
     const url = await sessionUrl();
