@@ -167,35 +167,32 @@ export class BridgeSession implements Occupant {
 
   /** The worker went without a word. */
   #lost(): void {
-    const participant = this.#member?.participant;
-    if (!participant || this.#attempt === undefined || participant.closed) return;
-    if (!keepsSeat(participant)) {
-      participant.close('connection_lost');
-      return;
+    const { participant } = this.#member ?? {};
+    if (!participant || participant.closed) return;
+    if (!this.#keepSeat(participant)) participant.close('connection_lost');
+    else if (this.#attempt !== undefined) {
+      const { roomName, identity } = this.#grant;
+      this.#parts.onLost(identity, roomName, this.#attempt, participant.kind);
     }
-    this.#logger.info({ reason: 'connection_lost' }, 'bridge: worker gone, its seat is kept');
-    const { roomName, identity } = this.#grant;
-    this.#keepSeat(participant, this.#attempt);
-    this.#parts.onLost(identity, roomName, this.#attempt, participant.kind);
   }
 
   /** An orderly end, answered already. */
   #leave(keepSeat: boolean): void {
-    const participant = this.#member?.participant;
-    if (!participant || this.#attempt === undefined || participant.closed) return;
-    if (!keepSeat || !keepsSeat(participant)) {
-      participant.close('client_left');
-      return;
-    }
-    this.#logger.info('bridge: worker hands over, its seat is kept');
-    this.#keepSeat(participant, this.#attempt);
-    this.#closeSocket(BridgeCloseCode.left, 'left');
+    const { participant } = this.#member ?? {};
+    if (!participant || participant.closed) return;
+    if (keepSeat && this.#keepSeat(participant)) this.#closeSocket(BridgeCloseCode.left, 'left');
+    else participant.close('client_left');
   }
 
-  #keepSeat(participant: SfuParticipant, attempt: number): void {
+  /** The participant stays without its worker, for the next attempt. False when it is none that does. */
+  #keepSeat(participant: SfuParticipant): boolean {
+    if (this.#attempt === undefined || !keepsSeat(participant)) return false;
+    const { roomName, identity } = this.#grant;
+    this.#logger.info('bridge: worker gone, its seat is kept');
     this.#detach();
-    this.#parts.fence.lose(this.#grant.roomName, this.#grant.identity, attempt);
+    this.#parts.fence.lose(roomName, identity, this.#attempt);
     this.#parts.seats.hold(participant);
+    return true;
   }
 
   /** The participant is gone, for whatever reason; called once. */
