@@ -63,5 +63,8 @@ const CONTAINERS = [
 export const FILE_FORMATS = CONTAINERS.join(',');
 /** And HLS, whose playlists the guard's proxy reads first. */
 export const WEB_FORMATS = [...CONTAINERS, 'hls'].join(',');
-/** What comes over SRT. */
-export const SRT_FORMATS = 'mpegts,matroska,webm,flv,live_flv';
+/**
+ * For live sources: looked into until everything is known, at most as long as a keyframe may take to come, and not a
+ * moment longer to guess the frame rate.
+ */
+export const LIVE_ANALYSIS = ['-analyzeduration', '5000000', '-fpsprobesize', '2'] as const;

@@ -1,5 +1,6 @@
 /** An IP camera. */
 import { plainHost } from '../../guard/index.ts';
+import { LIVE_ANALYSIS } from './arguments.ts';
 import type { UrlPlan } from './plan.ts';
 import { RtspRelay } from './rtsp-relay.ts';
 import type { Source, SourceContext } from './source.ts';
@@ -28,7 +29,7 @@ export async function openRtspSource(
     options: [
       ...['-protocol_whitelist', 'tcp,udp,rtp', '-rtsp_transport', plan.transport],
       ...['-allowed_media_types', 'video+audio', '-timeout', String(SOCKET_MS * 1000)],
-      ...['-analyzeduration', '1500000', '-fpsprobesize', '2'],
+      ...LIVE_ANALYSIS,
     ],
     url: `rtsp://${credentials}127.0.0.1:${relay.port}${pathname}${search}`,
     secrets: secretsOf(plan.url),

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { plainHost } from '../../guard/index.ts';
 import { InputError } from '../types.ts';
-import { SRT_FORMATS } from './arguments.ts';
+import { LIVE_ANALYSIS } from './arguments.ts';
 import type { SrtOptions, UrlPlan } from './plan.ts';
 import type { Source, SourceContext } from './source.ts';
 import { SrtGate } from './srt-gate.ts';
@@ -24,8 +24,10 @@ export async function openSrtSource(
   const host = address !== undefined && isIP(address) === 6 ? `[${address}]` : address;
   return {
     options: [
-      ...['-protocol_whitelist', 'srt', '-format_whitelist', SRT_FORMATS],
-      ...['-timeout', String(SOCKET_MS * 1000), '-analyzeduration', '1500000', '-fpsprobesize', '2'],
+      // MPEG-TS is what SRT carries. Without waiting for more programs, its streams are known 1.5 s sooner.
+      ...['-protocol_whitelist', 'srt', '-f', 'mpegts', '-scan_all_pmts', '0'],
+      ...['-timeout', String(SOCKET_MS * 1000)],
+      ...LIVE_ANALYSIS,
       ...srtArguments(srt),
     ],
     url: gate
