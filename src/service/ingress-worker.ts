@@ -12,8 +12,7 @@ import { IngressPipeline, ingressPool } from '../ingress/pipeline.ts';
 import { relayInput } from '../ingress/relay/index.ts';
 import { IngressWorker } from '../jobs/ingress-worker.ts';
 import type { IngressRecord, IngressSession } from '../store/ingress-types.ts';
-import type { Shared } from './shared.ts';
-import type { RunningWorker } from './worker.ts';
+import type { RunningWorker, Shared } from './shared.ts';
 
 /** A token for the bridge or the relay is needed for one connection. */
 const TOKEN_SECONDS = 60;

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyRequest } from 'fastify';
 import { EgressService } from '../api/egress-service.ts';
 import { IngressService } from '../api/ingress-service.ts';
+import { ingressMetrics } from '../api/ingress-service.ts';
+import { Metrics } from '../api/metrics.ts';
 import { RoomService } from '../api/room-service.ts';
 import { buildHttp } from '../api/server.ts';
 import { AuthError } from '../auth/errors.ts';
@@ -130,7 +132,10 @@ export async function startServer(
     const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });
     const ownHost = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
     let url = '';
+    const metrics = new Metrics();
+    ingressMetrics(metrics, ingressStore);
     const app = buildHttp({
+      metrics,
       logger: logger.child({ component: 'http' }),
       verifier,
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },

@@ -13,3 +13,9 @@ export interface Shared {
   ingressStore: IngressStore;
   ingressQueue: IngressQueue;
 }
+
+export interface RunningWorker {
+  readonly hasRoom: boolean;
+  /** `finish`: what runs ends. `hand-over`: other workers go on with it. */
+  close(how: 'finish' | 'hand-over'): Promise<void>;
+}

@@ -13,7 +13,7 @@ import { EgressWorker } from '../jobs/egress-worker.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
 import { startIngressWorker } from './ingress-worker.ts';
-import type { Shared } from './shared.ts';
+import type { RunningWorker, Shared } from './shared.ts';
 
 /** A worker on the bridge needs its token for one join. */
 const BRIDGE_TOKEN_SECONDS = 60;
@@ -21,12 +21,6 @@ const BRIDGE_TOKEN_SECONDS = 60;
 const JOBS_PER_CORE = 2;
 /** Running egresses are ended and their files made within this, ms. */
 const CLOSE_DEADLINE_MS = 45_000;
-
-export interface RunningWorker {
-  readonly hasRoom: boolean;
-  /** `finish`: running egresses end. `hand-over`: other workers go on with them. */
-  close(how: 'finish' | 'hand-over'): Promise<void>;
-}
 
 /** @throws Error that says what could not be started; nothing is left running then. */
 export async function startWorker(shared: Shared): Promise<RunningWorker> {

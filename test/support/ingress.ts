@@ -124,6 +124,20 @@ export async function participantWith(
   }
 }
 
+/** Resolves when the participant is not in the room any more. */
+export async function participantGone(
+  sluice: Sluice,
+  room: string,
+  identity: string,
+  timeoutMs = 5000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (await sluice.rooms.getParticipant(room, identity).catch(() => undefined)) {
+    if (Date.now() > deadline) throw new Error(`${identity} is still in ${room}\n${sluice.tail()}`);
+    await sleep(50);
+  }
+}
+
 /** Copies what the participant publishes into a file for so long, and reads the file. */
 export async function recordParticipant(
   sluice: Sluice,

@@ -1,0 +1,200 @@
+/** OBS pushes into a room: what the room gets, and what happens when the sender dies, comes back or is refused. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { IngressInput, ParticipantInfo_Kind } from '@livekit/protocol';
+import type { IngressClient, IngressInfo } from 'livekit-server-sdk';
+import type { ParticipantInfo } from '@livekit/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ContentReport } from '../../src/demo/content/analyse.ts';
+import { makeClip } from '../support/content/clip.ts';
+import {
+  COPYABLE_ENCODING,
+  OBS_ENCODING,
+  ingressClient,
+  isInactive,
+  isPublishing,
+  participantGone,
+  participantWith,
+  publishUrl,
+  pushRtmp,
+  recordParticipant,
+  waitForIngress,
+} from '../support/ingress.ts';
+import type { Sender } from '../support/ingress.ts';
+import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
+import { startWebhookServer } from '../support/webhook-receiver.ts';
+import type { WebhookServer } from '../support/webhook-receiver.ts';
+
+const ROOM = 'studio';
+const OBS_TILE = { name: 'obs', color: 'red', from: 0.5 } as const;
+
+describe('RTMP push', () => {
+  let folder: string;
+  let sluice: Sluice;
+  let client: IngressClient;
+  let webhooks: WebhookServer;
+  const senders: Sender[] = [];
+  const push = (info: IngressInfo, clip: string, loop = false): Sender => {
+    const sender = pushRtmp(publishUrl(info), join(folder, clip), loop);
+    senders.push(sender);
+    return sender;
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
+    await Promise.all([
+      makeClip(join(folder, 'obs.flv'), {
+        ...{ seconds: 40, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+      }),
+      makeClip(join(folder, 'plain.flv'), {
+        ...{ seconds: 30, color: 'green', width: 640, height: 360, fps: 30, encode: COPYABLE_ENCODING },
+      }),
+    ]);
+    webhooks = await startWebhookServer(API_KEY, API_SECRET);
+    sluice = await Sluice.start({ env: { SLUICE_WEBHOOK_URLS: webhooks.url, SLUICE_INGRESS_GRACE: '5' } });
+    client = ingressClient(sluice);
+  }, 60_000);
+
+  afterAll(async () => {
+    for (const sender of senders) await sender.kill();
+    await sluice?.stop();
+    await webhooks?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const create = (identity: string) =>
+    client.createIngress(IngressInput.RTMP_INPUT, {
+      name: `${identity}'s encoder`,
+      roomName: ROOM,
+      participantIdentity: identity,
+      participantName: `The ${identity}`,
+      participantMetadata: '{"from":"encoder"}',
+    });
+
+  describe("with OBS's default settings", () => {
+    let info: IngressInfo;
+    let live: IngressInfo;
+    let participant: ParticipantInfo;
+    let recording: ContentReport;
+    let sender: Sender;
+
+    beforeAll(async () => {
+      info = await create('obs');
+      sender = push(info, 'obs.flv');
+      await waitForIngress(sluice, info.ingressId, isPublishing);
+      participant = await participantWith(sluice, ROOM, 'obs', 2);
+      recording = await recordParticipant(sluice, ROOM, 'obs', 10, OBS_TILE);
+      live = await waitForIngress(sluice, info.ingressId, isPublishing);
+    }, 60_000);
+
+    it('is a participant of kind INGRESS, as it was asked for', () => {
+      expect(participant.kind).toBe(ParticipantInfo_Kind.INGRESS);
+      expect(participant.name).toBe('The obs');
+      expect(participant.metadata).toBe('{"from":"encoder"}');
+    });
+
+    it('is seen and heard in the room: every frame in order, in sync', () => {
+      const [tile] = recording.tiles;
+      expect(tile?.share).toBeGreaterThanOrEqual(0.97);
+      expect(tile?.inOrder).toBe(true);
+      expect(tile?.color.closest).toBe('red');
+      expect(tile?.beepShare).toBeGreaterThanOrEqual(0.9);
+      expect(tile?.avOffset.p95).toBeLessThanOrEqual(80);
+      expect(recording.video?.width).toBe(1280);
+      expect(recording.video?.fps).toBeGreaterThan(29);
+      expect(recording.video?.fps).toBeLessThan(31);
+      expect(recording.decodeErrors).toEqual([]);
+    });
+
+    it('is published in three layers', () => {
+      const video = participant.tracks.find(({ width }) => width > 0);
+      const sizes = video?.codecs[0]?.layers.map(({ width, height }) => `${width}x${height}`);
+      expect(sizes?.sort()).toEqual(['1280x720', '320x180', '640x360']);
+    });
+
+    it('measures what comes in, and says what is done with it and why', () => {
+      const { state } = live;
+      expect(state?.video).toMatchObject({ mimeType: 'video/h264', width: 1280, height: 720 });
+      expect(state?.video?.framerate).toBeGreaterThan(28);
+      expect(state?.video?.framerate).toBeLessThan(32);
+      expect(state?.video?.averageBitrate).toBeGreaterThan(50_000);
+      expect(state?.audio).toMatchObject({ mimeType: 'audio/aac', channels: 2, sampleRate: 48_000 });
+      expect(state?.error).toMatch(/B-frames/);
+      expect(state?.roomId).toMatch(/^RM_/);
+      expect(state?.tracks).toHaveLength(2);
+    });
+
+    it('refuses a second publisher on the key, and the first never notices', async () => {
+      const second = push(info, 'plain.flv');
+      expect(await second.ended()).not.toBe(0);
+      expect(second.said).not.toBe('');
+      const [now] = await client.listIngress({ ingressId: info.ingressId });
+      expect(now?.state?.resourceId).toBe(live.state?.resourceId);
+      expect(sender.running).toBe(true);
+    });
+
+    it('goes on in the same participant when the sender dies and comes back', async () => {
+      await sender.kill();
+      await sleep(2000);
+      sender = push(info, 'obs.flv');
+      await sleep(1500);
+      const again = await recordParticipant(sluice, ROOM, 'obs', 5, OBS_TILE);
+      const now = await sluice.rooms.getParticipant(ROOM, 'obs');
+      expect(now.sid).toBe(participant.sid);
+      const [state] = await client.listIngress({ ingressId: info.ingressId });
+      expect(state?.state?.resourceId).toBe(live.state?.resourceId);
+      expect(again.tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+      expect(again.tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
+    }, 60_000);
+
+    it('leaves the room when it does not come back, and says so', async () => {
+      await sender.kill();
+      await waitForIngress(sluice, info.ingressId, isInactive);
+      await expect(sluice.rooms.getParticipant(ROOM, 'obs')).rejects.toThrow();
+      const events = webhooks.received.filter(({ event }) => event.ingressInfo?.ingressId === info.ingressId);
+      expect(events.map(({ event }) => event.event)).toEqual(['ingress_started', 'ingress_ended']);
+      const left = webhooks.received.filter(
+        ({ event }) => event.event === 'participant_left' && event.participant?.identity === 'obs',
+      );
+      expect(left).toHaveLength(1);
+    }, 40_000);
+
+    it('can be used again', async () => {
+      sender = push(info, 'obs.flv');
+      const now = await waitForIngress(sluice, info.ingressId, isPublishing);
+      expect(now.state?.resourceId).not.toBe(live.state?.resourceId);
+      await client.deleteIngress(info.ingressId);
+      expect(await sender.ended()).not.toBe(0);
+      await participantGone(sluice, ROOM, 'obs');
+    }, 40_000);
+  });
+
+  it('copies a picture a browser can show', async () => {
+    const info = await create('plain');
+    push(info, 'plain.flv');
+    const live = await waitForIngress(sluice, info.ingressId, isPublishing);
+    await participantWith(sluice, ROOM, 'plain', 2);
+    const { tiles, video } = await recordParticipant(sluice, ROOM, 'plain', 8, {
+      ...{ name: 'plain', color: 'green', from: 0.5 },
+    });
+    expect(live.state?.error).toMatch(/video: copied/);
+    expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+    expect(tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
+    expect(video).toMatchObject({ width: 640, height: 360 });
+    await client.deleteIngress(info.ingressId);
+  }, 60_000);
+
+  it('refuses a key it does not know, and one that is disabled, before any media', async () => {
+    const info = await create('nobody');
+    const wrong = pushRtmp(`${info.url}/not-a-key`, join(folder, 'plain.flv'));
+    senders.push(wrong);
+    expect(await wrong.ended()).not.toBe(0);
+    await client.updateIngress(info.ingressId, { name: 'off', enabled: false });
+    const disabled = push(info, 'plain.flv');
+    expect(await disabled.ended()).not.toBe(0);
+    await expect(sluice.rooms.getParticipant(ROOM, 'nobody')).rejects.toThrow();
+    expect(sluice.tail(1_000_000)).not.toContain(info.streamKey);
+  }, 40_000);
+});
