@@ -71,7 +71,7 @@ test('a sender that waits is called', async () => {
     );
     await expect(connect(`srt://127.0.0.1:${port}`)).rejects.toThrow(/one side has a passphrase/);
     const connection = await connect(`srt://127.0.0.1:${port}?passphrase=${passphrase}&latency=80`);
-    expect(connection.pacing).toBe('arrival');
+    expect(connection.pacing).toBe('timestamps');
     expect(connection.video).toMatchObject({ codec: 'h264', width: 320, height: 180, bFrames: false });
     expect(connection.audio).toMatchObject({ codec: 'aac', sampleRate: 48000, channels: 1 });
     const pulled = await pull(connection, join(folder, 'caller.mkv'), 3);

@@ -34,7 +34,8 @@ export async function openSrtSource(
       ? `srt://127.0.0.1:${gate.target}?mode=listener`
       : `srt://${host ?? ''}:${plan.port}?mode=caller`,
     secrets: [srt.passphrase ?? '', srt.streamId ?? ''],
-    pacing: 'arrival',
+    // MPEG-TS brings sound in bursts (FFmpeg's: 170 ms): sent on as it comes, nobody could say when it was captured.
+    pacing: 'timestamps',
     ...(gate ? { called: gate.gate.taken } : {}),
     silenceMs: () => SILENCE_MS,
     failure() {
