@@ -46,7 +46,7 @@ describe('RTMP push', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     await Promise.all([
       makeClip(join(folder, 'obs.flv'), {
-        ...{ seconds: 40, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 60, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
       }),
       makeClip(join(folder, 'plain.flv'), {
         ...{ seconds: 30, color: 'green', width: 640, height: 360, fps: 30, encode: COPYABLE_ENCODING },
@@ -134,6 +134,19 @@ describe('RTMP push', () => {
       expect(now?.state?.resourceId).toBe(live.state?.resourceId);
       expect(sender.running).toBe(true);
     });
+
+    it('goes on in the same participant when the network stalls for five seconds', async () => {
+      sender.child.kill('SIGSTOP');
+      await sleep(5000);
+      sender.child.kill('SIGCONT');
+      // FFmpeg sends what it is behind with at once.
+      await sleep(2000);
+      const { tiles } = await recordParticipant(sluice, ROOM, 'obs', 4, OBS_TILE);
+      expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
+      const now = await sluice.rooms.getParticipant(ROOM, 'obs');
+      expect(now.sid).toBe(participant.sid);
+      expect(now.tracks.map(({ sid }) => sid)).toEqual(participant.tracks.map(({ sid }) => sid));
+    }, 60_000);
 
     it('goes on in the same participant when the sender dies and comes back', async () => {
       await sender.kill();
