@@ -15,9 +15,11 @@ export const BRIDGE_PROTOCOL_VERSION = 1;
 export const BridgeCloseCode = {
   /** The worker sent `leave`: an orderly end. */
   left: 1000,
+  /** The server is shutting down (RFC 6455 §7.4.1), told to ingresses: the room comes back with it. */
+  goingAway: 1001,
   /** A newer attempt of the same egress or ingress has joined (the fence). */
   superseded: 4001,
-  /** The room was deleted or ended. */
+  /** The room was deleted or ended; for an egress also with the server. */
   roomClosed: 4002,
   /** RemoveParticipant or an expired token. */
   removed: 4003,

@@ -206,10 +206,9 @@ export class BridgeSession implements Occupant {
       case 'superseded':
         this.#closeSocket(BridgeCloseCode.superseded, SUPERSEDED);
         break;
-      case 'room_deleted':
       case 'node_shutdown':
-        this.#send({ event: 'roomClosed' });
-        this.#closeSocket(BridgeCloseCode.roomClosed, 'the room has ended');
+      case 'room_deleted':
+        this.#roomEnded(reason);
         break;
       case 'removed':
       case 'duplicate_identity':
@@ -221,6 +220,16 @@ export class BridgeSession implements Occupant {
         break;
     }
     this.#state = 'over';
+  }
+
+  #roomEnded(reason: 'node_shutdown' | 'room_deleted'): void {
+    // An ingress goes on when the server is back: its source is still there.
+    if (reason === 'node_shutdown' && this.#grant.kind === ParticipantInfo_Kind.INGRESS) {
+      this.#closeSocket(BridgeCloseCode.goingAway, 'the server is shutting down');
+      return;
+    }
+    this.#send({ event: 'roomClosed' });
+    this.#closeSocket(BridgeCloseCode.roomClosed, 'the room has ended');
   }
 
   /** The participant is no longer this worker's. */

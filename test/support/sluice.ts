@@ -171,6 +171,15 @@ export class Sluice {
     return first;
   }
 
+  /** Starts the first process again, on the same ports and data, once it has ended. */
+  async restartMain(): Promise<void> {
+    const { name } = this.main;
+    const again = this.#spawn(name);
+    this.processes.pop();
+    this.processes[0] = again;
+    await this.#answering(again, name === 'server');
+  }
+
   async addWorker(env: Record<string, string> = {}, prefix: readonly string[] = []): Promise<SluiceProcess> {
     const worker = this.#spawn('worker', env, prefix);
     await worker.logged('worker ready');
