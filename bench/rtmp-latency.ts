@@ -10,10 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StreamOutput, StreamProtocol } from 'livekit-server-sdk';
 import type { TestPublisher } from '../src/demo/publisher.ts';
 import { trackIds } from '../test/support/callers.ts';
-import { readTile } from '../src/demo/content/tile.ts';
 import { freePort } from '../test/support/ports.ts';
 import { median, percentile, report, verdict } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';
+import { readPictures } from './lib/pictures.ts';
 import { COLORS, finish, publishAll, ROOM, startParts, untilActive } from './lib/room.ts';
 
 const TARGET_MS = 1000;
@@ -69,25 +69,9 @@ class Receiver {
   private constructor(url: string, child: ReturnType<typeof spawn>, publisher: TestPublisher) {
     this.url = url;
     this.#child = child;
-    const { width, height } = SIZE;
-    const data = Buffer.alloc((width * height * 3) / 2);
-    const whole = { x: 0, y: 0, width, height };
-    let filled = 0;
-    let last = -1;
-    child.stdout?.on('data', (chunk: Buffer) => {
-      for (let from = 0; from < chunk.length;) {
-        const count = chunk.copy(data, filled, from, Math.min(chunk.length, from + data.length - filled));
-        filled += count;
-        from += count;
-        if (filled < data.length) continue;
-        filled = 0;
-        const { counter } = readTile({ data, width, height }, whole);
-        // A held frame is old on purpose; the first showing of each counts.
-        if (counter === null || counter === last) continue;
-        last = counter;
-        this.#latencies.push(Date.now() - (publisher.startedAtMs + (counter * 1000) / publisher.fps));
-      }
-    });
+    readPictures(child.stdout ?? null, SIZE, (counter, atMs) =>
+      this.#latencies.push(atMs - (publisher.startedAtMs + (counter * 1000) / publisher.fps)),
+    );
   }
 
   static async start(publisher: TestPublisher): Promise<Receiver> {

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBridge } from '../../src/bridge/client.ts';
 import type { BridgeClient } from '../../src/bridge/client.ts';
-import { readTile } from '../../src/demo/content/tile.ts';
 import { quiet } from '../../test/support/callers.ts';
 import type { Sluice } from '../../test/support/sluice.ts';
 import { listening, sdpOf } from './ffmpeg-recorder.ts';
+import { readPictures } from './pictures.ts';
 
 const SIZE = { width: 640, height: 360 };
 
@@ -59,7 +59,7 @@ export class RoomViewer {
       ],
       { stdio: ['ignore', 'pipe', 'ignore'] },
     );
-    read(child, options.onPicture);
+    readPictures(child.stdout, SIZE, options.onPicture);
     const viewer = new RoomViewer(bridge, child);
     try {
       await listening(child, [port]);
@@ -90,25 +90,4 @@ export class RoomViewer {
     }
     await this.#bridge.leave();
   }
-}
-
-function read(child: ChildProcess, onPicture: RoomViewerOptions['onPicture']): void {
-  const { width, height } = SIZE;
-  const data = Buffer.alloc((width * height * 3) / 2);
-  const whole = { x: 0, y: 0, width, height };
-  let filled = 0;
-  let last = -1;
-  child.stdout?.on('data', (chunk: Buffer) => {
-    for (let from = 0; from < chunk.length;) {
-      const count = chunk.copy(data, filled, from, Math.min(chunk.length, from + data.length - filled));
-      filled += count;
-      from += count;
-      if (filled < data.length) continue;
-      filled = 0;
-      const { counter } = readTile({ data, width, height }, whole);
-      if (counter === null || counter === last) continue;
-      last = counter;
-      onPicture(counter, Date.now());
-    }
-  });
 }
