@@ -32,6 +32,8 @@ export interface FfmpegExit {
   signal: NodeJS.Signals | null;
 }
 
+/** Runs FFmpeg in its own place (exec), with PR_SET_PDEATHSIG: util-linux. */
+const ENDS_WITH_US = ['setpriv', '--pdeathsig', 'KILL', 'ffmpeg'] as const;
 const TAIL_LINES = 30;
 /** A single line longer than this is not text, characters. */
 const MAX_LINE = 4000;
@@ -48,7 +50,9 @@ export class FfmpegProcess {
   constructor(options: FfmpegProcessOptions) {
     this.#options = options;
     // A process group of its own: Ctrl-C in the terminal is for us, and we stop it in order.
-    this.#child = spawn('ffmpeg', options.args, {
+    // Who reads a source may wait for it for ever, and notices nothing of our end: the kernel ends it with us.
+    const [command, ...before] = options.stdout === 'pipe' ? ENDS_WITH_US : ['ffmpeg'];
+    this.#child = spawn(command, [...before, ...options.args], {
       stdio: [
         options.stdin === 'pipe' ? 'pipe' : 'ignore',
         options.stdout === 'pipe' ? 'pipe' : 'ignore',
