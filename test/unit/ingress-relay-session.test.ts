@@ -80,7 +80,11 @@ describe('a reader', () => {
       { type: 8, at: 0, key: false, header: true },
       { type: 9, at: 0, key: true, header: false },
     ]);
-    expect(worker.tags).toHaveLength(2 + 50);
+    // The second since that keyframe runs past it in a moment; of its sound only what is live.
+    const media = worker.tags.slice(2);
+    expect(media.filter(({ type }) => type === 9)).toHaveLength(25);
+    expect(media.filter(({ type }) => type === 8)).toHaveLength(1);
+    expect(media.at(-1)!.at).toBeLessThan(100);
   });
 
   it('that is slow goes on at a keyframe, and the server holds little', () => {
@@ -100,7 +104,8 @@ describe('a reader', () => {
     expect(after[0]).toMatchObject({ type: 9, key: true });
     const times = after.filter(({ type }) => type === 9).map((tag) => tag.at);
     expect(times).toEqual([...times].sort((a, b) => a - b));
-    expect(times.at(-1)! - times[0]!).toBe(24 * 40);
+    expect(times).toHaveLength(25);
+    expect(times.at(-1)! - times[0]!).toBeLessThan(100);
   });
 
   it('that waits for a keyframe for ever costs a bounded amount', () => {

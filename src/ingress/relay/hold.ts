@@ -58,6 +58,11 @@ export class LiveHold {
     return this.#bytes;
   }
 
+  /** Time of the newest tag, ms. */
+  get newestMs(): number | undefined {
+    return this.#held.at(-1)?.tag.timestamp;
+  }
+
   /** Undefined when it is gone, or has not come yet. */
   at(number: number): HeldTag | undefined {
     return this.#held[number - this.#first];

@@ -1,6 +1,7 @@
 /** One reader of a relay: its own FLV, from the newest keyframe on. */
 import { flvHeader, flvTag } from '../inputs/rtmp/index.ts';
 import type { FlvTag } from '../inputs/rtmp/index.ts';
+import { CatchUp } from './catch-up.ts';
 import type { HeldTag, Header, LiveHold } from './hold.ts';
 
 /** Why an FLV ended: the session is over; its reader is to come again for a new one; or this server goes down. */
@@ -22,6 +23,7 @@ export class RelayReader {
   readonly #now: () => number;
   #next: number | undefined;
   #baseMs = 0;
+  #catchUp = new CatchUp(0, 0);
   #format: { video: string | undefined; audio: string | undefined } | undefined;
   #sent: { video: FlvTag | undefined; audio: FlvTag | undefined } = { video: undefined, audio: undefined };
   #blocked = false;
@@ -79,9 +81,10 @@ export class RelayReader {
     const start = this.#hold.newestStart(this.#now());
     const held = start === undefined ? undefined : this.#hold.at(start);
     if (!held) return undefined;
+    this.#catchUp = new CatchUp(held.tag.timestamp, this.#hold.newestMs ?? held.tag.timestamp);
     if (!this.#format) {
       this.#format = { video: this.#hold.video?.format, audio: this.#hold.audio?.format };
-      this.#baseMs = held.tag.timestamp;
+      this.#baseMs = this.#catchUp.time(held.tag.timestamp);
       const { video, audio } = this.#format;
       this.#write(flvHeader({ video: video !== undefined, audio: audio !== undefined }));
       if (this.#hold.metadata) this.#send({ ...this.#hold.metadata, timestamp: this.#baseMs });
@@ -100,7 +103,10 @@ export class RelayReader {
       return;
     }
     if (video?.tag === tag || audio?.tag === tag) this.#sendHeaders({ tag, video, audio });
-    else this.#send(tag);
+    else {
+      const sent = this.#catchUp.apply(tag);
+      if (sent) this.#send(sent);
+    }
   }
 
   #other(header: Header | undefined, format: string | undefined): boolean {
@@ -113,7 +119,7 @@ export class RelayReader {
       const before = this.#sent[kind];
       if (!header || (before && header.payload.equals(before.payload))) continue;
       this.#sent[kind] = header;
-      this.#send({ ...header, timestamp: tag.timestamp });
+      this.#send({ ...header, timestamp: this.#catchUp.time(tag.timestamp) });
     }
   }
 
