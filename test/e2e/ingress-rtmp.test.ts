@@ -85,6 +85,8 @@ describe('RTMP push', () => {
       sender = push(info, 'obs.flv');
       await waitForIngress(sluice, info.ingressId, isPublishing);
       participant = await participantWith(sluice, ROOM, 'obs', 2);
+      // What came while the pipeline started is sent at once; a recorder that is there by then sees it faster.
+      await sleep(2000);
       recording = await recordParticipant(sluice, ROOM, 'obs', 10, OBS_TILE);
       live = await waitForIngress(sluice, info.ingressId, isPublishing);
     }, 60_000);
@@ -189,6 +191,7 @@ describe('RTMP push', () => {
     push(info, 'plain.flv');
     const live = await waitForIngress(sluice, info.ingressId, isPublishing);
     await participantWith(sluice, ROOM, 'plain', 2);
+    await sleep(2000);
     const { tiles, video } = await recordParticipant(sluice, ROOM, 'plain', 8, {
       ...{ name: 'plain', color: 'green', from: 0.5 },
     });

@@ -90,6 +90,7 @@ describe('an ingress that outlives its workers', () => {
     const now = await participantWith(sluice, ROOM, 'obs', 2);
     expect(now.sid).toBe(before.sid);
     expect(sender.running).toBe(true);
+    await sleep(2000);
     const { tiles } = await recordParticipant(sluice, ROOM, 'obs', 6, TILE);
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
     expect(tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
