@@ -5,6 +5,7 @@ import Gst from 'gi://Gst?version=1.0';
 import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
 import { Composite } from './composite.ts';
 import { after, allElements, every, parsePipeline, runningTime, watchBus } from '../runtime/gst.ts';
+import type { End } from '../runtime/program.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
@@ -19,9 +20,6 @@ const FORCE_END_MS = 600;
 const STOP_DEADLINE_MS = 4000;
 /** What a slow tap reader gets once the log is complete. */
 const TAP_DRAIN_MS = 1500;
-
-/** How a run has ended. */
-export type End = { ok: true } | { ok: false; message: string; element?: string };
 
 export class Engine {
   readonly tracks: Tracks;

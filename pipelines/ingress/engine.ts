@@ -13,6 +13,7 @@ import {
   staticPad,
   watchBus,
 } from '../runtime/gst.ts';
+import type { End } from '../runtime/program.ts';
 import type { PortRange } from '../runtime/socket.ts';
 import { layerCaps } from '../shared/ingress-encoders.ts';
 import type {
@@ -34,9 +35,6 @@ const FIND_MS = 8000;
 const WATCH_MS = 100;
 const START_MS = 20;
 const SYNC_MS = 500;
-
-/** How a run has ended. */
-export type End = { ok: true } | { ok: false; message: string; element?: string };
 
 export class Engine {
   readonly #init: IngressInit;

@@ -1,11 +1,8 @@
 /** One egress's media: receives tracks from the SFU and writes the segment log and the live tap. */
-import GLib from 'gi://GLib?version=2.0';
-import System from 'system';
-
-import { listen, say } from '../runtime/control.ts';
-import { type End, Engine } from '../egress/engine.ts';
-import { initGst } from '../runtime/gst.ts';
-import { processId, rssBytes, warmUp } from '../runtime/process.ts';
+import { say } from '../runtime/control.ts';
+import { Engine } from '../egress/engine.ts';
+import { rssBytes } from '../runtime/process.ts';
+import { exitWith, runProgram } from '../runtime/program.ts';
 import type { CommandLine } from '../shared/protocol.ts';
 
 /** Elements whose plugins take longest to load. */
@@ -31,17 +28,6 @@ const WARM = [
 
 let engine: Engine | undefined;
 
-function ended(end: End): void {
-  if (end.ok) say({ event: 'eos' });
-  else
-    say({
-      event: 'error',
-      message: end.message,
-      ...(end.element === undefined ? {} : { element: end.element }),
-    });
-  System.exit(end.ok ? 0 : 1);
-}
-
 function running(): Engine {
   if (!engine) throw new Error('not initialised: send init first');
   return engine;
@@ -52,7 +38,7 @@ function handle(command: CommandLine): object {
   switch (command.cmd) {
     case 'init':
       if (engine) throw new Error('initialised already');
-      engine = new Engine(command, say, ended);
+      engine = new Engine(command, say, exitWith);
       break;
     case 'start':
       running().start();
@@ -93,12 +79,4 @@ function handle(command: CommandLine): object {
   return {};
 }
 
-initGst();
-warmUp(WARM);
-const onCommand = (line: { id: number }): object => handle(line as CommandLine);
-listen(onCommand, (reason) => {
-  printerr(`worker gone (${reason}): ending`);
-  System.exit(2);
-});
-say({ event: 'ready', pid: processId() });
-GLib.MainLoop.new(null, false).run();
+runProgram(WARM, (line) => handle(line as CommandLine));

@@ -2,10 +2,10 @@
 import GLib from 'gi://GLib?version=2.0';
 import System from 'system';
 
-import { type End, Engine } from '../ingress/engine.ts';
-import { listen, say } from '../runtime/control.ts';
-import { initGst } from '../runtime/gst.ts';
-import { processId, rssBytes, warmUp } from '../runtime/process.ts';
+import { Engine } from '../ingress/engine.ts';
+import { say } from '../runtime/control.ts';
+import { rssBytes } from '../runtime/process.ts';
+import { exitWith, runProgram } from '../runtime/program.ts';
 import type { IngressCommandLine } from '../shared/ingress-protocol.ts';
 
 /** Elements whose plugins take longest to load. */
@@ -35,17 +35,6 @@ const WARM = [
 
 let engine: Engine | undefined;
 
-function ended(end: End): void {
-  if (end.ok) say({ event: 'eos' });
-  else
-    say({
-      event: 'error',
-      message: end.message,
-      ...(end.element === undefined ? {} : { element: end.element }),
-    });
-  System.exit(end.ok ? 0 : 1);
-}
-
 function running(): Engine {
   if (!engine) throw new Error('not initialised: send init first');
   return engine;
@@ -60,7 +49,7 @@ function handle(command: IngressCommandLine): object {
   switch (command.cmd) {
     case 'init':
       if (engine) throw new Error('initialised already');
-      engine = new Engine(command, say, ended);
+      engine = new Engine(command, say, exitWith);
       break;
     case 'bind':
       return { port: running().bind(command.kind, command.ip, range(command)) };
@@ -99,12 +88,4 @@ function handle(command: IngressCommandLine): object {
   return {};
 }
 
-initGst();
-warmUp(WARM);
-const onCommand = (line: { id: number }): object => handle(line as IngressCommandLine);
-listen(onCommand, (reason) => {
-  printerr(`worker gone (${reason}): ending`);
-  System.exit(2);
-});
-say({ event: 'ready', pid: processId() });
-GLib.MainLoop.new(null, false).run();
+runProgram(WARM, (line) => handle(line as IngressCommandLine));

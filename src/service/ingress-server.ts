@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
-import type { TokenVerifier } from '../auth/verify.ts';
 import type { Config } from '../config/types.ts';
 import { createRtmpServer } from '../ingress/inputs/rtmp/index.ts';
 import type { RtmpServer } from '../ingress/inputs/rtmp/index.ts';
@@ -17,7 +16,6 @@ export interface RtmpDoorOptions {
   config: Config;
   store: IngressStore;
   queue: IngressQueue;
-  verifier: TokenVerifier;
   /** Where workers reach this server's HTTP, without a slash at its end. */
   httpUrl: () => string;
   bridgeUrl: () => string;

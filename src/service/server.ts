@@ -75,7 +75,7 @@ export async function startServer(
     const atWorkers = { bridgeUrl: () => workersUrl, httpUrl: () => httpUrlOf(workersUrl) };
     const ingressLogger = logger.child({ component: 'ingress' });
     const rtmp = await openRtmpDoor({
-      ...{ config, store: ingressStore, queue: ingressQueue, verifier, logger: ingressLogger },
+      ...{ config, store: ingressStore, queue: ingressQueue, logger: ingressLogger },
       ...atWorkers,
     });
     ends.push(() => rtmp.close());

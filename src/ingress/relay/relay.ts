@@ -1,9 +1,10 @@
 /** Holds RTMP publishers for workers: one session each, however often either of the two comes back. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { IngressInput, IngressState, IngressState_Status } from '@livekit/protocol';
+import { IngressInput } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { newId } from '../../sfu/ids.ts';
 import type { IngressRecord, IngressStore } from '../../store/ingress-types.ts';
+import { endSession } from '../end-session.ts';
 import type { Authorise, MediaSink, PublishRequest, RtmpPublisher } from '../inputs/rtmp/index.ts';
 import { RelaySession } from './session.ts';
 
@@ -189,10 +190,7 @@ export class RtmpRelay {
           await sleep(LOOK_MS);
           continue;
         }
-        const state = record.info.state?.clone() ?? new IngressState();
-        state.status = IngressState_Status.ENDPOINT_INACTIVE;
-        state.endedAt = BigInt(Date.now()) * 1_000_000n;
-        if (await store.endSession(ingressId, record.session.attempt, state)) return;
+        if (await endSession(store, ingressId, resourceId, '')) return;
         tries++;
       }
     } catch (error) {

@@ -30,6 +30,7 @@ export class RelaySession {
   #grace: NodeJS.Timeout | undefined;
   #returned: { atMs: number; seen: Set<string> } | undefined;
   #began = false;
+  #goneAtMs = 0;
   #over = false;
 
   constructor(options: RelaySessionOptions) {
@@ -57,8 +58,12 @@ export class RelaySession {
     this.#publisher = publisher;
     before?.close('another connection with the same stream key has taken over');
     clearTimeout(this.#grace);
+    if (before) this.#goneAtMs = performance.now() - before.silentMs;
     if (this.#began) {
-      this.#options.logger.info({ afterMs: this.#options.graceMs }, 'publisher is back');
+      this.#options.logger.info(
+        { afterMs: Math.round(performance.now() - this.#goneAtMs) },
+        'publisher is back',
+      );
       this.#timeline.resume();
       this.#returned = { atMs: performance.now(), seen: new Set() };
     }
@@ -134,6 +139,7 @@ export class RelaySession {
   #gone(reason: string): void {
     this.#publisher = undefined;
     if (this.#over) return;
+    this.#goneAtMs = performance.now();
     const { graceMs, logger } = this.#options;
     logger.info({ reason, graceMs }, 'publisher is gone, and waited for');
     this.#grace = setTimeout(() => this.end('the publisher did not come back'), graceMs);

@@ -1,9 +1,10 @@
 /** What the store is told of a session: one write after the other, and its end for certain. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PartialMessage } from '@bufbuild/protobuf';
-import { IngressState, IngressState_Status as Status } from '@livekit/protocol';
+import { IngressState } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { IngressSession, IngressStore } from '../../store/ingress-types.ts';
+import { endSession } from '../end-session.ts';
 import { inputState } from './state.ts';
 import type { MeasuredTrack } from './state.ts';
 
@@ -65,28 +66,17 @@ export class SessionState {
    */
   async end(error: string): Promise<void> {
     await this.#writing;
+    const ingressId = this.#ingressId;
+    const { resourceId } = this.#session;
     for (let tries = 1; tries <= END_TRIES; tries++) {
       try {
-        if (await this.#tryEnd(error)) return;
+        if (await endSession(this.#store, ingressId, resourceId, error)) return;
       } catch (err) {
         this.#logger.warn({ err }, 'end of an ingress could not be saved');
       }
       if (tries < END_TRIES) await sleep(END_PAUSE_MS);
     }
     this.#logger.error('the end of an ingress session was not saved: its lease runs out');
-  }
-
-  /** @returns false when another attempt began in between. */
-  async #tryEnd(error: string): Promise<boolean> {
-    const record = await this.#store.get(this.#ingressId);
-    if (record?.session?.resourceId !== this.#session.resourceId) return true;
-    const state = record.info.state?.clone() ?? new IngressState();
-    state.status = Status.ENDPOINT_INACTIVE;
-    state.error = error;
-    state.tracks = [];
-    state.endedAt = now();
-    state.updatedAt = now();
-    return this.#store.endSession(this.#ingressId, record.session.attempt, state);
   }
 }
 
