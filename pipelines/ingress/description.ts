@@ -6,6 +6,7 @@ import {
   layerCaps,
   layerEncoder,
   opusEncoder,
+  rawCaps,
 } from '../shared/ingress-encoders.ts';
 import {
   type AudioOutput,
@@ -110,7 +111,7 @@ function videoBranch(init: IngressInit, video: VideoOutput, timestamps: number, 
   const rotation = init.input.type === 'pipe' ? (init.input.video?.rotation ?? 0) : 0;
   return [
     ...(init.input.type === 'pipe' ? [`${decoder(init.input.video?.codec, 'videodecode')} !`] : []),
-    'videoconvert ! video/x-raw,format=I420 !',
+    `videoconvert ! ${rawCaps(video)} !`,
     `videoflip name=${shape} video-direction=${ROTATIONS[rotation]} !`,
     `${rateLimit(init, video)} !${pacing(init, 'video')}`,
     'tee name=pictures',
@@ -124,7 +125,7 @@ function layerBranch(video: EncodedVideo, index: number, timestamps: number, cpu
   if (!layer) throw new Error(`there is no layer ${index}`);
   return [
     `pictures. ! queue leaky=downstream max-size-buffers=${LAYER_FRAMES} max-size-bytes=0 max-size-time=0 !`,
-    `videoscale add-borders=false ! capsfilter name=${NAMES.size(index)} caps="${layerCaps(layer)}" !`,
+    `videoscale add-borders=false ! capsfilter name=${NAMES.size(index)} caps="${layerCaps(video, layer)}" !`,
     `${layerEncoder(video, layer, NAMES.encoder(index), cpus)} !`,
     `${payloader(video, layer.ssrc, timestamps)} ! layers.`,
   ].join(' ');

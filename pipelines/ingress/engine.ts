@@ -113,7 +113,9 @@ export class Engine {
     this.#checkSizes(video.layers.length, sizes);
     const pipeline = this.#built();
     sizes.forEach((size, index) =>
-      setProperties(child(pipeline, NAMES.size(index)), { caps: Gst.Caps.from_string(layerCaps(size)) }),
+      setProperties(child(pipeline, NAMES.size(index)), {
+        caps: Gst.Caps.from_string(layerCaps(video, size)),
+      }),
     );
   }
 

@@ -9,9 +9,21 @@ const KEYFRAME_INTERVAL = 10;
 /** What one thread of x264 (veryfast) is given at most, pixels a second: it does several times that on one core. */
 const PIXELS_PER_THREAD = 1280 * 720 * 60;
 
+/**
+ * The pictures encoders are given. One colour space for all layers: left open, GStreamer takes it from each picture's
+ * height, and converts every small layer, at 50 thousandths of a core each. H.264 names its own; VP8 (RFC 6386,
+ * section 9.2) knows BT.601 alone.
+ */
+export function rawCaps({ codec }: Pick<EncodedVideo, 'codec'>): string {
+  return `video/x-raw,format=I420,colorimetry=${codec === 'vp8' ? 'bt601' : 'bt709'}`;
+}
+
 /** The size a layer's picture is scaled to, as caps. */
-export function layerCaps({ width, height }: { width: number; height: number }): string {
-  return `video/x-raw,format=I420,width=${width},height=${height},pixel-aspect-ratio=1/1`;
+export function layerCaps(
+  video: Pick<EncodedVideo, 'codec'>,
+  { width, height }: { width: number; height: number },
+): string {
+  return `${rawCaps(video)},width=${width},height=${height},pixel-aspect-ratio=1/1`;
 }
 
 /**

@@ -205,6 +205,15 @@ export class IngressRig {
     return this.#withStream(ssrc, ffprobeFrames);
   }
 
+  /** The matrix, primaries and transfer that one stream says its colours have. */
+  colors(ssrc: number): Promise<string> {
+    return this.#withStream(ssrc, async (file) => {
+      const entries = 'stream=color_space,color_primaries,color_transfer';
+      const args = ['-v', 'error', '-show_entries', entries, '-of', 'csv=p=0', file];
+      return (await runTool('ffprobe', args)).stdout.trim();
+    });
+  }
+
   async #withStream<T>(ssrc: number, use: (file: string) => Promise<T>): Promise<T> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     const file = join(folder, 'layer.h264');
