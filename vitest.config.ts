@@ -1,6 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
+/** Whole servers whose media one other of them does not disturb: little of it is encoded. */
+const TWO_AT_A_TIME = [
+  'crash-pipeline',
+  'crash-worker',
+  'ingress-docs',
+  'ingress-restart',
+  'security-basics',
+  'storage',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   test: {
@@ -17,14 +26,24 @@ export default defineConfig({
         },
       },
       {
-        // A few real processes each: two files at a time, so that media is not starved of processor time.
+        // A few real processes each: three files at a time, so that media is not starved of processor time.
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 90 * SECOND,
           hookTimeout: 60 * SECOND,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e-pairs',
+          include: TWO_AT_A_TIME,
+          testTimeout: 180 * SECOND,
+          hookTimeout: 120 * SECOND,
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -32,10 +51,11 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          exclude: TWO_AT_A_TIME,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],
