@@ -2,7 +2,7 @@
 
 /** The houses of src/, from the bottom up: a house imports from its own row and from rows above it here. */
 const ROWS = [
-  ['config', 'auth', 'store', 'media'],
+  ['config', 'auth', 'store', 'media', 'outbound'],
   ['sfu'],
   ['pipeline', 'bridge', 'storage', 'webhooks'],
   ['egress', 'ingress'],

@@ -4,7 +4,7 @@ import { ParticipantInfo_Kind } from '@livekit/protocol';
 import { createAccessToken } from '../auth/token.ts';
 import { IngressAttempt } from '../ingress/attempt.ts';
 import type { BridgeSeat } from '../ingress/attempt.ts';
-import { createGuard } from '../ingress/guard/index.ts';
+import { createGuard } from '../outbound/index.ts';
 import { InputError } from '../ingress/inputs/types.ts';
 import type { Input } from '../ingress/inputs/types.ts';
 import { urlInput } from '../ingress/inputs/url/index.ts';

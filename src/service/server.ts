@@ -15,7 +15,7 @@ import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
 import { createBridge } from '../bridge/server.ts';
 import { clientIceServers, isLoopback } from '../config/index.ts';
 import { ParticipantInfo_Kind } from '@livekit/protocol';
-import { createGuard } from '../ingress/guard/index.ts';
+import { createGuard } from '../outbound/index.ts';
 import { relayPlugin } from '../ingress/relay/index.ts';
 import { createIngressWhip } from '../ingress/whip/whip.ts';
 import { EgressRecovery, IngressRecovery } from '../jobs/recovery.ts';

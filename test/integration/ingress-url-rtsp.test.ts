@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGuard } from '../../src/ingress/guard/index.ts';
+import { createGuard } from '../../src/outbound/index.ts';
 import { InputError } from '../../src/ingress/inputs/types.ts';
 import type { InputConnection } from '../../src/ingress/inputs/types.ts';
 import { urlInput } from '../../src/ingress/inputs/url/index.ts';

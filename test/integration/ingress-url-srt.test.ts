@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createGuard } from '../../src/ingress/guard/index.ts';
+import { createGuard } from '../../src/outbound/index.ts';
 import type { InputConnection } from '../../src/ingress/inputs/types.ts';
 import { urlInput } from '../../src/ingress/inputs/url/index.ts';
 import { freePort } from '../support/ports.ts';

@@ -8,7 +8,7 @@ import { RoomService } from '../../src/api/room-service.ts';
 import { buildHttp } from '../../src/api/server.ts';
 import type { HttpOptions } from '../../src/api/server.ts';
 import { TokenVerifier } from '../../src/auth/verify.ts';
-import { createGuard } from '../../src/ingress/guard/index.ts';
+import { createGuard } from '../../src/outbound/index.ts';
 import { egressQueue, ingressQueue } from '../../src/jobs/queues.ts';
 import type { EgressQueue, IngressQueue } from '../../src/jobs/queues.ts';
 import type { SfuNode } from '../../src/sfu/sfu.ts';

@@ -1,7 +1,7 @@
 /** Sources that are pulled: files, HLS, cameras and SRT, by FFmpeg, within what the guard allows. */
 import type { Logger } from 'pino';
-import { GuardError } from '../../guard/index.ts';
-import type { Guard } from '../../guard/index.ts';
+import { GuardError } from '../../../outbound/index.ts';
+import type { Guard } from '../../../outbound/index.ts';
 import { MkvInspector } from '../inspect/index.ts';
 import { InputError } from '../types.ts';
 import type { Input, InputConnection } from '../types.ts';

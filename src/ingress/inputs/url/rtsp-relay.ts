@@ -8,8 +8,8 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Logger } from 'pino';
 import { InputError } from '../types.ts';
-import type { Guard } from '../../guard/index.ts';
-import { GuardError } from '../../guard/index.ts';
+import type { Guard } from '../../../outbound/index.ts';
+import { GuardError } from '../../../outbound/index.ts';
 import { RtspAnswers, RtspRefusal } from './rtsp-answers.ts';
 
 export interface RtspRelayOptions {

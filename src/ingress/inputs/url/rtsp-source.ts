@@ -1,5 +1,5 @@
 /** An IP camera. */
-import { plainHost } from '../../guard/index.ts';
+import { plainHost } from '../../../outbound/index.ts';
 import { LIVE_ANALYSIS } from './arguments.ts';
 import type { UrlPlan } from './plan.ts';
 import { RtspRelay } from './rtsp-relay.ts';

@@ -1,7 +1,7 @@
 /** What FFmpeg needs to read one kind of source, and what belongs to it: relays, gates, open files. */
 import type { Logger } from 'pino';
 import type { InputEnd, InputError } from '../types.ts';
-import type { Guard } from '../../guard/index.ts';
+import type { Guard } from '../../../outbound/index.ts';
 
 export interface SourceContext {
   guard: Guard;

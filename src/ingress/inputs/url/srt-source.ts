@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
-import { plainHost } from '../../guard/index.ts';
+import { plainHost } from '../../../outbound/index.ts';
 import { InputError } from '../types.ts';
 import { LIVE_ANALYSIS } from './arguments.ts';
 import type { SrtOptions, UrlPlan } from './plan.ts';

@@ -1,6 +1,6 @@
 /** A media file or HLS over http and https, through the guard's proxy. */
-import type { GuardError } from '../../guard/index.ts';
-import { startGuardProxy } from '../../guard/index.ts';
+import type { GuardError } from '../../../outbound/index.ts';
+import { startGuardProxy } from '../../../outbound/index.ts';
 import { InputError } from '../types.ts';
 import { WEB_FORMATS } from './arguments.ts';
 import type { UrlPlan } from './plan.ts';

@@ -1,5 +1,5 @@
 /** What the guard's proxy does with the bodies and failures of answers. */
-import { redactText } from '../../redact.ts';
+import { redactText } from '../redact.ts';
 import { GuardError } from './guard.ts';
 
 const MAX_PLAYLIST = 4 * 1024 * 1024;

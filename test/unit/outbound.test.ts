@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGuard, GuardError } from '../../src/ingress/guard/index.ts';
+import { createGuard, GuardError } from '../../src/outbound/index.ts';
 
 const logger = pino({ level: 'silent' });
 const guard = createGuard({ allowNetworks: [], fileRoots: [], logger });

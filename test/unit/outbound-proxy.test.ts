@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { isPlaylist, rewritePlaylist } from '../../src/ingress/guard/playlist.ts';
-import { proxiedUrl, realUrl } from '../../src/ingress/guard/proxied-urls.ts';
+import { isPlaylist, rewritePlaylist } from '../../src/outbound/playlist.ts';
+import { proxiedUrl, realUrl } from '../../src/outbound/proxied-urls.ts';
 
 describe('URLs on their way through the proxy', () => {
   test.each([
