@@ -1,6 +1,6 @@
 /**
  * A/V offset in recordings: flash against beep, once a second of each participant, without loss and with 2 % of the
- * publishers' packets lost on the way to the SFU. Composite of two, and one of them copied, recorded at the same time.
+ * packets lost between publishers and SFU. Composite of two, and one of them copied, recorded at the same time.
  *
  * `first lit frame` is what a viewer sees, and is quantised to frames; `by counter` takes the median of the frames
  * around each second, and shows the clocks.
@@ -10,7 +10,7 @@ import { EncodedFileOutput } from 'livekit-server-sdk';
 import { analyse } from '../src/demo/content/analyse.ts';
 import type { OffsetStats, TileReport, TileSpec } from '../src/demo/content/types.ts';
 import { gridRegion, trackIds } from '../test/support/callers.ts';
-import { LossyPath } from './lib/lossy-path.ts';
+import { WhipPath } from '../test/support/whip-path.ts';
 import { report, verdict } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';
 import { COLORS, finish, publishAll, ROOM, startParts, untilActive } from './lib/room.ts';
@@ -62,7 +62,7 @@ const text = ({ p50, p95 }: OffsetStats) => `${p50.toFixed(0)}, ${p95.toFixed(0)
 function measure(loss: number): Promise<{ lost: number; tiles: { recording: string; tile: TileReport }[] }> {
   return Owner.run(async (owner) => {
     const { sluice } = await startParts(owner);
-    const path = owner.own(await LossyPath.start(sluice.url, loss), (each) => each.close());
+    const path = owner.own(await WhipPath.start(sluice.url, { loss }), (each) => each.close());
     await publishAll(owner, sluice, 2, loss > 0 ? { whipUrl: path.whipUrl } : {});
     const { audio, video } = await trackIds(sluice, ROOM, COLORS[0]!);
     if (audio === undefined || video === undefined) throw new Error('the publisher has no tracks');
@@ -92,7 +92,7 @@ function measure(loss: number): Promise<{ lost: number; tiles: { recording: stri
       { recording: 'passthrough', tiles: (await analyse(copied!, { tiles: [spec(0)] })).tiles },
     ];
     return {
-      lost: path.lost,
+      lost: path.network.lost,
       tiles: reports.flatMap(({ recording, tiles }) => tiles.map((tile) => ({ recording, tile }))),
     };
   });

@@ -7,7 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
-import { LossyPath, makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import { UdpPath } from '../support/network.ts';
+import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
 
 const PASSTHROUGH = {
   program: 'passthrough',
@@ -35,7 +36,7 @@ afterEach(async () => {
 
 async function record(
   published: Awaited<ReturnType<TestRouter['publish']>>,
-  options: { srtp?: boolean; path?: LossyPath } = {},
+  options: { srtp?: boolean; path?: UdpPath } = {},
 ): Promise<TestPipeline> {
   const started = (pipeline = await TestPipeline.start(PASSTHROUGH));
   const { video, audio } = published;
@@ -85,14 +86,14 @@ describe('passthrough through a real SFU', () => {
     router = await TestRouter.start();
     const published = await router.publish([plain], { only: 'video' });
     const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
-    const path = new LossyPath({ delayMs: 20, loss: 0.03 });
+    const path = new UdpPath({ delayMs: 20, loss: 0.03 });
     const producer = published.video!;
     const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
     await sleep(7000);
     const stats = await consumer.getStats();
     await run.stop();
     path.close();
-    expect(path.lost).toBeGreaterThan(10);
+    expect(path.network.counts.lost).toBeGreaterThan(10);
     const sent = stats.find(({ type }) => type === 'outbound-rtp');
     expect(sent?.nackCount).toBeGreaterThan(5);
     expect(sent?.packetsRetransmitted).toBeGreaterThan(5);
@@ -106,7 +107,7 @@ describe('passthrough through a real SFU', () => {
     router = await TestRouter.start();
     const published = await router.publish([plain], { only: 'video' });
     const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
-    const path = new LossyPath({ delayMs: 0, loss: 0.4 });
+    const path = new UdpPath({ delayMs: 0, loss: 0.4 });
     const producer = published.video!;
     const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
     await sleep(4000);

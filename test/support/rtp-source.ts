@@ -12,6 +12,7 @@ import type { types as ms } from 'mediasoup';
 import type { PipelineHost } from '../../src/pipeline/host.ts';
 import type { RtpCodec, SrtpKey } from '../../pipelines/shared/protocol.ts';
 import { makeClip, type ClipOptions } from './content/clip.ts';
+import type { UdpPath } from './network.ts';
 
 const LOOPBACK = '127.0.0.1';
 
@@ -139,58 +140,6 @@ function isRtcp(packet: Uint8Array): boolean {
   return type >= 192 && type <= 223;
 }
 
-/** A path with a delay and losses, between one socket and another; what comes back goes back unharmed. */
-export class LossyPath {
-  readonly #socket: Socket = createSocket('udp4');
-  readonly #options: { delayMs: number; loss: number };
-  #near: { port: number } | undefined;
-  #far: { port: number } | undefined;
-  #random = 12_345;
-  lost = 0;
-
-  /** @param options `loss`: share of packets towards `far` that vanish, 0–1, the same ones in every run */
-  constructor(options: { delayMs: number; loss: number }) {
-    this.#options = options;
-  }
-
-  async open(): Promise<number> {
-    await new Promise<void>((resolve) => this.#socket.bind(0, LOOPBACK, resolve));
-    this.#socket.on('message', (data, from) => {
-      const towardsFar = from.port === this.#near?.port;
-      const target = towardsFar ? this.#far : this.#near;
-      if (!target) return;
-      // RTCP is spared: it is what the test is about.
-      if (towardsFar && !isRtcp(data) && this.#next() < this.#options.loss) {
-        this.lost++;
-        return;
-      }
-      setTimeout(() => this.#send(data, target.port), this.#options.delayMs);
-    });
-    return this.#socket.address().port;
-  }
-
-  /** Which ports it is between. */
-  connect(nearPort: number, farPort: number): void {
-    this.#near = { port: nearPort };
-    this.#far = { port: farPort };
-  }
-
-  close(): void {
-    this.#near = undefined;
-    this.#far = undefined;
-    this.#socket.close();
-  }
-
-  #send(data: Buffer, port: number): void {
-    if (this.#far) this.#socket.send(data, port, LOOPBACK);
-  }
-
-  #next(): number {
-    this.#random = (this.#random * 1_103_515_245 + 12_345) % 2 ** 31;
-    return this.#random / 2 ** 31;
-  }
-}
-
 /**
  * Brings what several sockets send to one port from one socket, as a browser would. Each socket's media may be late, as
  * that of a slow encoder is; reports are not, they cross the same network.
@@ -234,7 +183,7 @@ export interface SubscribeOptions {
   syncGroup?: string;
   srtp?: boolean;
   /** Between mediasoup and the pipeline. */
-  path?: LossyPath;
+  path?: UdpPath;
   /** Between bind and connect: the order that never loses the first keyframe is bind, subscribe, connect, resume. */
   muted?: boolean;
   channel?: 'left' | 'right';
