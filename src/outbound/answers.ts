@@ -1,6 +1,6 @@
 /** What the guard's proxy does with the bodies and failures of answers. */
 import { redactText } from '../redact.ts';
-import { GuardError } from './guard.ts';
+import { GuardError } from './errors.ts';
 
 const MAX_PLAYLIST = 4 * 1024 * 1024;
 

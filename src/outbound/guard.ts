@@ -1,48 +1,31 @@
 /**
- * What a URL input may reach: public addresses, the networks of `ingress.allow_networks`, and the files in
+ * What a URL input may reach: public addresses, the networks that are allowed besides, and the files in
  * `ingress.file_roots`. Whoever may create an ingress could otherwise read what only this machine can.
  */
 import { constants } from 'node:fs';
-import { lookup } from 'node:dns/promises';
 import { open, readlink, realpath } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { dirname, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { inNetworks, networkList, plainAddress, specialNetwork } from './addresses.ts';
+import { GuardError } from './errors.ts';
+import { createAddressPolicy } from './policy.ts';
+import type { AddressPolicy } from './policy.ts';
 
 export interface GuardOptions {
-  /** `address/prefix`, or single addresses: `ingress.allow_networks`. */
+  /** `address/prefix`, or single addresses: `ingress.allow_networks` and `outbound.allow_networks`. */
   allowNetworks: readonly string[];
   /** Absolute: `ingress.file_roots`. */
   fileRoots: readonly string[];
   logger: Logger;
 }
 
-/** Something that may not be reached, or cannot be. Its message shows no credential. */
-export class GuardError extends Error {
-  override readonly name = 'GuardError';
-  /** True for what may be better later: a name that is not known (yet). */
-  readonly retry: boolean;
-  constructor(message: string, options: { retry: boolean; cause?: unknown } = { retry: false }) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.retry = options.retry;
-  }
-}
-
-export interface Guard {
+export interface Guard extends AddressPolicy {
   /**
    * Whether the URL may be pulled as things are now: its scheme, every address of its host, or its file.
    * @throws GuardError
    */
   check(url: string): Promise<void>;
-  /**
-   * The address to connect to for a host (a name, an address, or an odd spelling of one). All of its addresses must
-   * be allowed. Connect to exactly this address: the name may stand for another one a moment later.
-   * @throws GuardError
-   */
-  resolve(host: string): Promise<string>;
   /**
    * Opens the regular file of a `file:` URL for reading; it was inside the roots when it was opened, whatever
    * becomes of its name. The caller closes it.
@@ -58,27 +41,13 @@ export function createGuard(options: GuardOptions): Guard {
   return new ListGuard(options);
 }
 
-/** A host as the WHATWG URL standard reads it: `2130706433`, `0x7f.1` and `0177.0.0.1` are `127.0.0.1`. @throws GuardError */
-export function plainHost(host: string): string {
-  const bracketed = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
-  try {
-    const { hostname } = new URL(`http://${bracketed}/`);
-    if (hostname === '' || /[/?#@]/.test(host)) throw new TypeError('no host');
-    return hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-  } catch (cause) {
-    throw new GuardError(`"${host}" is not a host name or an IP address`, { retry: false, cause });
-  }
-}
-
 class ListGuard implements Guard {
-  readonly #allowed: ReturnType<typeof networkList>;
+  readonly #policy: AddressPolicy;
   readonly #roots: readonly string[];
-  readonly #logger: Logger;
 
-  constructor(options: GuardOptions) {
-    this.#allowed = networkList(options.allowNetworks);
-    this.#roots = options.fileRoots;
-    this.#logger = options.logger;
+  constructor({ allowNetworks, fileRoots, logger }: GuardOptions) {
+    this.#policy = createAddressPolicy({ allowNetworks, setting: 'ingress.allow_networks', logger });
+    this.#roots = fileRoots;
   }
 
   async check(url: string): Promise<void> {
@@ -89,26 +58,8 @@ class ListGuard implements Guard {
     await this.resolve(hostname);
   }
 
-  async resolve(host: string): Promise<string> {
-    const name = plainHost(host);
-    const addresses = isIP(name) === 0 ? await addressesOf(name) : [name];
-    for (const address of addresses) this.#allow(name, plainAddress(address));
-    // IPv4 first: many networks name IPv6 addresses that they do not carry.
-    const chosen = addresses.find((address) => isIP(address) === 4) ?? addresses[0];
-    if (chosen === undefined) throw new GuardError(`${name} has no address`, { retry: true });
-    return plainAddress(chosen);
-  }
-
-  #allow(name: string, address: string): void {
-    const special = specialNetwork(address);
-    if (!special || inNetworks(this.#allowed, address)) return;
-    this.#logger.warn({ host: name, address, network: special.cidr }, 'refused an ingress source');
-    const subject = name === address ? address : `${name} is ${address}, which`;
-    const single = `${address}/${isIP(address) === 6 ? 128 : 32}`;
-    throw new GuardError(
-      `${subject} is in ${special.cidr} (${special.what}) and may not be reached: ` +
-        `ingress.allow_networks would have to list it, as ${single} or as a network that holds it`,
-    );
+  resolve(host: string): Promise<string> {
+    return this.#policy.resolve(host);
   }
 
   async openFile(url: string): Promise<FileHandle> {
@@ -178,13 +129,5 @@ function filePath(url: string): string {
     return path;
   } catch (cause) {
     throw new GuardError('the file: URL is not file:///folder/file', { retry: false, cause });
-  }
-}
-
-async function addressesOf(name: string): Promise<string[]> {
-  try {
-    return (await lookup(name, { all: true })).map(({ address }) => address);
-  } catch (cause) {
-    throw new GuardError(`the name ${name} cannot be resolved`, { retry: true, cause });
   }
 }

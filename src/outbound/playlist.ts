@@ -1,5 +1,5 @@
 /** HLS playlists (RFC 8216) on their way to FFmpeg: every URL in them is checked and made absolute. Pure. */
-import { GuardError } from './guard.ts';
+import { GuardError } from './errors.ts';
 
 export interface Playlist {
   /** As FFmpeg gets it. */

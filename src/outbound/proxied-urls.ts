@@ -3,7 +3,7 @@
  * itself, so that it sees playlists and redirects, and FFmpeg needs no other protocol than http and tcp. Pure.
  */
 import { isIP } from 'node:net';
-import { GuardError } from './guard.ts';
+import { GuardError } from './errors.ts';
 
 /** A host with this label in front is reached over TLS. A subdomain, so that cookies of the domain still fit. */
 const TLS_LABEL = 'sluice-tls.';

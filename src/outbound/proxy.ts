@@ -14,7 +14,8 @@ import { extname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
 import { playlistText, reasonOf, rest } from './answers.ts';
-import { GuardError, plainHost } from './guard.ts';
+import { GuardError } from './errors.ts';
+import { plainHost } from './policy.ts';
 import type { Guard } from './guard.ts';
 import { isPlaylist, rewritePlaylist } from './playlist.ts';
 import { ENTRY_HOST, proxiedUrl, realUrl } from './proxied-urls.ts';
@@ -242,7 +243,7 @@ class SourceProxy implements GuardProxy {
       error instanceof GuardError
         ? error
         : new GuardError(`the source cannot be read: ${reasonOf(error)}`, { retry: true });
-    this.#options.logger.info({ reason: this.failure.message }, 'an ingress source was not read');
+    this.#options.logger.info({ reason: this.failure.message }, 'a source was not read');
     if (response.headersSent) return void response.destroy();
     response.writeHead(this.failure.retry ? 502 : 403, { 'content-length': 0 }).end();
   }
