@@ -12,6 +12,8 @@ import type { types as ms } from 'mediasoup';
 import type { PipelineHost } from '../../src/pipeline/host.ts';
 import type { RtpCodec, SrtpKey } from '../../pipelines/shared/protocol.ts';
 import { makeClip, type ClipOptions } from './content/clip.ts';
+import { BrokenClock, isRtcp } from './broken-clock.ts';
+import type { ClockFaults } from './broken-clock.ts';
 import type { UdpPath } from './network.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -134,12 +136,6 @@ export class RtpSource {
   }
 }
 
-/** RFC 5761, 4: packet types 192 to 223. */
-function isRtcp(packet: Uint8Array): boolean {
-  const type = packet[1] ?? 0;
-  return type >= 192 && type <= 223;
-}
-
 /**
  * Brings what several sockets send to one port from one socket, as a browser would. Each socket's media may be late, as
  * that of a slow encoder is; reports are not, they cross the same network.
@@ -150,7 +146,7 @@ class Uplink {
   #open = true;
 
   /** @returns the port to send to */
-  async add(delayMs: number, farPort: number): Promise<number> {
+  async add(delayMs: number, farPort: number, clock?: BrokenClock): Promise<number> {
     const socket = createSocket('udp4');
     this.#ins.push(socket);
     await new Promise<void>((resolve) => socket.bind(0, LOOPBACK, resolve));
@@ -158,7 +154,8 @@ class Uplink {
       if (this.#open) this.#out.send(data, farPort, LOOPBACK);
     };
     socket.on('message', (data) => {
-      if (delayMs > 0 && !isRtcp(data)) setTimeout(forward, delayMs, data);
+      const heldMs = (clock?.apply(data) ?? 0) + (isRtcp(data) ? 0 : delayMs);
+      if (heldMs > 0) setTimeout(forward, heldMs, data);
       else forward(data);
     });
     return socket.address().port;
@@ -228,9 +225,11 @@ export class TestRouter {
       /** Media that is sent late, ms. */
       audioDelayMs?: number;
       videoDelayMs?: number;
+      /** What is wrong with the clock of both tracks, or of one. */
+      clock?: ClockFaults | { audio?: ClockFaults; video?: ClockFaults };
     } = {},
   ): Promise<Published> {
-    const { codec = 'h264', only, held = false, audioDelayMs = 0, videoDelayMs = 0 } = options;
+    const { codec = 'h264', only, held = false, audioDelayMs = 0, videoDelayMs = 0, clock } = options;
     const videoSsrc = ++this.#ssrc;
     const audioSsrc = ++this.#ssrc;
     const transport = await this.router.createPlainTransport({
@@ -242,6 +241,11 @@ export class TestRouter {
       transport.produce({ kind, rtpParameters: sendParameters(kind, track, ssrc, `publisher-${videoSsrc}`) });
     const video = only === 'audio' ? undefined : await produce('video', CODECS[codec], videoSsrc);
     const audio = only === 'video' ? undefined : await produce('audio', CODECS.opus, audioSsrc);
+    const clockOf = (kind: 'audio' | 'video', rate: number): BrokenClock | undefined => {
+      if (!clock) return undefined;
+      const faults = 'audio' in clock || 'video' in clock ? clock[kind] : (clock as ClockFaults);
+      return faults && new BrokenClock(faults, rate);
+    };
     const uplink = new Uplink();
     this.#uplinks.push(uplink);
     const { localPort } = transport.tuple;
@@ -250,8 +254,12 @@ export class TestRouter {
       codec,
       videoSsrc,
       audioSsrc,
-      ...(video && { videoPort: await uplink.add(videoDelayMs, localPort) }),
-      ...(audio && { audioPort: await uplink.add(audioDelayMs, localPort) }),
+      ...(video && {
+        videoPort: await uplink.add(videoDelayMs, localPort, clockOf('video', CODECS[codec].clockRate)),
+      }),
+      ...(audio && {
+        audioPort: await uplink.add(audioDelayMs, localPort, clockOf('audio', CODECS.opus.clockRate)),
+      }),
     });
     this.#sources.push(source);
     if (!held) source.start();
