@@ -52,11 +52,20 @@ export interface BridgeOptions {
   seatMs?: number;
 }
 
+/** An attempt in a room. */
+export interface BridgeSeat {
+  identity: string;
+  attempt: number;
+  kind: ParticipantInfo_Kind;
+}
+
 export interface Bridge {
   /** Takes over the WebSocket upgrade of a request for {@link BRIDGE_PATH}; the caller has looked at the path. */
   handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void;
   /** Whether this attempt's worker is in a room now. */
   isJoined(identity: string, attempt: number): boolean;
+  /** Every attempt whose worker is in a room now. */
+  seats(): BridgeSeat[];
   /** Ends every session (close code 4002) without calling `onLost`, and takes no new ones. */
   close(): Promise<void>;
 }
@@ -125,6 +134,7 @@ export function createBridge(options: BridgeOptions): Bridge {
   return {
     handleUpgrade: (request, stream, head) => void upgrade(request, stream, head),
     isJoined: (identity, attempt) => [...sessions].some((session) => session.isJoined(identity, attempt)),
+    seats: () => [...sessions].flatMap(({ seat }) => seat ?? []),
     close: async () => {
       closing = true;
       for (const session of [...sessions]) session.shutDown();

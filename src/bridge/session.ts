@@ -70,6 +70,13 @@ export class BridgeSession implements Occupant {
     return this.#state === 'joined' && this.#grant.identity === identity && this.#attempt === attempt;
   }
 
+  /** The attempt that is in the room through this socket; undefined when none is. */
+  get seat(): { identity: string; attempt: number; kind: ParticipantInfo_Kind } | undefined {
+    if (this.#state !== 'joined' || this.#attempt === undefined) return undefined;
+    const { identity, kind = ParticipantInfo_Kind.STANDARD } = this.#grant;
+    return { identity, attempt: this.#attempt, kind };
+  }
+
   supersede(how: 'replace' | 'take over'): void {
     if (how === 'replace') {
       this.#member?.participant.close('superseded');

@@ -6,7 +6,7 @@ import { createLogger } from '../logging.ts';
 import { startSluice } from '../service/start.ts';
 import type { Role } from '../service/start.ts';
 
-/** A second signal, or this long, ends the process whatever still runs. */
+/** A second signal, or this long after jobs were drained, ends the process whatever still runs. */
 const STOP_DEADLINE_MS = 60_000;
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
@@ -42,10 +42,13 @@ async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<nu
   const why = await Promise.race([stopped, fatal.promise]);
   if (why instanceof Error) logger.fatal({ err: why }, 'stopping');
   else logger.info({ signal: why }, 'stopping');
-  const deadline = setTimeout(() => {
-    logger.error('not stopped in time');
-    process.exit(1);
-  }, STOP_DEADLINE_MS);
+  const deadline = setTimeout(
+    () => {
+      logger.error('not stopped in time');
+      process.exit(1);
+    },
+    STOP_DEADLINE_MS + (role === 'worker' ? config.worker.drainMs : 0),
+  );
   await sluice.close();
   clearTimeout(deadline);
   logger.info('stopped');

@@ -33,6 +33,7 @@ export const KEYS = {
   'worker.address': address(),
   'worker.max_jobs': integer(1, 10000),
   'worker.max_ingress_jobs': integer(1, 10000),
+  'worker.drain_deadline': integer(0, 86_400, 'a whole number of seconds from 0 to 86400'),
   'ingress.rtmp_port': port(),
   'ingress.rtmps_port': port(),
   'ingress.rtmp_base_url': url(['rtmp', 'rtmps']),

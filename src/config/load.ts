@@ -56,12 +56,23 @@ function validate(raw: RawValues, problems: string[]): Values {
 /** `http.port (SLUICE_HTTP_PORT) is "eighty" in the environment: must be …`. */
 function describe(key: KeyName, written: RawValue): string {
   const { secret, allowed } = KEYS[key];
-  const value = secret ? 'has a value that cannot be used' : `is ${shorten(JSON.stringify(written.value))}`;
+  const value = secret ? 'has a value that cannot be used' : `is ${shorten(written.value)}`;
   return `${key} (${environmentName(key)}) ${value} in ${written.from}: must be ${allowed}`;
 }
 
-function shorten(text: string): string {
+function shorten(value: unknown): string {
+  const text = shown(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** As JSON; an alias inside its own anchor makes a value that has none. */
+function shown(value: unknown): string {
+  try {
+    // Not a string for what JSON does not have, such as YAML's symbols.
+    return (JSON.stringify(value) as string | undefined) ?? String(value);
+  } catch {
+    return 'a value that holds itself';
+  }
 }
 
 /** Without configuration anybody on this machine may try everything; check.ts keeps it on this machine. */
@@ -89,6 +100,7 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       address: values['worker.address'] ?? '127.0.0.1',
       maxJobs: values['worker.max_jobs'],
       maxIngressJobs: values['worker.max_ingress_jobs'],
+      drainMs: (values['worker.drain_deadline'] ?? 30) * 1000,
     },
     ingress: {
       rtmpPort: values['ingress.rtmp_port'] ?? 1935,

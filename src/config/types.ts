@@ -58,6 +58,8 @@ export interface Config {
     readonly maxJobs: number | undefined;
     /** Ingresses at once; undefined: as many as the machine's CPU has room for. */
     readonly maxIngressJobs: number | undefined;
+    /** How long a worker that is told to go waits for another one to hand its jobs to. */
+    readonly drainMs: number;
   };
   readonly ingress: {
     /** 0: any free port. */

@@ -1,13 +1,20 @@
 /** Takes jobs from a queue of attempts, as many at once as the worker has room for. */
 import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Leases } from '../store/leases.ts';
 import { QUEUE_PREFIX } from './queues.ts';
 import type { AttemptId, QueueConnection } from './queues.ts';
+import { Presence, Vouching, attemptLeases } from './vouching.ts';
 
 /** BullMQ's lock on a running job; renewed at half-time. */
 const LOCK_MS = 30_000;
 /** How often a lock that ran out is looked for. */
 const STALLED_CHECK_MS = 5_000;
+/** How often a worker that is to go looks for another one, ms. */
+const LOOK_MS = 250;
+/** How long Redis may take to say whether there is one, ms. */
+const ANSWER_MS = 1_000;
 
 /** How an attempt ended; only `ended` means that what it was an attempt at is over. */
 export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
@@ -19,7 +26,7 @@ export interface RunningAttempt {
   handOver(): void;
 }
 
-/** `finish`: it ends in order. `hand-over`: another worker goes on with it. */
+/** `finish`: it ends in order. `hand-over`: another worker goes on with it, when there is one. */
 export type Ending = 'finish' | 'hand-over';
 
 export interface AttemptWorkerOptions<Job> {
@@ -28,6 +35,10 @@ export interface AttemptWorkerOptions<Job> {
   /** Jobs run at once. */
   maxJobs: number;
   idOf: (job: Job) => AttemptId;
+  /** Name of the lease of an attempt, see vouching.ts. */
+  leaseOf: (id: AttemptId) => string;
+  /** How long a worker that is to go waits for another one to go on with what it runs, ms. */
+  drainMs: number;
   /**
    * Takes the fence and makes what runs; `refused` when there is nothing to run (any more), `ended` when it cannot be
    * run, which is then stored already.
@@ -48,6 +59,11 @@ function end(running: RunningAttempt, how: Ending): void {
 export class AttemptWorker<Job> {
   readonly #options: AttemptWorkerOptions<Job>;
   readonly #running = new Map<string, { attempt: number; running: RunningAttempt }>();
+  /** Leases of every job here, also of those that do not run yet. */
+  readonly #taken = new Set<string>();
+  readonly #leases: Leases;
+  readonly #vouching: Vouching;
+  readonly #presence: Presence;
   #closing: Ending | undefined;
   readonly #worker: Worker<Job, AttemptOutcome | 'refused'>;
 
@@ -67,6 +83,9 @@ export class AttemptWorker<Job> {
         maxStalledCount: 0,
       },
     );
+    this.#leases = attemptLeases(connection);
+    this.#vouching = new Vouching(this.#leases, () => [...this.#taken], logger);
+    this.#presence = new Presence(connection, queueName, () => this.hasRoom, logger);
     this.#worker.on('error', (error) => logger.warn({ err: error }, `${queueName} queue`));
     // Redis was away longer than the lock: the fence decides who may write, so the job goes on.
     this.#worker.on('lockRenewalFailed', (jobIds) => logger.warn({ jobIds }, 'job locks not renewed'));
@@ -75,6 +94,7 @@ export class AttemptWorker<Job> {
   /** Resolves when jobs are taken. */
   async ready(): Promise<void> {
     await this.#worker.waitUntilReady();
+    await this.#presence.announce();
   }
 
   get runningCount(): number {
@@ -86,15 +106,17 @@ export class AttemptWorker<Job> {
   }
 
   /**
-   * Takes no new job and ends the running ones.
+   * Takes no new job and ends the running ones. Those that are to be handed over run until there is somebody to hand
+   * them to; they are finished here when nobody has come before the drain deadline.
    *
    * @param how what becomes of them
-   * @param deadlineMs after this the worker is closed whatever still runs.
+   * @param deadlineMs after this the worker is closed whatever still runs; begins when their end does.
    */
   async close(how: Ending, deadlineMs: number): Promise<void> {
-    this.#closing = how;
-    for (const { running } of this.#running.values()) end(running, how);
+    this.#presence.leave().catch(() => undefined);
     const closed = this.#worker.close();
+    this.#closing = how === 'finish' ? how : await this.#drained();
+    for (const { running } of this.#running.values()) end(running, this.#closing);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), deadlineMs);
@@ -104,10 +126,38 @@ export class AttemptWorker<Job> {
       await this.#worker.close(true);
     }
     clearTimeout(timer);
+    this.#vouching.close();
+  }
+
+  /** Resolves when there is another worker or nothing left to hand over, with how what runs is to end. */
+  async #drained(): Promise<Ending> {
+    const { drainMs, logger } = this.#options;
+    const deadline = performance.now() + drainMs;
+    while (this.#taken.size > 0) {
+      const asked = this.#presence.others().catch(() => false);
+      if (await Promise.race([asked, sleep(ANSWER_MS, false)])) return 'hand-over';
+      if (performance.now() >= deadline) {
+        logger.warn({ running: this.#taken.size }, 'no other worker goes on with the jobs: they end here');
+        return 'finish';
+      }
+      await sleep(LOOK_MS);
+    }
+    return 'hand-over';
   }
 
   async #process(id: AttemptId): Promise<AttemptOutcome | 'refused'> {
-    const log = this.#options.loggerOf(id);
+    const lease = this.#options.leaseOf(id);
+    this.#taken.add(lease);
+    void this.#vouching.now();
+    try {
+      return await this.#run(id, this.#options.loggerOf(id));
+    } finally {
+      this.#taken.delete(lease);
+      this.#leases.drop([lease]).catch(() => undefined);
+    }
+  }
+
+  async #run(id: AttemptId, log: Logger): Promise<AttemptOutcome | 'refused'> {
     const running = await this.#options.take(id, log);
     if (typeof running === 'string') return running;
     this.#running.set(id.id, { attempt: id.attempt, running });

@@ -8,6 +8,7 @@ import { AttemptWorker } from './attempt-worker.ts';
 import type { RunningAttempt } from './attempt-worker.ts';
 import { EGRESS_QUEUE } from './queues.ts';
 import type { AttemptId, EgressJob, EgressQueue, QueueConnection } from './queues.ts';
+import { egressLease } from './vouching.ts';
 
 export type { RunningAttempt } from './attempt-worker.ts';
 
@@ -17,6 +18,8 @@ export interface EgressWorkerOptions {
   store: EgressStore;
   /** Jobs run at once. */
   maxJobs: number;
+  /** How long a worker that is to go waits for another one to go on with what it runs, ms. Default 0. */
+  drainMs?: number;
   /** @throws EgressError when the stored request cannot be run. */
   createAttempt: (record: EgressRecord, attempt: number) => RunningAttempt;
   logger: Logger;
@@ -24,12 +27,14 @@ export interface EgressWorkerOptions {
 
 export class EgressWorker extends AttemptWorker<EgressJob> {
   constructor(options: EgressWorkerOptions) {
-    const { connection, maxJobs, logger, store, queue } = options;
+    const { connection, maxJobs, drainMs = 0, logger, store, queue } = options;
     super({
       connection,
       queueName: EGRESS_QUEUE,
       maxJobs,
       idOf: ({ egressId, attempt }) => ({ id: egressId, attempt }),
+      leaseOf: egressLease,
+      drainMs,
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);

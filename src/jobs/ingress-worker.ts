@@ -6,6 +6,7 @@ import { AttemptWorker } from './attempt-worker.ts';
 import type { RunningAttempt } from './attempt-worker.ts';
 import { INGRESS_QUEUE } from './queues.ts';
 import type { AttemptId, IngressJob, IngressQueue, QueueConnection } from './queues.ts';
+import { ingressLease } from './vouching.ts';
 
 export interface IngressWorkerOptions {
   connection: QueueConnection;
@@ -13,6 +14,8 @@ export interface IngressWorkerOptions {
   store: IngressStore;
   /** Jobs run at once. */
   maxJobs: number;
+  /** How long a worker that is to go waits for another one to go on with what it runs, ms. Default 0. */
+  drainMs?: number;
   /**
    * @param session the record's, whose attempt this is
    * @throws Error when it cannot be run; the session then ends as ERROR with its message
@@ -23,12 +26,14 @@ export interface IngressWorkerOptions {
 
 export class IngressWorker extends AttemptWorker<IngressJob> {
   constructor(options: IngressWorkerOptions) {
-    const { connection, maxJobs, logger, store, queue } = options;
+    const { connection, maxJobs, drainMs = 0, logger, store, queue } = options;
     super({
       connection,
       queueName: INGRESS_QUEUE,
       maxJobs,
       idOf: ({ ingressId, attempt }) => ({ id: ingressId, attempt }),
+      leaseOf: ingressLease,
+      drainMs,
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);

@@ -59,6 +59,9 @@ const JOB_OPTIONS: DefaultJobOptions = {
   removeOnFail: { age: 3600, count: 1000 },
 };
 
+/** BullMQ's states of a job nobody has taken yet. */
+const WAITING: ReadonlySet<string> = new Set(['waiting', 'delayed', 'prioritized', 'waiting-children']);
+
 /** A queue whose jobs are attempts. */
 export class AttemptQueue<Job extends { attempt: number }> {
   readonly #name: string;
@@ -83,6 +86,12 @@ export class AttemptQueue<Job extends { attempt: number }> {
   /** Takes an attempt out, if it is there. False when a worker has it. */
   async remove(id: string, attempt: number): Promise<boolean> {
     return (await this.#queue.remove(jobIdOf({ id, attempt }))) === 1;
+  }
+
+  /** Whether it waits for a worker: nobody has taken it yet. */
+  async waits({ id, attempt }: AttemptId): Promise<boolean> {
+    const state = await this.#queue.getJobState(jobIdOf({ id, attempt }));
+    return WAITING.has(state);
   }
 
   /** Attempts that wait for a worker. */

@@ -6,6 +6,7 @@ import type { IngressStore } from '../store/ingress-types.ts';
 import type { EgressStore } from '../store/types.ts';
 import { EGRESS_QUEUE, INGRESS_QUEUE, QUEUE_PREFIX, parseJobId } from './queues.ts';
 import type { AttemptId, EgressQueue, IngressQueue, QueueConnection } from './queues.ts';
+import { attemptLeases, egressLease, ingressLease } from './vouching.ts';
 
 /** Told of every job that failed: BullMQ fails one whose worker has stopped renewing its lock. */
 class FailedJobs {
@@ -15,13 +16,22 @@ class FailedJobs {
     queueName: string,
     connection: QueueConnection,
     logger: Logger,
+    /** Whether somebody vouches for it: then it runs, whatever BullMQ thinks of its lock. */
+    lives: (id: AttemptId) => Promise<boolean>,
     onFailed: (id: AttemptId, reason: string) => void,
   ) {
     this.#events = new QueueEvents(queueName, { connection, prefix: QUEUE_PREFIX });
     this.#events.on('error', (error) => logger.warn({ err: error }, `${queueName} queue events`));
     this.#events.on('failed', ({ jobId, failedReason }) => {
       const id = parseJobId(jobId);
-      if (id) onFailed(id, failedReason);
+      if (!id) return;
+      lives(id).then(
+        (alive) => {
+          if (!alive) onFailed(id, failedReason);
+        },
+        // The sweep finds it when it was lost.
+        (error: unknown) => logger.warn({ err: error, jobId }, 'failed job not looked at'),
+      );
     });
   }
 
@@ -32,6 +42,10 @@ class FailedJobs {
   async close(): Promise<void> {
     await this.#events.close();
   }
+}
+
+function livesBy(connection: QueueConnection, leaseOf: (id: AttemptId) => string) {
+  return async (id: AttemptId) => (await attemptLeases(connection).live()).has(leaseOf(id));
 }
 
 export interface RecoveryOptions {
@@ -50,7 +64,8 @@ export class EgressRecovery {
   constructor(options: RecoveryOptions) {
     this.#options = options;
     const { connection, logger, isJoined } = options;
-    this.#failed = new FailedJobs(EGRESS_QUEUE, connection, logger, ({ id, attempt }, reason) => {
+    const lives = livesBy(connection, egressLease);
+    this.#failed = new FailedJobs(EGRESS_QUEUE, connection, logger, lives, ({ id, attempt }, reason) => {
       if (!isJoined(id, attempt)) void this.requeue(id, attempt, reason);
     });
   }
@@ -101,7 +116,8 @@ export class IngressRecovery {
   constructor(options: IngressRecoveryOptions) {
     this.#options = options;
     const { connection, logger } = options;
-    this.#failed = new FailedJobs(INGRESS_QUEUE, connection, logger, ({ attempt }, reason) => {
+    const lives = livesBy(connection, ingressLease);
+    this.#failed = new FailedJobs(INGRESS_QUEUE, connection, logger, lives, ({ attempt }, reason) => {
       void this.requeue(attempt, reason, { unlessJoined: true });
     });
   }

@@ -51,6 +51,7 @@ export async function startIngressWorker(
 
   const worker = new IngressWorker({
     ...{ connection: redis.shared, queue, store, logger },
+    drainMs: config.worker.drainMs,
     maxJobs: config.worker.maxIngressJobs ?? availableParallelism() * JOBS_PER_CORE,
     createAttempt: (record, session) =>
       new IngressAttempt(record, session, {

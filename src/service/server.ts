@@ -26,6 +26,7 @@ import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
 import { bridgeUrl, httpUrlOf, listenOnLoopback } from './bridge-url.ts';
 import { ingressUrls, openRtmpDoor } from './ingress-server.ts';
 import type { Shared } from './shared.ts';
+import { sweepOf } from './sweep.ts';
 
 const LOOPBACK = '127.0.0.1';
 
@@ -127,6 +128,12 @@ export async function startServer(
       media: { listenIp: plainListenIp, announcedAddress: rtc.announcedAddress },
       logger: logger.child({ component: 'bridge' }),
     });
+
+    const sweep = sweepOf(
+      { redis, store, queue, ingressStore, ingressQueue },
+      { recovery, ingressRecovery, bridge, logger: logger.child({ component: 'recovery' }) },
+    );
+    ends.push(() => sweep.close());
 
     const { allowNetworks, fileRoots } = config.ingress;
     const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });

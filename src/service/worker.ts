@@ -60,6 +60,7 @@ async function startEgressWorker(
     connection: redis.shared,
     queue,
     store,
+    drainMs: config.worker.drainMs,
     maxJobs: config.worker.maxJobs ?? availableParallelism() * JOBS_PER_CORE,
     logger,
     createAttempt: (record, attempt) => {

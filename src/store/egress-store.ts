@@ -8,6 +8,7 @@ import { decodeDesired, decodeInfo, decodeRecord, hasEnded } from './record.ts';
 import type { RedisConnections } from './redis.ts';
 import {
   ABORT_UNTAKEN,
+  AMEND_ENDED,
   BEGIN,
   CHANGE_DESIRED,
   CREATE,
@@ -102,6 +103,19 @@ class RedisEgressStore implements EgressStore {
       : infos.filter((info) => hasEnded(info.status) !== filter.active);
   }
 
+  async unfinished(): Promise<{ egressId: string; attempt: number }[]> {
+    const ids = await this.#redis.zrevrange(keys.active, 0, -1);
+    if (ids.length === 0) return [];
+    const pipeline = this.#redis.pipeline();
+    for (const id of ids) pipeline.hget(keys.egress(id), 'attempt');
+    const answers = (await pipeline.exec()) ?? [];
+    return ids.flatMap((egressId, index) => {
+      const [error, attempt] = answers[index] ?? [];
+      if (error) throw error;
+      return typeof attempt === 'string' ? [{ egressId, attempt: Number(attempt) }] : [];
+    });
+  }
+
   async begin(egressId: string, attempt: number): Promise<boolean> {
     return (await run(this.#redis, BEGIN, egressId, attempt)) === 1;
   }
@@ -148,6 +162,23 @@ class RedisEgressStore implements EgressStore {
       if (written === 1) return { ...record, desired };
     }
     throw new StoreError('aborted', `egress ${egressId} is being changed by too many at once`);
+  }
+
+  async amendEnded(
+    egressId: string,
+    change: (info: EgressInfo) => void,
+  ): Promise<'amended' | 'running' | 'unknown'> {
+    for (let tries = 0; tries < CHANGE_ATTEMPTS; tries++) {
+      const [before, ended] = await this.#redis.hmget(keys.egress(egressId), 'info', 'ended');
+      if (before === null || before === undefined) return 'unknown';
+      if (ended !== '1') return 'running';
+      const info = decodeInfo(before);
+      change(info);
+      const after = info.toJsonString();
+      if (after === before) return 'amended';
+      if ((await run(this.#redis, AMEND_ENDED, egressId, before, after)) === 1) return 'amended';
+    }
+    throw new StoreError('aborted', `the info of ${egressId} is being changed by too many at once`);
   }
 
   async abortUntaken(egressId: string, info: EgressInfo): Promise<boolean> {

@@ -5,6 +5,7 @@ export type { EmbeddedRedis } from './embedded-redis.ts';
 export { createIngressStore } from './ingress-store.ts';
 export type { IngressStoreOptions } from './ingress-store.ts';
 export type { BeginRefusal, IngressRecord, IngressSession, IngressStore } from './ingress-types.ts';
+export { Leases, holdLease } from './leases.ts';
 export { StoreError } from './errors.ts';
 export { closeRedis, connectRedis } from './redis.ts';
 export type { RedisConnections } from './redis.ts';

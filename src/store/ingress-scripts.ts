@@ -4,18 +4,10 @@
  * writes only while that still holds.
  */
 import { channels, ingressKeys as keys } from './keys.ts';
-import { FILL_OUTBOX } from './scripts.ts';
+import { CLOCK, FILL_OUTBOX } from './scripts.ts';
 
 /** How long it is known whose attempt a past one was. */
 const PAST_ATTEMPT_SECONDS = 24 * 60 * 60;
-
-/** Times of leases are Redis' own, so that the servers' clocks need not agree. */
-const CLOCK = `
-local function nowMs()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-`;
 
 /** Lua shared by the scripts that begin and end sessions. */
 const SESSIONS = `${FILL_OUTBOX}${CLOCK}

@@ -171,6 +171,11 @@ class RedisIngressStore implements IngressStore {
     return (await run(this.#redis, RENEW_LEASE, ingressId, resourceId, leaseMs)) === 1;
   }
 
+  async live(): Promise<IngressRecord[]> {
+    const ids = await this.#redis.smembers(keys.live);
+    return (await Promise.all(ids.map((id) => this.get(id)))).filter((record) => record !== undefined);
+  }
+
   async begin(ingressId: string, attempt: number): Promise<boolean> {
     return (await this.#redis.hget(keys.ingress(ingressId), 'attempt')) === String(attempt);
   }

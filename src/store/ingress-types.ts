@@ -81,6 +81,8 @@ export interface IngressStore {
   endLapsed(): Promise<string[]>;
   /** How many sessions are live. */
   liveSessions(): Promise<number>;
+  /** Every ingress whose session was live a moment ago. */
+  live(): Promise<IngressRecord[]>;
   /** A worker takes `attempt`. False when it is not the current one or the session is over. */
   begin(ingressId: string, attempt: number): Promise<boolean>;
   /**

@@ -16,8 +16,14 @@ export const keys = {
   roomPrefix: 'sluice:egress-index:room:',
   /** Sorted set of egress ids, scored by when they ended, ms: what is to be forgotten. */
   ended: 'sluice:egress-index:ended',
+  /** Set of ids of the egress's outputs that are still to be uploaded; see uploads/list.ts. */
+  uploads: (egressId: string) => `sluice:upload-egress:${egressId}`,
   /** List of changes of EgressInfo and IngressInfo not yet turned into webhooks, oldest first; see outbox.ts. */
   outbox: 'sluice:outbox',
+  /** Sorted set of names, scored by how long they are vouched for, ms of Redis' clock; see leases.ts. */
+  leases: (set: string) => `sluice:leases:${set}`,
+  /** Text: who does what only one may do at a time. */
+  holder: (what: string) => `sluice:holder:${what}`,
 } as const;
 
 export const ingressKeys = {

@@ -8,6 +8,14 @@ import { ENDED_TTL_SECONDS, channels, keys } from './keys.ts';
 /** Changes kept for webhooks when nobody turns them into any. */
 const OUTBOX_LIMIT = 10_000;
 
+/** Lua: `nowMs()`. Times of leases are Redis' own, so that the servers' clocks need not agree. */
+export const CLOCK = `
+local function nowMs()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+`;
+
 /** Lua: `fillOutbox(entry)`. An entry is what webhooks/outbox.ts reads. */
 export const FILL_OUTBOX = `
 local function fillOutbox(entry)
@@ -26,8 +34,10 @@ end
 local function finish(id, nowMs)
   local record = '${keys.egress('')}' .. id
   redis.call('HSET', record, 'ended', '1')
-  redis.call('EXPIRE', record, ${ENDED_TTL_SECONDS})
   redis.call('ZREM', '${keys.active}', id)
+  -- Its settings are needed until everything is uploaded; the last upload starts its time.
+  if redis.call('EXISTS', '${keys.uploads('')}' .. id) == 1 then return end
+  redis.call('EXPIRE', record, ${ENDED_TTL_SECONDS})
   redis.call('ZADD', '${keys.ended}', nowMs, id .. ' ' .. redis.call('HGET', record, 'roomName'))
 end
 `;
@@ -86,6 +96,18 @@ if redis.call('HGET', record, 'attempt') ~= ARGV[2] then return nil end
 if redis.call('HEXISTS', record, 'ended') == 1 then return nil end
 redis.call('HSETNX', record, 'epochMs', ARGV[3])
 return redis.call('HGET', record, 'epochMs')`;
+
+/**
+ * ARGV: id, info as it was read, what it becomes. 1 when written, 0 when it had changed meanwhile. Only of an egress that
+ * has ended: nobody else writes then, and no fence is needed.
+ */
+export const AMEND_ENDED = `${PUBLISH_INFO}
+local id, before, info = unpack(ARGV)
+local record = '${keys.egress('')}' .. id
+if redis.call('HEXISTS', record, 'ended') == 0 or redis.call('HGET', record, 'info') ~= before then return 0 end
+redis.call('HSET', record, 'info', info)
+publishInfo(id, info, 'egress_updated')
+return 1`;
 
 /** ARGV: id, from. The new attempt, or nil. */
 export const RAISE_ATTEMPT = `

@@ -41,6 +41,8 @@ export interface EgressStore {
   get(egressId: string): Promise<EgressRecord | undefined>;
   /** Newest first. Ended egresses are kept for 24 h. */
   list(filter?: { roomName?: string; active?: boolean }): Promise<EgressInfo[]>;
+  /** Every egress that has not ended, and the attempt that may write; 0 before any worker took the job. */
+  unfinished(): Promise<{ egressId: string; attempt: number }[]>;
   /** A worker takes `attempt`. False when a newer attempt exists or the egress has ended. */
   begin(egressId: string, attempt: number): Promise<boolean>;
   /**
@@ -57,6 +59,11 @@ export interface EgressStore {
     egressId: string,
     change: (desired: EgressDesired) => EgressDesired,
   ): Promise<EgressRecord | undefined>;
+  /**
+   * Changes the info of an egress that has ended: its upload has come to an end. `running`, and nothing changed, when it
+   * has not ended; `unknown` when there is no such egress.
+   */
+  amendEnded(egressId: string, change: (info: EgressInfo) => void): Promise<'amended' | 'running' | 'unknown'>;
   /** Ends an egress no worker has taken. False when one has. */
   abortUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
   /**

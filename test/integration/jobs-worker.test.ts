@@ -2,9 +2,11 @@
 import { EgressInfo } from '@livekit/protocol';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EgressWorker } from '../../src/jobs/egress-worker.ts';
 import type { RunningAttempt } from '../../src/jobs/egress-worker.ts';
-import { egressQueue } from '../../src/jobs/queues.ts';
+import { EGRESS_QUEUE, egressQueue } from '../../src/jobs/queues.ts';
+import { Presence } from '../../src/jobs/vouching.ts';
 import { connectRedis, createEgressStore } from '../../src/store/index.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -41,7 +43,7 @@ describe('a worker that is told to close', () => {
   });
 
   /** A worker that has just taken a job and is about to start it when `release` is called. */
-  async function taking(running: RunningAttempt) {
+  async function taking(running: RunningAttempt, { drainMs = 0, others = 0 } = {}) {
     const redis = connectRedis({ url: redisServer.url, logger });
     closers.push(() => redis.close());
     const store = createEgressStore(redis, logger);
@@ -77,13 +79,21 @@ describe('a worker that is told to close', () => {
       queue,
       store: slowStore,
       maxJobs: 2,
+      drainMs,
       createAttempt: () => running,
       logger,
     });
     await worker.ready();
     await queue.add('EG_1', 1);
     await reached.promise;
-    return { worker, queue, store, release: () => held.resolve(undefined) };
+    /** A worker that only shows itself: what it would take stays in the queue, to be looked at. */
+    const addOther = async () => {
+      const other = new Presence(redis.shared, EGRESS_QUEUE, () => true, logger);
+      closers.push(() => other.leave());
+      await other.announce();
+    };
+    for (let count = 0; count < others; count++) await addOther();
+    return { worker, queue, store, addOther, release: () => held.resolve(undefined) };
   }
 
   it('ends a job it has only just taken', async () => {
@@ -98,12 +108,40 @@ describe('a worker that is told to close', () => {
 
   it('hands a job it has only just taken over to the next attempt', async () => {
     const running = attempt();
-    const { worker, queue, store, release } = await taking(running);
+    const { worker, queue, store, release } = await taking(running, { others: 1 });
     const closed = worker.close('hand-over', 20_000);
     release();
     await closed;
     expect(running.told).toEqual(['hand over']);
     expect((await store.get('EG_1'))?.attempt).toBe(2);
     expect(await queue.waiting()).toBe(1);
+  });
+
+  it('goes on with a job until there is another worker to hand it to, and takes no new one', async () => {
+    const running = attempt();
+    const { worker, queue, store, addOther, release } = await taking(running, { drainMs: 60_000 });
+    release();
+    const closed = worker.close('hand-over', 20_000);
+    await queue.add('EG_2', 1);
+    await sleep(1500);
+    expect(running.told).toEqual([]);
+    expect(worker.hasRoom).toBe(false);
+    await addOther();
+    await closed;
+    expect(running.told).toEqual(['hand over']);
+    expect((await store.get('EG_1'))?.attempt).toBe(2);
+    expect(await queue.waiting()).toBe(2);
+  });
+
+  it('ends a job in order when nobody has come for it by the drain deadline', async () => {
+    const running = attempt();
+    const { worker, queue, store, release } = await taking(running, { drainMs: 1000 });
+    release();
+    const began = performance.now();
+    await worker.close('hand-over', 20_000);
+    expect(performance.now() - began).toBeGreaterThan(1000);
+    expect(running.told).toEqual(['stop: Service shutting down']);
+    expect((await store.get('EG_1'))?.attempt).toBe(1);
+    expect(await queue.waiting()).toBe(0);
   });
 });

@@ -53,7 +53,7 @@ describe('defaults', () => {
         workers: 1,
       },
       bridge: { url: undefined },
-      worker: { address: '127.0.0.1', maxJobs: undefined, maxIngressJobs: undefined },
+      worker: { address: '127.0.0.1', maxJobs: undefined, maxIngressJobs: undefined, drainMs: 30_000 },
       ingress: {
         rtmpPort: 1935,
         rtmpsPort: undefined,
@@ -152,6 +152,7 @@ describe('sources', () => {
       'worker.address': 'w.example.com',
       'worker.max_jobs': '5',
       'worker.max_ingress_jobs': '6',
+      'worker.drain_deadline': '7',
       'ingress.rtmp_port': '7',
       'ingress.rtmps_port': '8',
       'ingress.rtmp_base_url': 'rtmps://in.example.com/live/',
@@ -192,7 +193,7 @@ describe('sources', () => {
         workers: 4,
       },
       bridge: { url: 'wss://s.example.com/bridge' },
-      worker: { address: 'w.example.com', maxJobs: 5, maxIngressJobs: 6 },
+      worker: { address: 'w.example.com', maxJobs: 5, maxIngressJobs: 6, drainMs: 7000 },
       ingress: {
         rtmpPort: 7,
         rtmpsPort: 8,
