@@ -82,11 +82,18 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
   const dataDir = resolve(cwd, values.data_dir ?? 'data');
   const localPath = values['storage.local.path'];
   const keys = values.keys ?? DEVELOPMENT_KEYS;
+  const outbound = values['outbound.allow_networks'] ?? [];
   const cert = values['tls.cert'];
   const key = values['tls.key'];
   return {
     file,
-    http: { host: values['http.host'] ?? '127.0.0.1', port: values['http.port'] ?? 7880 },
+    http: {
+      host: values['http.host'] ?? '127.0.0.1',
+      port: values['http.port'] ?? 7880,
+      maxConnections: values['http.max_connections'] ?? 4096,
+      maxConnectionsPerAddress: values['http.max_connections_per_address'] ?? 1024,
+      maxRequestsPerSecond: values['http.max_requests_per_second'] ?? 200,
+    },
     rtc: {
       udpPort: values['rtc.udp_port'] ?? 7882,
       tcpPort: values['rtc.tcp_port'] ?? 7882,
@@ -94,6 +101,9 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       plainPortRange: values['rtc.plain_port_range'] ?? { min: 40000, max: 49999 },
       iceServers: (values['rtc.ice_servers'] ?? []).map(withoutUndefined),
       workers: values['rtc.workers'] ?? 1,
+      maxPendingSessions: values['rtc.max_pending_sessions'] ?? 256,
+      maxTcpConnections: values['rtc.max_tcp_connections'] ?? 1024,
+      maxTcpConnectionsPerAddress: values['rtc.max_tcp_connections_per_address'] ?? 128,
     },
     bridge: { url: values['bridge.url'] },
     worker: {
@@ -107,10 +117,13 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       rtmpsPort: values['ingress.rtmps_port'],
       rtmpBaseUrl: withoutSlash(values['ingress.rtmp_base_url']),
       whipBaseUrl: withoutSlash(values['ingress.whip_base_url']),
+      maxRtmpConnections: values['ingress.max_rtmp_connections'] ?? 1000,
+      maxRtmpConnectionsPerAddress: values['ingress.max_rtmp_connections_per_address'] ?? 100,
       graceMs: (values['ingress.grace'] ?? 10) * 1000,
-      allowNetworks: values['ingress.allow_networks'] ?? [],
+      allowNetworks: [...(values['ingress.allow_networks'] ?? []), ...outbound],
       fileRoots: (values['ingress.file_roots'] ?? []).map((root) => resolve(cwd, root)),
     },
+    outbound: { allowNetworks: outbound },
     tls:
       cert !== undefined && key !== undefined
         ? { cert: resolve(cwd, cert), key: resolve(cwd, key) }

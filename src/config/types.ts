@@ -34,6 +34,11 @@ export interface Config {
     readonly host: string;
     /** 0: any free port. */
     readonly port: number;
+    /** Open at once: HTTP, and WebSockets of the bridge. */
+    readonly maxConnections: number;
+    readonly maxConnectionsPerAddress: number;
+    /** From one address, on average; 0: as many as come. */
+    readonly maxRequestsPerSecond: number;
   };
   readonly rtc: {
     /** Of the first mediasoup worker; the next ones take the ports above. 0: any free port. */
@@ -46,6 +51,11 @@ export interface Config {
     readonly iceServers: readonly IceServerConfig[];
     /** mediasoup workers. */
     readonly workers: number;
+    /** WHIP and WHEP sessions whose media connection is not up yet, at once. */
+    readonly maxPendingSessions: number;
+    /** ICE over TCP. */
+    readonly maxTcpConnections: number;
+    readonly maxTcpConnectionsPerAddress: number;
   };
   readonly bridge: {
     /** Where workers reach this server's bridge; undefined: found by itself. */
@@ -70,12 +80,19 @@ export interface Config {
     readonly rtmpBaseUrl: string | undefined;
     /** The same for WHIP inputs. */
     readonly whipBaseUrl: string | undefined;
+    /** Open at once, RTMP and RTMPS each. */
+    readonly maxRtmpConnections: number;
+    readonly maxRtmpConnectionsPerAddress: number;
     /** How long a publisher that has gone may take to come back into its session. */
     readonly graceMs: number;
-    /** `address/prefix`: networks URL inputs may reach although they are not public. */
+    /** `address/prefix`: networks URL inputs may reach although they are not public, `outbound.allow_networks` among them. */
     readonly allowNetworks: readonly string[];
     /** Folders URL inputs may read files from, absolute. */
     readonly fileRoots: readonly string[];
+  };
+  readonly outbound: {
+    /** `address/prefix`: networks that URLs of requests may lead to although they are not public. */
+    readonly allowNetworks: readonly string[];
   };
   /** PEM files, absolute paths. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;

@@ -43,7 +43,13 @@ describe('defaults', () => {
   it('run on this machine alone', () => {
     expect(loadConfig({ env: {}, cwd })).toEqual({
       file: undefined,
-      http: { host: '127.0.0.1', port: 7880 },
+      http: {
+        host: '127.0.0.1',
+        port: 7880,
+        maxConnections: 4096,
+        maxConnectionsPerAddress: 1024,
+        maxRequestsPerSecond: 200,
+      },
       rtc: {
         udpPort: 7882,
         tcpPort: 7882,
@@ -51,6 +57,9 @@ describe('defaults', () => {
         plainPortRange: { min: 40000, max: 49999 },
         iceServers: [],
         workers: 1,
+        maxPendingSessions: 256,
+        maxTcpConnections: 1024,
+        maxTcpConnectionsPerAddress: 128,
       },
       bridge: { url: undefined },
       worker: { address: '127.0.0.1', maxJobs: undefined, maxIngressJobs: undefined, drainMs: 30_000 },
@@ -59,10 +68,13 @@ describe('defaults', () => {
         rtmpsPort: undefined,
         rtmpBaseUrl: undefined,
         whipBaseUrl: undefined,
+        maxRtmpConnections: 1000,
+        maxRtmpConnectionsPerAddress: 100,
         graceMs: 10_000,
         allowNetworks: [],
         fileRoots: [],
       },
+      outbound: { allowNetworks: [] },
       tls: undefined,
       dataDir: join(cwd, 'data'),
       redis: { url: undefined },
@@ -132,7 +144,7 @@ describe('sources', () => {
     const config = withYaml('http: { port: 1000, host: "::1" }\nrtc: { workers: 2 }', {
       SLUICE_HTTP_PORT: '2000',
     });
-    expect(config.http).toEqual({ host: '::1', port: 2000 });
+    expect(config.http).toMatchObject({ host: '::1', port: 2000 });
     expect(config.rtc.workers).toBe(2);
   });
 
@@ -142,12 +154,18 @@ describe('sources', () => {
     const set: Record<string, string> = {
       'http.host': '0.0.0.0',
       'http.port': '1',
+      'http.max_connections': '11',
+      'http.max_connections_per_address': '12',
+      'http.max_requests_per_second': '0',
       'rtc.udp_port': '2',
       'rtc.tcp_port': '3',
       'rtc.announced_address': '203.0.113.7',
       'rtc.plain_port_range': '100-200',
       'rtc.ice_servers': '[{"urls":"turn:t","secret":"s"}]',
       'rtc.workers': '4',
+      'rtc.max_pending_sessions': '13',
+      'rtc.max_tcp_connections': '14',
+      'rtc.max_tcp_connections_per_address': '15',
       'bridge.url': 'wss://s.example.com/bridge',
       'worker.address': 'w.example.com',
       'worker.max_jobs': '5',
@@ -157,9 +175,12 @@ describe('sources', () => {
       'ingress.rtmps_port': '8',
       'ingress.rtmp_base_url': 'rtmps://in.example.com/live/',
       'ingress.whip_base_url': 'https://in.example.com/whip',
+      'ingress.max_rtmp_connections': '16',
+      'ingress.max_rtmp_connections_per_address': '17',
       'ingress.grace': '30',
       'ingress.allow_networks': '192.168.1.0/24, fd00::/8, 10.0.0.5',
       'ingress.file_roots': '/srv/media, clips',
+      'outbound.allow_networks': '127.0.0.1',
       'tls.cert': 'c.pem',
       'tls.key': cert,
       data_dir: 'elsewhere',
@@ -183,7 +204,13 @@ describe('sources', () => {
     const env = Object.fromEntries(Object.entries(set).map(([key, value]) => [environmentName(key), value]));
     expect(loadConfig({ env, cwd })).toEqual({
       file: undefined,
-      http: { host: '0.0.0.0', port: 1 },
+      http: {
+        host: '0.0.0.0',
+        port: 1,
+        maxConnections: 11,
+        maxConnectionsPerAddress: 12,
+        maxRequestsPerSecond: 0,
+      },
       rtc: {
         udpPort: 2,
         tcpPort: 3,
@@ -191,6 +218,9 @@ describe('sources', () => {
         plainPortRange: { min: 100, max: 200 },
         iceServers: [{ urls: ['turn:t'], secret: 's', ttl: 86400 }],
         workers: 4,
+        maxPendingSessions: 13,
+        maxTcpConnections: 14,
+        maxTcpConnectionsPerAddress: 15,
       },
       bridge: { url: 'wss://s.example.com/bridge' },
       worker: { address: 'w.example.com', maxJobs: 5, maxIngressJobs: 6, drainMs: 7000 },
@@ -199,10 +229,13 @@ describe('sources', () => {
         rtmpsPort: 8,
         rtmpBaseUrl: 'rtmps://in.example.com/live',
         whipBaseUrl: 'https://in.example.com/whip',
+        maxRtmpConnections: 16,
+        maxRtmpConnectionsPerAddress: 17,
         graceMs: 30_000,
-        allowNetworks: ['192.168.1.0/24', 'fd00::/8', '10.0.0.5/32'],
+        allowNetworks: ['192.168.1.0/24', 'fd00::/8', '10.0.0.5/32', '127.0.0.1/32'],
         fileRoots: ['/srv/media', join(cwd, 'clips')],
       },
+      outbound: { allowNetworks: ['127.0.0.1/32'] },
       tls: { cert, key: cert },
       dataDir: join(cwd, 'elsewhere'),
       redis: { url: 'rediss://:p@r:1/2' },
@@ -297,7 +330,11 @@ describe('errors', () => {
       { SLUICE_LOG_PRETTY: 'yes' },
       'log.pretty (SLUICE_LOG_PRETTY) is "yes" in the environment: must be true, false or auto',
     ],
-    ['http: 80', {}, 'http in config/sluice.yaml must be a map with host, port'],
+    [
+      'http: 80',
+      {},
+      'http in config/sluice.yaml must be a map with host, port, max_connections, max_connections_per_address, max_requests_per_second',
+    ],
     ['- a', {}, 'config/sluice.yaml must be a map of keys'],
     ['htpp: { port: 1 }', {}, 'htpp in config/sluice.yaml: there is no such key; did you mean http?'],
     [
