@@ -68,8 +68,7 @@ function shorten(value: unknown): string {
 /** As JSON; an alias inside its own anchor makes a value that has none. */
 function shown(value: unknown): string {
   try {
-    // Not a string for what JSON does not have, such as YAML's symbols.
-    return (JSON.stringify(value) as string | undefined) ?? String(value);
+    return JSON.stringify(value);
   } catch {
     return 'a value that holds itself';
   }

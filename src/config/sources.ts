@@ -24,6 +24,9 @@ const OTHER_VARIABLES = /^SLUICE_(CONFIG$|CACHE|TEST_|BENCH_|DEBUG_)/;
 /** Kubernetes puts these into every pod of a namespace that has a Service whose name starts with `sluice`. */
 const SERVICE_LINKS = /_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$/;
 
+/** Values that all aliases of a file may stand for: a few lines of them can mean more than there is memory for. */
+const MAX_ALIASES = 100;
+
 /** The file to read: as named (must exist), else config/sluice.yaml (may be missing). */
 export function findFile(
   named: string | undefined,
@@ -54,14 +57,26 @@ export function readFileValues(
     return;
   }
   const lines = new LineCounter();
-  // Without prettyErrors: those quote the source, and the source holds secrets.
-  const document = parseDocument(source, { prettyErrors: false, lineCounter: lines });
+  // Warnings would go past the log. Without prettyErrors: those quote the source, and the source holds secrets.
+  const document = parseDocument(source, { prettyErrors: false, lineCounter: lines, logLevel: 'error' });
   for (const error of document.errors) {
     const { line, col } = lines.linePos(error.pos[0]);
     problems.push(`${file.shown}, line ${line}, column ${col}: not valid YAML (${explain(error.code)})`);
   }
   if (document.errors.length > 0) return;
-  flatten(document.toJS({ maxAliasCount: 100 }), '', file.shown, into, problems);
+  let values: unknown;
+  try {
+    values = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    // The library's word for aliases that multiply, or that name nothing.
+    if (!(error instanceof ReferenceError)) throw error;
+    problems.push(
+      `${file.shown}: its aliases cannot be followed: each must name an anchor before it, ` +
+        `and together they must not stand for more than ${MAX_ALIASES} values`,
+    );
+    return;
+  }
+  flatten(values, '', file.shown, into, problems);
 }
 
 function explain(code: string): string {
@@ -98,7 +113,11 @@ function isSection(path: string): boolean {
   return KEY_NAMES.some((key) => key.startsWith(`${path}.`));
 }
 
+/** Longer names are nobody's slip of a key's. */
+const LONGEST_NAME = 100;
+
 function unknownKey(path: string, from: string): string {
+  if (path.length > LONGEST_NAME) return `${path.slice(0, 60)}... in ${from}: there is no such key`;
   const sections = KEY_NAMES.flatMap((key) => {
     const parts = key.split('.');
     return parts.slice(0, -1).map((_, depth) => parts.slice(0, depth + 1).join('.'));
