@@ -28,13 +28,13 @@ export function inspectMkv(data: Uint8Array): Inspection {
   return {
     bytes: data.length,
     wholeBytes: scan.wholeBytes,
-    video: video ? inspectVideo(video, scan.blocks) : null,
+    video: video ? inspectVideo(video, scan.blocks, data) : null,
     audio: audio ? inspectAudio(audio, scan.blocks) : null,
     damaged: 0,
   };
 }
 
-function inspectVideo(track: MkvTrack, all: readonly MkvBlock[]): VideoInspection | null {
+function inspectVideo(track: MkvTrack, all: readonly MkvBlock[], data: Uint8Array): VideoInspection | null {
   const blocks = all.filter((block) => block.track === track.number);
   const first = blocks[0];
   if (!first) return null;
@@ -56,7 +56,9 @@ function inspectVideo(track: MkvTrack, all: readonly MkvBlock[]): VideoInspectio
     video.keyFrames++;
     const info = describe(track, block.frame);
     if (video.infos.at(-1)?.parametersHash === info.parametersHash) continue;
-    if (video.infos.length > 0) video.changes.push({ offset: block.frame.byteOffset, atNs: block.atNs });
+    // Both are offsets in the buffer behind them, which may hold other things before the chunk.
+    const offset = block.frame.byteOffset - data.byteOffset;
+    if (video.infos.length > 0) video.changes.push({ offset, atNs: block.atNs });
     video.infos.push(info);
   }
   return video;
@@ -73,9 +75,11 @@ function describe(track: MkvTrack, frame: Uint8Array): VideoStreamInfo {
 
 function inspectAudio(track: MkvTrack, all: readonly MkvBlock[]): AudioInspection | null {
   const blocks = all.filter((block) => block.track === track.number);
-  const first = blocks[0];
-  const last = blocks.at(-1);
-  if (!first || !last) return null;
+  const [one] = blocks;
+  if (!one) return null;
+  // In order, unless bytes are damaged.
+  const first = blocks.reduce((a, b) => (b.atNs < a.atNs ? b : a), one);
+  const last = blocks.reduce((a, b) => (b.atNs >= a.atNs ? b : a), one);
   const codec = CODECS[track.codecId] ?? track.codecId;
   const samples = codec === 'opus' ? (opusSamples(last.frame) ?? 960) : 1024;
   const rate = codec === 'opus' ? 48_000 : track.sampleRate;

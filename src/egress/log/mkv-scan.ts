@@ -165,9 +165,12 @@ function addBlock(
   // Track numbers above 127 never occur with our two tracks.
   if ((first & 0x80) === 0 || block.content + 4 > block.to) return;
   const relative = (((byte(data, block.content + 1) << 8) | byte(data, block.content + 2)) << 16) >> 16;
+  const atNs = (time + relative) * scale;
+  // Damage: no recording is 104 days long.
+  if (!Number.isSafeInteger(atNs)) return;
   scan.blocks.push({
     track: first & 0x7f,
-    atNs: (time + relative) * scale,
+    atNs,
     keyFrame: keyFrame ?? (byte(data, block.content + 3) & 0x80) !== 0,
     frame: data.subarray(block.content + 4, block.to),
   });
@@ -186,6 +189,11 @@ function readTracks(data: Uint8Array, tracks: EbmlElement): MkvTrack[] {
     if (entry.id === Id.trackEntry) found.push(readTrack(data, entry));
   }
   return found;
+}
+
+/** Hz; what no sound card does is damage. */
+function sampleRate(hz: number): number {
+  return hz >= 1000 && hz <= 768_000 ? hz : 48_000;
 }
 
 function readTrack(data: Uint8Array, entry: EbmlElement): MkvTrack {
@@ -211,7 +219,7 @@ function readTrack(data: Uint8Array, entry: EbmlElement): MkvTrack {
       for (const setting of children(data, child.content, child.to)) {
         if (setting.id === Id.pixelWidth) track.width = readUint(data, setting);
         else if (setting.id === Id.pixelHeight) track.height = readUint(data, setting);
-        else if (setting.id === Id.samplingFrequency) track.sampleRate = readFloat(data, setting) || 48_000;
+        else if (setting.id === Id.samplingFrequency) track.sampleRate = sampleRate(readFloat(data, setting));
         else if (setting.id === Id.channels) track.channels = readUint(data, setting);
       }
     }

@@ -52,6 +52,10 @@ const DEFAULT_SCALE_NS = 1_000_000;
 const DEFAULT_RATE = 8000;
 /** Frame rates beyond are clock ticks. */
 const MAX_FRAMERATE = 1000;
+/** Beyond these nothing real is described. */
+const MAX_PIXELS = 65_535;
+const MAX_HERTZ = 1_000_000;
+const MAX_CHANNELS = 255;
 
 /** ns of a unit of time. @throws InspectError */
 export function readScale(info: Buffer): number {
@@ -101,14 +105,23 @@ function rateOf(frameNs: number): number | undefined {
 
 function readVideo(data: Buffer, video: EbmlElement, track: TrackEntry): void {
   for (const child of children(data, video.content, video.to)) {
-    if (child.id === Id.pixelWidth) track.width = readUint(data, child);
-    else if (child.id === Id.pixelHeight) track.height = readUint(data, child);
+    if (child.id === Id.pixelWidth) track.width = upTo(MAX_PIXELS, readUint(data, child));
+    else if (child.id === Id.pixelHeight) track.height = upTo(MAX_PIXELS, readUint(data, child));
     else if (child.id === Id.projection) {
       for (const pose of children(data, child.content, child.to)) {
         if (pose.id === Id.poseRoll) track.rotation = clockwise(readFloat(data, pose));
       }
     }
   }
+}
+
+/** 0, which stands for what is not known, where a number is absurd. */
+function upTo(most: number, value: number): number {
+  return value >= 0 && value <= most ? value : 0;
+}
+
+function hertz(data: Buffer, element: EbmlElement): number {
+  return upTo(MAX_HERTZ, Math.round(readFloat(data, element)));
 }
 
 /** `ProjectionPoseRoll` turns counterclockwise, in degrees. */
@@ -122,9 +135,9 @@ function readAudio(data: Buffer, audio: EbmlElement, track: TrackEntry): number 
   let bitDepth = 0;
   let output = 0;
   for (const child of children(data, audio.content, audio.to)) {
-    if (child.id === Id.samplingFrequency) track.sampleRate = Math.round(readFloat(data, child)) || 0;
-    else if (child.id === Id.outputSamplingFrequency) output = Math.round(readFloat(data, child)) || 0;
-    else if (child.id === Id.channels) track.channels = readUint(data, child);
+    if (child.id === Id.samplingFrequency) track.sampleRate = hertz(data, child);
+    else if (child.id === Id.outputSamplingFrequency) output = hertz(data, child);
+    else if (child.id === Id.channels) track.channels = upTo(MAX_CHANNELS, readUint(data, child));
     else if (child.id === Id.bitDepth) bitDepth = readUint(data, child);
   }
   if (output > 0) track.sampleRate = output;
