@@ -111,19 +111,32 @@ const DAMAGE: Record<string, (session: Buffer, messages: ClientMessage[], next: 
 
 const KINDS = Object.keys(DAMAGE);
 
+export interface SessionSource {
+  name: string;
+  bytes: Buffer;
+  messages: ClientMessage[];
+}
+
+/** Recordings, with the messages that are in them. */
+export const sourcesOf = (recordings: readonly { name: string; bytes: Buffer }[]): SessionSource[] =>
+  recordings.map((recording) => ({ ...recording, messages: messagesOf(recording.bytes) }));
+
+/** One of them, damaged; recordings and kinds of damage take turns with `index`. */
+export function damagedSession(sources: readonly SessionSource[], index: number, next: Next): MutatedSession {
+  const source = sources[index % sources.length]!;
+  const kind = KINDS[Math.floor(index / sources.length) % KINDS.length]!;
+  const bytes = DAMAGE[kind]!(source.bytes, source.messages, next);
+  return { description: `${source.name}, ${kind}, ${index}`, bytes, pieces: cut(bytes, next) };
+}
+
 export function* mutations(
   recordings: readonly { name: string; bytes: Buffer }[],
   count: number,
   seed: number,
 ): Generator<MutatedSession> {
   const next = random(seed);
-  const sources = recordings.map((recording) => ({ ...recording, messages: messagesOf(recording.bytes) }));
-  for (let i = 0; i < count; i++) {
-    const source = sources[i % sources.length]!;
-    const kind = KINDS[Math.floor(i / sources.length) % KINDS.length]!;
-    const bytes = DAMAGE[kind]!(source.bytes, source.messages, next);
-    yield { description: `${source.name}, ${kind}, ${i} of seed ${seed}`, bytes, pieces: cut(bytes, next) };
-  }
+  const sources = sourcesOf(recordings);
+  for (let i = 0; i < count; i++) yield damagedSession(sources, i, next);
 }
 
 function damagedMessage(message: ClientMessage, next: Next, share: number): ClientMessage {

@@ -4,12 +4,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runTool } from '../../src/demo/content/tool.ts';
 import { DEFAULT_LIMITS } from '../../src/ingress/inputs/rtmp/index.ts';
+import { describeReport, memoryInUse, runFuzzer } from '../fuzz/fuzzer.ts';
 import { mutations } from '../fuzz/rtmp-mutations.ts';
+import { SMALL_LIMITS as LIMITS, recordedSessions, rtmpFuzzer, rtmpTarget } from '../fuzz/rtmp.ts';
 import { random } from '../support/mutate.ts';
 import {
   chunkHeader,
@@ -18,45 +18,21 @@ import {
   connectCommand,
   control,
   messageBytes,
-  obsLikeSession,
   publishBytes,
   videoMessage,
 } from '../support/rtmp-bytes.ts';
 import { startRtmpReceiver } from '../support/rtmp-receiver.ts';
 import type { RtmpReceiver } from '../support/rtmp-receiver.ts';
-import { RECORDED_KEY, recordSessions } from '../support/rtmp-recording.ts';
+import { RECORDED_KEY } from '../support/rtmp-recording.ts';
 import type { Recording } from '../support/rtmp-recording.ts';
 import { harness, settle } from '../support/rtmp-session.ts';
 
-const COUNT = 10_500;
 const SOCKETS = 400;
 const SEED = 1935;
 const MIB = 1024 * 1024;
-/** Small, so that they are reached. */
-const LIMITS = {
-  maxEarlyBytes: 128 * 1024,
-  maxMessageBytes: 256 * 1024,
-  maxPendingBytes: 512 * 1024,
-  maxChunkStreams: 16,
-};
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-/** Heap and buffers that are in use; the least of a few looks, as buffers are freed beside the collection. */
-async function memory(): Promise<number> {
-  let least = Infinity;
-  for (let look = 0; look < 4; look++) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 25));
-    const { heapUsed, external } = process.memoryUsage();
-    least = Math.min(least, heapUsed + external);
-  }
-  return least;
-}
-
 let recordings: Recording[];
 beforeAll(async () => {
-  recordings = [...(await recordSessions()), { name: 'OBS-like', bytes: obsLikeSession(RECORDED_KEY) }];
+  recordings = await recordedSessions();
   for (const { name, bytes } of recordings) expect(bytes.length, name).toBeGreaterThan(5000);
 });
 
@@ -81,69 +57,15 @@ test('the recordings themselves are taken whole', async () => {
   }
 });
 
-test(`${COUNT} damaged sessions`, async () => {
-  const passed = { handshake: 0, connect: 0, publish: 0, media: 0, clean: 0 };
-  const reasons = new Map<string, number>();
-  let mostPending = 0;
-  const next = random(SEED);
-  const before = await memory();
-  for (const { description, pieces } of mutations(recordings, COUNT, SEED)) {
-    const fate = next();
-    const seen = harness({
-      limits: LIMITS,
-      ...(fate < 0.05 ? { authorise: async ({ streamKey }) => ({ refuse: `not ${streamKey}` }) } : {}),
-      ...(fate > 0.97 ? { authorise: async () => Promise.reject(new Error('down')) } : {}),
-    });
-    const { session } = seen;
-    const refusing = fate < 0.05 || fate > 0.97;
-    for (const piece of pieces) {
-      session.receive(piece);
-      mostPending = Math.max(mostPending, session.pendingBytes);
-      if (seen.calls.at(-1) === 'pause' && next() < 0.5) await settle();
-      if (seen.closed.length > 0) break;
-    }
-    await settle();
-    if (session.stage !== 'handshake' && seen.sent.length > 0) passed.handshake += 1;
-    // The answer to connect is four messages after the handshake.
-    if (seen.sent.length > 4) passed.connect += 1;
-    if (seen.requests.length > 0) passed.publish += 1;
-    if (seen.tags.length > 0) passed.media += 1;
-    if (seen.closed.length === 0) {
-      passed.clean += 1;
-      seen.clock.now += next() < 0.5 ? 60_000 : 0;
-      session.check();
-      session.hungUp('hung up');
-    }
-    expect(seen.closed, description).toHaveLength(1);
-    const [{ reason, cause }] = seen.closed as [(typeof seen.closed)[0]];
-    expect(reason, description).toMatch(/^[\x20-\x7e]{8,200}$/);
-    for (const { streamKey } of seen.requests) {
-      if (streamKey.length > 7) expect(reason, description).not.toContain(streamKey);
-    }
-    if (cause !== undefined) expect(cause, description).toEqual(new Error('down'));
-    const kind = reason.replaceAll(/\d+/g, 'N').replace(/command \S+ came/, 'command … came');
-    reasons.set(kind, (reasons.get(kind) ?? 0) + 1);
-    // Whoever was accepted hears of the end, also when it came before the answer.
-    expect(seen.ends.length, description).toBe(refusing ? 0 : seen.requests.length);
-    expect(session.pendingBytes, description).toBe(0);
-    for (const { timestamp, payload } of seen.tags) {
-      if (!(timestamp >= 0 && Number.isSafeInteger(timestamp) && payload.length > 0))
-        expect.fail(description);
-    }
-  }
-  const grown = (await memory()) - before;
-  const share = (count: number) => `${((100 * count) / COUNT).toFixed(1)} %`;
-  const often = [...reasons].sort(([, a], [, b]) => b - a).map(([reason, count]) => `  ${count} ${reason}\n`);
-  process.stdout.write(
-    `damaged RTMP sessions: ${COUNT}, ${share(passed.handshake)} past the handshake, ${share(passed.connect)} connected, ` +
-      `${share(passed.publish)} asked to publish, ${share(passed.media)} gave media, ${share(passed.clean)} without a breach; ` +
-      `at most ${mostPending} bytes pending, ${(grown / MIB).toFixed(1)} MiB kept in the end; closed for\n${often.join('')}`,
-  );
-  expect(passed.handshake / COUNT).toBeGreaterThan(0.3);
-  expect(passed.media / COUNT).toBeGreaterThan(0.1);
-  expect(reasons.size).toBeGreaterThan(15);
-  expect(mostPending).toBeLessThanOrEqual(2 * LIMITS.maxPendingBytes);
-  expect(grown).toBeLessThan(16 * MIB);
+test('damaged sessions', async () => {
+  const target = rtmpTarget(recordings);
+  const report = await runFuzzer(target, { seed: SEED, count: rtmpFuzzer.count });
+  process.stdout.write(`${describeReport('rtmp', SEED, report)}\n${target.coverage()}\n`);
+  expect(report.crashes).toEqual([]);
+  expect(target.passed.handshake / report.runs).toBeGreaterThan(0.3);
+  expect(target.passed.media / report.runs).toBeGreaterThan(0.1);
+  expect(report.kinds.size).toBeGreaterThan(15);
+  expect(report.grown).toBeLessThan(16 * MIB);
 });
 
 test(`${SOCKETS} damaged sessions over sockets, and a sound one after them`, async () => {
@@ -153,7 +75,7 @@ test(`${SOCKETS} damaged sessions over sockets, and a sound one after them`, asy
   });
   const next = random(SEED + 1);
   const queue = [...mutations(recordings, SOCKETS, SEED + 1)];
-  const before = await memory();
+  const before = await memoryInUse();
   const sendAll = async () => {
     for (let session = queue.pop(); session; session = queue.pop()) {
       const socket = await receiver.connect();
@@ -178,7 +100,7 @@ test(`${SOCKETS} damaged sessions over sockets, and a sound one after them`, asy
   expect(JSON.stringify(receiver.log)).not.toContain(RECORDED_KEY);
   expect(receiver.log.filter(({ level }) => level >= 50)).toEqual([]);
   for (const { ends } of receiver.published) expect(ends).toHaveLength(1);
-  const grown = (await memory()) - before;
+  const grown = (await memoryInUse()) - before;
   process.stdout.write(
     `over sockets: ${SOCKETS}, ${receiver.published.length} published, ` +
       `${new Set(closings.map(({ reason }) => reason)).size} reasons, ${(grown / MIB).toFixed(1)} MiB kept\n`,
@@ -327,7 +249,7 @@ test('bombs by name: each ends its own connection, and takes no memory', async (
     ['HTTP', Buffer.from('GET / HTTP/1.1\r\n\r\n'), /this is no RTMP/],
     ['TLS', Buffer.from('160301020001', 'hex'), /TLS was spoken on a port for RTMP/],
   ];
-  const before = await memory();
+  const before = await memoryInUse();
   for (const [name, bytes, reason] of bombs) {
     const seen = harness();
     for (let at = 0; at < bytes.length; at += 65_536) {
@@ -338,7 +260,7 @@ test('bombs by name: each ends its own connection, and takes no memory', async (
     seen.session.hungUp('hung up');
     expect(seen.closed[0]!.reason, name).toMatch(reason);
   }
-  expect((await memory()) - before).toBeLessThan(4 * MIB);
+  expect((await memoryInUse()) - before).toBeLessThan(4 * MIB);
 });
 
 test('who asks and never reads the answers is hung up on', async () => {
