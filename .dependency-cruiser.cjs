@@ -6,6 +6,7 @@ const ROWS = [
   ['sfu'],
   ['pipeline', 'bridge', 'storage', 'webhooks'],
   ['egress', 'ingress'],
+  ['admission'],
   ['api', 'jobs', 'signaling'],
   ['service'],
   ['demo'],

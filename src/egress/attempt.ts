@@ -37,6 +37,7 @@ type Cause =
   | { type: 'finish'; reason: string }
   | { type: 'fail'; error: unknown }
   | { type: 'superseded' }
+  | { type: 'limit'; reason: string }
   | { type: 'hand-over' };
 
 /** Close codes of the bridge that say all there is to know. */
@@ -105,6 +106,11 @@ export class EgressAttempt {
   /** Ends the egress in order, as StopEgress does. */
   stop(reason: string): void {
     this.#end({ type: 'finish', reason });
+  }
+
+  /** Ends the egress in order, as LIMIT_REACHED. @param reason what ran out; shown in `error` */
+  limitReached(reason: string): void {
+    this.#end({ type: 'limit', reason });
   }
 
   /** Leaves the egress to another worker: everything received so far stays in the log. */
@@ -330,6 +336,7 @@ export class EgressAttempt {
       return 'handed-over';
     }
     if (cause.type === 'finish') this.#status.ending(cause.reason);
+    if (cause.type === 'limit') this.#status.limitReached(cause.reason);
     const endedAtMs = Date.now();
     let failure = cause.type === 'fail' ? cause.error : undefined;
     try {

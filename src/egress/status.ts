@@ -15,6 +15,9 @@ export function nowNs(ms: number = Date.now()): bigint {
 }
 
 const END_REASON = 'End reason: ';
+/** LiveKit's words and code for it. */
+const LIMIT_REACHED = 'Session limit reached';
+const LIMIT_CODE = 413;
 
 /** The reason comes first, as LiveKit has it; the first one holds, and remarks stay. */
 function withReason(reason: string, details: string): string {
@@ -121,8 +124,19 @@ export class StatusKeeper {
     this.#logger.info({ reason }, 'egress ending');
   }
 
-  /** @param endedAtMs wall clock of the last media. */
-  complete(endedAtMs: number, status: EgressStatus = EgressStatus.EGRESS_COMPLETE): void {
+  /** What is left is finished and kept; a later attempt that finishes it ends as LIMIT_REACHED too. */
+  limitReached(reason: string): void {
+    this.update((info) => {
+      info.error = `${LIMIT_REACHED}: ${reason}`;
+      info.errorCode = LIMIT_CODE;
+    });
+    this.ending(`${LIMIT_REACHED}: ${reason}`);
+  }
+
+  /** COMPLETE, or LIMIT_REACHED after {@link limitReached}. @param endedAtMs wall clock of the last media. */
+  complete(endedAtMs: number): void {
+    const limited = this.info.errorCode === LIMIT_CODE;
+    const status = limited ? EgressStatus.EGRESS_LIMIT_REACHED : EgressStatus.EGRESS_COMPLETE;
     this.update((info) => {
       info.status = status;
       info.endedAt = nowNs(endedAtMs);

@@ -1,8 +1,11 @@
 /** Takes jobs from a queue of attempts, as many at once as the worker has room for. */
 import { Worker } from 'bullmq';
+import type { Job as QueueJob } from 'bullmq';
 import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Leases } from '../store/leases.ts';
+import { AdmissionGate } from './admission-gate.ts';
+import type { JobAdmission } from './admission-gate.ts';
 import { QUEUE_PREFIX } from './queues.ts';
 import type { AttemptId, QueueConnection } from './queues.ts';
 import { Presence, Vouching, attemptLeases } from './vouching.ts';
@@ -34,6 +37,8 @@ export interface AttemptWorkerOptions<Job> {
   queueName: string;
   /** Jobs run at once. */
   maxJobs: number;
+  /** Whether there is room for a job; without it there is for `maxJobs` of them. */
+  admission?: JobAdmission | undefined;
   idOf: (job: Job) => AttemptId;
   /** Name of the lease of an attempt, see vouching.ts. */
   leaseOf: (id: AttemptId) => string;
@@ -66,13 +71,14 @@ export class AttemptWorker<Job> {
   readonly #presence: Presence;
   #closing: Ending | undefined;
   readonly #worker: Worker<Job, AttemptOutcome | 'refused'>;
+  readonly #gate: AdmissionGate | undefined;
 
   constructor(options: AttemptWorkerOptions<Job>) {
     this.#options = options;
     const { connection, queueName, maxJobs, logger } = options;
     this.#worker = new Worker<Job, AttemptOutcome | 'refused'>(
       queueName,
-      (job) => this.#process(options.idOf(job.data)),
+      (job, token) => this.#admitted(job, token),
       {
         connection,
         prefix: QUEUE_PREFIX,
@@ -83,6 +89,7 @@ export class AttemptWorker<Job> {
         maxStalledCount: 0,
       },
     );
+    this.#gate = options.admission && new AdmissionGate(this.#worker, options.admission, logger);
     this.#leases = attemptLeases(connection);
     this.#vouching = new Vouching(this.#leases, () => [...this.#taken], logger);
     this.#presence = new Presence(connection, queueName, () => this.hasRoom, logger);
@@ -102,7 +109,8 @@ export class AttemptWorker<Job> {
   }
 
   get hasRoom(): boolean {
-    return this.#worker.isRunning() && !this.#worker.closing && this.#running.size < this.#options.maxJobs;
+    const taking = this.#worker.isRunning() && !this.#worker.closing && (this.#gate?.open ?? true);
+    return taking && this.#running.size < this.#options.maxJobs;
   }
 
   /**
@@ -114,6 +122,7 @@ export class AttemptWorker<Job> {
    */
   async close(how: Ending, deadlineMs: number): Promise<void> {
     this.#presence.leave().catch(() => undefined);
+    this.#gate?.close();
     const closed = this.#worker.close();
     this.#closing = how === 'finish' ? how : await this.#drained();
     for (const { running } of this.#running.values()) end(running, this.#closing);
@@ -143,6 +152,17 @@ export class AttemptWorker<Job> {
       await sleep(LOOK_MS);
     }
     return 'hand-over';
+  }
+
+  /** Others take it when there is no room for it here. */
+  async #admitted(job: QueueJob<Job>, token: string | undefined): Promise<AttemptOutcome | 'refused'> {
+    const id = this.#options.idOf(job.data);
+    const release = await this.#gate?.admit(job, token, id);
+    try {
+      return await this.#process(id);
+    } finally {
+      release?.();
+    }
   }
 
   async #process(id: AttemptId): Promise<AttemptOutcome | 'refused'> {

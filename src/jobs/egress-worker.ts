@@ -1,9 +1,11 @@
 /** Takes egress jobs from the queue. */
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
+import { withoutWaiting } from '../admission/waiting-text.ts';
 import { nowNs } from '../egress/status.ts';
 import { isEnded } from '../egress/ended.ts';
 import type { EgressRecord, EgressStore } from '../store/types.ts';
+import type { JobAdmission } from './admission-gate.ts';
 import { AttemptWorker } from './attempt-worker.ts';
 import type { RunningAttempt } from './attempt-worker.ts';
 import { EGRESS_QUEUE } from './queues.ts';
@@ -18,6 +20,7 @@ export interface EgressWorkerOptions {
   store: EgressStore;
   /** Jobs run at once. */
   maxJobs: number;
+  admission?: JobAdmission;
   /** How long a worker that is to go waits for another one to go on with what it runs, ms. Default 0. */
   drainMs?: number;
   /** @throws EgressError when the stored request cannot be run. */
@@ -27,18 +30,19 @@ export interface EgressWorkerOptions {
 
 export class EgressWorker extends AttemptWorker<EgressJob> {
   constructor(options: EgressWorkerOptions) {
-    const { connection, maxJobs, drainMs = 0, logger, store, queue } = options;
+    const { connection, maxJobs, admission, drainMs = 0, logger, store, queue } = options;
     super({
       connection,
       queueName: EGRESS_QUEUE,
       maxJobs,
+      admission,
       idOf: ({ egressId, attempt }) => ({ id: egressId, attempt }),
       leaseOf: egressLease,
       drainMs,
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);
-        if (next !== undefined) await queue.add(id, next);
+        if (next !== undefined) await queue.add(id, next, { first: true });
       },
       loggerOf: ({ id, attempt }) => logger.child({ egressId: id, attempt }),
       logger,
@@ -57,6 +61,7 @@ async function take(
   }
   const record = await store.get(id);
   if (!record || isEnded(record.info.status)) return 'refused';
+  record.info.details = withoutWaiting(record.info.details);
   log.info({ room: record.roomName }, 'job taken');
   try {
     return createAttempt(record, attempt);

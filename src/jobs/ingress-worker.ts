@@ -1,7 +1,9 @@
 /** Takes ingress jobs from the queue. */
 import { IngressState, IngressState_Status } from '@livekit/protocol';
 import type { Logger } from 'pino';
+import { withoutWaiting } from '../admission/waiting-text.ts';
 import type { IngressRecord, IngressSession, IngressStore } from '../store/ingress-types.ts';
+import type { JobAdmission } from './admission-gate.ts';
 import { AttemptWorker } from './attempt-worker.ts';
 import type { RunningAttempt } from './attempt-worker.ts';
 import { INGRESS_QUEUE } from './queues.ts';
@@ -14,6 +16,7 @@ export interface IngressWorkerOptions {
   store: IngressStore;
   /** Jobs run at once. */
   maxJobs: number;
+  admission?: JobAdmission;
   /** How long a worker that is to go waits for another one to go on with what it runs, ms. Default 0. */
   drainMs?: number;
   /**
@@ -26,18 +29,19 @@ export interface IngressWorkerOptions {
 
 export class IngressWorker extends AttemptWorker<IngressJob> {
   constructor(options: IngressWorkerOptions) {
-    const { connection, maxJobs, drainMs = 0, logger, store, queue } = options;
+    const { connection, maxJobs, admission, drainMs = 0, logger, store, queue } = options;
     super({
       connection,
       queueName: INGRESS_QUEUE,
       maxJobs,
+      admission,
       idOf: ({ ingressId, attempt }) => ({ id: ingressId, attempt }),
       leaseOf: ingressLease,
       drainMs,
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);
-        if (next !== undefined) await queue.add(id, next);
+        if (next !== undefined) await queue.add(id, next, { first: true });
       },
       loggerOf: ({ id, attempt }) => logger.child({ ingressId: id, attempt }),
       logger,
@@ -55,6 +59,8 @@ async function take(
     log.info('job refused: the session has ended or a newer attempt exists');
     return 'refused';
   }
+  const { state: stored } = record.info;
+  if (stored) stored.error = withoutWaiting(stored.error);
   log.info({ room: record.info.roomName }, 'job taken');
   try {
     return createAttempt(record, record.session);

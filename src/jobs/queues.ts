@@ -75,12 +75,15 @@ export class AttemptQueue<Job extends { attempt: number }> {
     this.#queue.on('error', (error: Error) => logger.debug({ err: error }, `${name} queue`));
   }
 
-  /** Queues an attempt, once: its id is the attempt's, so adding it again changes nothing. */
-  async add(id: string, attempt: number): Promise<void> {
+  /**
+   * Queues an attempt, once: its id is the attempt's, so adding it again changes nothing.
+   * @param options `first`: before all others, for what had begun already
+   */
+  async add(id: string, attempt: number, options: { first?: boolean } = {}): Promise<void> {
     const jobId = jobIdOf({ id, attempt });
     // BullMQ derives names and data from the job's type by conditional types, which a type parameter defeats.
     const queue = this.#queue as unknown as Queue<object>;
-    await queue.add(this.#name, this.#jobOf({ id, attempt }), { jobId });
+    await queue.add(this.#name, this.#jobOf({ id, attempt }), { jobId, lifo: options.first ?? false });
   }
 
   /** Takes an attempt out, if it is there. False when a worker has it. */
@@ -97,6 +100,21 @@ export class AttemptQueue<Job extends { attempt: number }> {
   /** Attempts that wait for a worker. */
   async waiting(): Promise<number> {
     return this.#queue.getWaitingCount();
+  }
+
+  /** The first that waits. */
+  async next(): Promise<AttemptId | undefined> {
+    const [first] = await this.waitingLine(1);
+    return first;
+  }
+
+  /** Those that wait, first in line first. @param limit how many at most */
+  async waitingLine(limit: number): Promise<(AttemptId & { queuedAtMs: number })[]> {
+    const jobs = await this.#queue.getWaiting(0, limit - 1);
+    return jobs.flatMap((job) => {
+      const id = parseJobId(job.id ?? '');
+      return id ? [{ ...id, queuedAtMs: job.timestamp }] : [];
+    });
   }
 
   /** Workers that are connected, in whatever process. */

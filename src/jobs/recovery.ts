@@ -83,7 +83,7 @@ export class EgressRecovery {
       const next = await store.raiseAttempt(egressId, attempt);
       if (next === undefined) return;
       logger.warn({ egressId, attempt: next, reason }, 'egress goes on in a new attempt');
-      await queue.add(egressId, next);
+      await queue.add(egressId, next, { first: true });
     } catch (error) {
       logger.error({ err: error, egressId, attempt }, 'egress not put back into the queue');
     }
@@ -142,7 +142,7 @@ export class IngressRecovery {
       const next = await store.raiseAttempt(record.ingressId, attempt);
       if (next === undefined) return;
       logger.warn({ ingressId: record.ingressId, attempt: next, reason }, 'ingress goes on in a new attempt');
-      await queue.add(record.ingressId, next);
+      await queue.add(record.ingressId, next, { first: true });
     } catch (error) {
       logger.error({ err: error, attempt }, 'ingress not put back into the queue');
     }

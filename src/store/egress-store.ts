@@ -15,6 +15,7 @@ import {
   FORGET_ENDED,
   RAISE_ATTEMPT,
   SAVE_INFO,
+  SAVE_UNTAKEN,
   SET_EPOCH,
   run,
 } from './scripts.ts';
@@ -179,6 +180,10 @@ class RedisEgressStore implements EgressStore {
       if ((await run(this.#redis, AMEND_ENDED, egressId, before, after)) === 1) return 'amended';
     }
     throw new StoreError('aborted', `the info of ${egressId} is being changed by too many at once`);
+  }
+
+  async saveUntaken(egressId: string, info: EgressInfo): Promise<boolean> {
+    return (await run(this.#redis, SAVE_UNTAKEN, egressId, info.toJsonString())) === 1;
   }
 
   async abortUntaken(egressId: string, info: EgressInfo): Promise<boolean> {

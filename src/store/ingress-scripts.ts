@@ -138,6 +138,15 @@ if publishing == '1' and redis.call('HSETNX', record, 'published', '1') == 1 the
 end
 return 1`;
 
+/** ARGV: id, attempt, the state as it was read, what it becomes. 1 when written. */
+export const REPLACE_STATE = `
+local id, attempt, from, state = unpack(ARGV)
+local record = '${keys.ingress('')}' .. id
+if redis.call('HGET', record, 'attempt') ~= attempt then return 0 end
+if redis.call('HGET', record, 'state') ~= from then return 0 end
+redis.call('HSET', record, 'state', state)
+return 1`;
+
 /** ARGV: id, attempt, the last state. 1 when the session is over now, 0 when it was another. */
 export const END_SESSION = `${SESSIONS}
 local id, attempt, state = unpack(ARGV)

@@ -24,6 +24,7 @@ import {
   FIND_LAPSED,
   RAISE_ATTEMPT,
   RENEW_LEASE,
+  REPLACE_STATE,
   SAVE_STATE,
   UPDATE,
 } from './ingress-scripts.ts';
@@ -184,6 +185,16 @@ class RedisIngressStore implements IngressStore {
     const publishing = state.status === IngressState_Status.ENDPOINT_PUBLISHING ? 1 : 0;
     const args = [ingressId, attempt, state.toJsonString(), publishing];
     return (await run(this.#redis, SAVE_STATE, ...args)) === 1;
+  }
+
+  async replaceState(
+    ingressId: string,
+    attempt: number,
+    from: IngressState,
+    state: IngressState,
+  ): Promise<boolean> {
+    const args = [ingressId, attempt, from.toJsonString(), state.toJsonString()];
+    return (await run(this.#redis, REPLACE_STATE, ...args)) === 1;
   }
 
   async endSession(ingressId: string, attempt: number, state: IngressState): Promise<boolean> {

@@ -90,6 +90,8 @@ export interface IngressStore {
    * causes `ingress_started` (in the outbox, in the same step).
    */
   saveState(ingressId: string, attempt: number, state: IngressState): Promise<boolean>;
+  /** Fenced, and only if the state is still `from`: for whoever is not the attempt's worker. */
+  replaceState(ingressId: string, attempt: number, from: IngressState, state: IngressState): Promise<boolean>;
   /** Fenced. The session is over: its last state (INACTIVE, ERROR or COMPLETE), and `ingress_ended`. */
   endSession(ingressId: string, attempt: number, state: IngressState): Promise<boolean>;
   /** Moves the fence on: the session's next attempt, from the counter; undefined if somebody else did or it is over. */

@@ -78,6 +78,19 @@ if ended == '1' then finish(id, now) end
 if changed then publishInfo(id, info, ended == '1' and 'egress_ended' or 'egress_updated') end
 return 1`;
 
+/**
+ * ARGV: id, info. 1 when written: nobody had taken it and it had not ended. Where it stands in the queue is no event
+ * for webhooks: with every job that starts, all others would cause one.
+ */
+export const SAVE_UNTAKEN = `
+local id, info = unpack(ARGV)
+local record = '${keys.egress('')}' .. id
+if redis.call('HGET', record, 'attempt') ~= '0' then return 0 end
+if redis.call('HEXISTS', record, 'ended') == 1 then return 0 end
+redis.call('HSET', record, 'info', info)
+redis.call('PUBLISH', '${channels.info}', info)
+return 1`;
+
 /** ARGV: id, info, now. 1 when written: nobody had taken it and it had not ended. */
 export const ABORT_UNTAKEN = `${PUBLISH_INFO}
 local id, info, now = unpack(ARGV)

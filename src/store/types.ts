@@ -64,6 +64,8 @@ export interface EgressStore {
    * has not ended; `unknown` when there is no such egress.
    */
   amendEnded(egressId: string, change: (info: EgressInfo) => void): Promise<'amended' | 'running' | 'unknown'>;
+  /** Writes the info of an egress no worker has taken; nobody is sent a webhook. False when one has. */
+  saveUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
   /** Ends an egress no worker has taken. False when one has. */
   abortUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
   /**
