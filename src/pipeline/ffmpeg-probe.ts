@@ -1,8 +1,11 @@
 /** What FFprobe says about a finished file. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { Logger } from 'pino';
 import { z } from 'zod';
 import { redactText } from '../redact.ts';
+import { childEnvironment } from '../child-environment.ts';
+import { FFMPEG_LIMITS, confine, findConfiners } from './confine.ts';
 
 const run = promisify(execFile);
 
@@ -35,11 +38,18 @@ export interface Probe {
 }
 
 /** Reads the whole file and counts its packets. @throws Error when FFprobe cannot read it */
-export async function countPackets(path: string, signal?: AbortSignal): Promise<Probe> {
-  const args = ['-v', 'error', '-count_packets', '-show_streams', '-show_format', '-of', 'json', '--', path];
+export async function countPackets(path: string, logger: Logger, signal?: AbortSignal): Promise<Probe> {
+  const options = ['-v', 'error', '-protocol_whitelist', 'file', '-count_packets'];
+  const shown = ['-show_streams', '-show_format', '-of', 'json'];
+  const [command, args] = confine(
+    ['ffprobe', ...options, ...shown, '-i', `file:${path}`],
+    { ...FFMPEG_LIMITS, network: false, endsWithUs: true },
+    findConfiners(logger),
+  );
   try {
-    const { stdout } = await run('ffprobe', args, {
+    const { stdout } = await run(command, args, {
       maxBuffer: 4 * 1024 * 1024,
+      env: childEnvironment(),
       ...(signal ? { signal } : {}),
     });
     const probed = probeSchema.parse(JSON.parse(stdout));

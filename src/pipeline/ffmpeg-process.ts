@@ -1,11 +1,15 @@
 /** One FFmpeg process: started without a shell, stopped politely first, never left behind. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { setPriority } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import { redactText } from '../redact.ts';
+import { childEnvironment } from '../child-environment.ts';
+import { FFMPEG_LIMITS, confine, findConfiners } from './confine.ts';
 import { parseProgress } from './ffmpeg-arguments.ts';
 import type { FfmpegProgress } from './ffmpeg-arguments.ts';
+import { hiddenFile } from './hidden-file.ts';
 
 export interface FfmpegProcessOptions {
   /** From ffmpegArguments(). */
@@ -14,10 +18,18 @@ export interface FfmpegProcessOptions {
   stdin: 'pipe' | 'none';
   /** `pipe`: it writes its output there, to be read from {@link FfmpegProcess.stdout}. Default none. */
   stdout?: 'pipe' | 'none';
-  /** Open files it gets as its descriptors 3, 4, …; they stay ours to close. */
+  /**
+   * Text that no list of processes may show. It is read from {@link HIDDEN_FILE} or {@link HIDDEN_PIPE}, descriptor 3.
+   */
+  hidden?: string;
+  /** Open files it gets as its descriptors 3, 4, … (after `hidden`); they stay ours to close. */
   files?: readonly number[];
-  /** Its environment; default ours. */
-  env?: NodeJS.ProcessEnv;
+  /** Its environment besides what {@link childEnvironment} leaves of ours. */
+  env?: Readonly<Record<string, string>>;
+  /** `none`: it only reads and writes files and pipes, and gets no network. Default `any`. */
+  network?: 'any' | 'none';
+  /** Nobody waits for it at this moment: it yields to live media. */
+  background?: boolean;
   logger: Logger;
   onProgress?: (progress: FfmpegProgress) => void;
   /** A line FFmpeg wrote, redacted. */
@@ -32,8 +44,12 @@ export interface FfmpegExit {
   signal: NodeJS.Signals | null;
 }
 
-/** Runs FFmpeg in its own place (exec), with PR_SET_PDEATHSIG: util-linux. */
-const ENDS_WITH_US = ['setpriv', '--pdeathsig', 'KILL', 'ffmpeg'] as const;
+/** Where FFmpeg finds {@link FfmpegProcessOptions.hidden}: a file to open, or a protocol's URL. */
+export const HIDDEN_FILE = '/dev/fd/3';
+export const HIDDEN_PIPE = 'pipe:3';
+
+/** How much a background process yields (nice). */
+const BACKGROUND_NICE = 5;
 const TAIL_LINES = 30;
 /** A single line longer than this is not text, characters. */
 const MAX_LINE = 4000;
@@ -51,17 +67,32 @@ export class FfmpegProcess {
     this.#options = options;
     // A process group of its own: Ctrl-C in the terminal is for us, and we stop it in order.
     // Who reads a source may wait for it for ever, and notices nothing of our end: the kernel ends it with us.
-    const [command, ...before] = options.stdout === 'pipe' ? ENDS_WITH_US : ['ffmpeg'];
-    this.#child = spawn(command, [...before, ...options.args], {
-      stdio: [
-        options.stdin === 'pipe' ? 'pipe' : 'ignore',
-        options.stdout === 'pipe' ? 'pipe' : 'ignore',
-        'pipe',
-        ...(options.files ?? []),
-      ],
-      detached: true,
-      ...(options.env ? { env: options.env } : {}),
-    });
+    const [command, args] = confine(
+      ['ffmpeg', ...options.args],
+      {
+        ...FFMPEG_LIMITS,
+        network: options.network !== 'none',
+        endsWithUs: options.stdout === 'pipe',
+      },
+      findConfiners(options.logger),
+    );
+    const hidden = options.hidden === undefined ? undefined : hiddenFile(options.hidden);
+    try {
+      this.#child = spawn(command, args, {
+        stdio: [
+          options.stdin === 'pipe' ? 'pipe' : 'ignore',
+          options.stdout === 'pipe' ? 'pipe' : 'ignore',
+          'pipe',
+          ...(hidden ? [hidden.fd] : []),
+          ...(options.files ?? []),
+        ],
+        detached: true,
+        env: childEnvironment(process.env, options.env),
+      });
+    } finally {
+      hidden?.close();
+    }
+    if (options.background) this.#yield();
     // A process that ends while it is written to is told by its exit, not by EPIPE.
     this.#child.stdin?.on('error', () => undefined);
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#read(text));
@@ -130,6 +161,14 @@ export class FfmpegProcess {
   kill(): Promise<FfmpegExit> {
     if (!this.#gone) this.#child.kill('SIGKILL');
     return this.exited;
+  }
+
+  #yield(): void {
+    try {
+      if (this.pid !== undefined) setPriority(this.pid, BACKGROUND_NICE);
+    } catch {
+      // It has ended already, or our own priority is lower.
+    }
   }
 
   #read(text: string): void {

@@ -9,7 +9,7 @@ export { ffmpegArguments, parseProgress } from './ffmpeg-arguments.ts';
 export type { FfmpegCommand, FfmpegProgress } from './ffmpeg-arguments.ts';
 export { countPackets } from './ffmpeg-probe.ts';
 export type { Probe, ProbedStream } from './ffmpeg-probe.ts';
-export { FfmpegProcess } from './ffmpeg-process.ts';
+export { FfmpegProcess, HIDDEN_FILE, HIDDEN_PIPE } from './ffmpeg-process.ts';
 export type { FfmpegExit, FfmpegProcessOptions } from './ffmpeg-process.ts';
 
 /** FFmpeg ended otherwise than it should. */
@@ -27,7 +27,7 @@ export class FfmpegError extends Error {
 }
 
 export interface RunFfmpegOptions {
-  /** From ffmpegArguments(). */
+  /** From ffmpegArguments(). It gets no network. */
   args: readonly string[];
   /** Written to its stdin, as fast as it reads. */
   input?: AsyncIterable<Uint8Array>;
@@ -47,6 +47,8 @@ export async function runFfmpeg(options: RunFfmpegOptions): Promise<readonly str
   const child = new FfmpegProcess({
     args: options.args,
     stdin: options.input ? 'pipe' : 'none',
+    network: 'none',
+    background: true,
     logger: options.logger,
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     ...(options.secrets ? { secrets: options.secrets } : {}),

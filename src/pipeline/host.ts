@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 import type { Readable, Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import { TAP_FD } from '../../pipelines/shared/protocol.ts';
+import { childEnvironment } from '../child-environment.ts';
 import { SupervisedChild } from './child.ts';
+import { PIPELINE_LIMITS, confine, findConfiners } from './confine.ts';
 import { egressProtocol, type EgressTypes } from './egress-protocol.ts';
 import { parseLine } from './lines.ts';
 import { type ProgramProtocol, type ProgramTypes, type ResultOf, sharedResults } from './program-protocol.ts';
@@ -93,12 +95,18 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
   private constructor(protocol: ProgramProtocol<T>, { logger, program, hungMs }: PipelineHostOptions) {
     this.#protocol = protocol;
     this.#hungMs = hungMs ?? HUNG_MS;
+    const [command, args] = confine(
+      ['gjs', '-m', program ?? programFile(protocol.program)],
+      // It ends by itself when its standard input does.
+      { ...PIPELINE_LIMITS, network: true, endsWithUs: false },
+      findConfiners(logger),
+    );
     this.#child = new SupervisedChild({
-      command: 'gjs',
-      args: ['-m', program ?? programFile(protocol.program)],
+      command,
+      args,
       stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
       env: Object.fromEntries(
-        Object.entries(process.env).filter(([name]) => !FOREIGN_ENVIRONMENT.includes(name)),
+        Object.entries(childEnvironment()).filter(([name]) => !FOREIGN_ENVIRONMENT.includes(name)),
       ),
       logger,
     });

@@ -4,6 +4,7 @@ import { access, constants } from 'node:fs/promises';
 import { createWorker, workerBin as defaultWorkerBin } from 'mediasoup';
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
+import { childEnvironment } from '../child-environment.ts';
 
 /** How long a worker may take to answer what it was asked before it is told to end. */
 const DRAIN_DEADLINE_MS = 500;
@@ -38,18 +39,20 @@ export async function startWorkerProcess(workerBin: string = defaultWorkerBin): 
   return starting;
 }
 
-/** Runs `start` with more in the environment, which is as before when this returns. */
+/** Runs `start` with the environment that a child may have, and more; it is as before when this returns. */
 function withEnvironment<T>(more: Readonly<Record<string, string>>, start: () => T): T {
-  const before = Object.keys(more).map((name) => [name, process.env[name]] as const);
-  Object.assign(process.env, more);
+  const ours = { ...process.env };
+  replaceEnvironment(childEnvironment(ours, more));
   try {
     return start();
   } finally {
-    for (const [name, value] of before) {
-      if (value === undefined) Reflect.deleteProperty(process.env, name);
-      else process.env[name] = value;
-    }
+    replaceEnvironment(ours);
   }
+}
+
+function replaceEnvironment(env: NodeJS.ProcessEnv): void {
+  for (const name of Object.keys(process.env)) Reflect.deleteProperty(process.env, name);
+  Object.assign(process.env, env);
 }
 
 /** Resolves when the process is gone; kills it when it does not go by itself. */

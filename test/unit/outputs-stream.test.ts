@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TapQueue } from '../../src/egress/outputs/stream/queue.ts';
 import { explainFailure } from '../../src/egress/outputs/stream/reasons.ts';
+import { OutputError } from '../../src/egress/outputs/errors.ts';
 import { parseTarget, streamArguments } from '../../src/egress/outputs/stream/target.ts';
 import { TapUnits } from '../../src/egress/outputs/stream/units.ts';
 import type { TapUnit } from '../../src/egress/outputs/stream/units.ts';
@@ -142,14 +143,37 @@ describe('a destination’s queue', () => {
 
 describe('targets', () => {
   it.each([
-    ['rtmp://host/app/key', 'rtmp', 'host'],
-    ['rtmps://user:password@host:443/app/key?token=abcdef', 'rtmps', 'host:443'],
-    ['srt://host:9000?streamid=secret&passphrase=longsecret', 'srt', 'host:9000'],
-    ['rtmp://host/app/key live=1', 'rtmp', 'host'],
-  ])('%s', (url, protocol, host) => {
+    ['rtmp://host/app/key', 'rtmp://host', 'rtmp_app=app\nrtmp_playpath=key\n'],
+    ['rtmps://host:443/app/key?t=a&b=#', 'rtmps://host:443', 'rtmp_app=app\nrtmp_playpath=key?t=a&b=#\n'],
+    ['rtmp://[::1]/a/b/c/key', 'rtmp://[::1]', 'rtmp_app=a/b/c\nrtmp_playpath=key\n'],
+    ['rtmp://host/app?auth=x/key', 'rtmp://host', 'rtmp_app=app?auth=x\nrtmp_playpath=key\n'],
+    ['rtmp://host/app/=key live=1', 'rtmp://host', 'rtmp_app=app\nrtmp_playpath==key\n'],
+    [
+      'srt://host:9000?streamid=%23a%20b&latency=9&passphrase=long+secret',
+      'srt://host:9000?latency=9',
+      'streamid=#a b\npassphrase=long secret\n',
+    ],
+    ['srt://host:9000', 'srt://host:9000', ''],
+  ])('show no secret in their arguments: %s', (url, shown, preset) => {
     const target = parseTarget(url);
-    expect(target).toMatchObject({ protocol, host });
-    expect(streamArguments(target).at(-1)).toBe(url.replace(' live=1', ''));
+    expect(target).toMatchObject({ url: shown, preset });
+    const args = streamArguments(target);
+    expect(args.at(-1)).toBe(shown);
+    expect(args.includes('-fpre')).toBe(preset !== '');
+  });
+
+  it.each([
+    'rtmp://host/key',
+    'rtmp://host',
+    'file:///etc/passwd',
+    'rtmp://host/app/a b',
+    'rtmp://host/app/a\nvcodec=x',
+    'srt://host:1?streamid=a%0Ab',
+    `rtmp://host/${'a'.repeat(128)}/key`,
+    `rtmp://host/app/${'k'.repeat(961)}`,
+    'concat:rtmp://host/app/key',
+  ])('refuse %s', (url) => {
+    expect(() => parseTarget(url)).toThrow(OutputError);
   });
 
   it('know their secrets, longest first', () => {

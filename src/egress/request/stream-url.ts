@@ -1,6 +1,8 @@
 /** Stream destinations of StartEgress and UpdateStream. */
 import { StreamProtocol } from '@livekit/protocol';
 import { redactStreamUrl } from '../../redact.ts';
+import { OutputError } from '../outputs/errors.ts';
+import { parseTarget } from '../outputs/stream/target.ts';
 import { invalid, unimplemented } from './errors.ts';
 
 /** rtmp(s)://{host}(/{path})/{app}/{stream_key}( live=1), LiveKit's rule. */
@@ -43,6 +45,11 @@ export function checkStreamUrl(field: string, url: string): void {
     throw bad(`invalid scheme "${parsed.protocol.slice(0, -1)}"; use ${RTMP_FORM}`);
   }
   if (!RTMP.test(url) || parsed.hostname === '') throw bad(`rtmp urls must be of format ${RTMP_FORM}`);
+  try {
+    parseTarget(url);
+  } catch (error) {
+    throw bad(error instanceof OutputError ? error.message : 'it cannot be used');
+  }
 }
 
 /** @throws RequestError unless the protocol is RTMP, said or left open. */

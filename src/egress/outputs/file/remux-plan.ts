@@ -48,7 +48,10 @@ export function remuxArguments(plan: RemuxPlan, path: string): string[] {
     command.inputOptions('-analyzeduration', '60000000', '-probesize', '100000000');
     // Times are taken as they are: FFmpeg would close every gap of more than ten seconds otherwise.
     command.inputOptions('-copyts', '-f', input);
-    command.output(path).outputOptions('-avoid_negative_ts', 'make_zero', '-max_muxing_queue_size', '100000');
+    // A name that looks like a protocol or an option is a name.
+    command
+      .output(`file:${path}`)
+      .outputOptions('-avoid_negative_ts', 'make_zero', '-max_muxing_queue_size', '100000');
     command.outputOptions('-map_metadata', '-1', '-protocol_whitelist', 'file');
     if (plan.format !== 'mp3') addVideo(command, plan);
     addAudio(command, plan);

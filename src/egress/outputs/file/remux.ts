@@ -24,7 +24,7 @@ export async function remux(options: FileViewOptions, format: RemuxFormat): Prom
     logger,
     ...(signal ? { signal } : {}),
   });
-  const found = await verify(log, plan, path, messages, signal);
+  const found = await verify(log, plan, path, messages, logger, signal);
   return {
     path,
     bytes: (await stat(path)).size,

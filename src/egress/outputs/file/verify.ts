@@ -1,4 +1,5 @@
 /** Holds a finished file against the log it was made of: frames in log = frames in file, or the difference is a gap. */
+import type { Logger } from 'pino';
 import { countPackets } from '../../../pipeline/ffmpeg.ts';
 import type { SegmentLog } from '../../log/reader.ts';
 import type { GapLine } from '../../log/types.ts';
@@ -23,9 +24,11 @@ export async function verify(
   plan: RemuxPlan,
   path: string,
   messages: readonly string[],
+  logger: Logger,
   signal: AbortSignal | undefined,
 ): Promise<FileContent & { gaps: GapLine[] }> {
-  const content = plan.format === 'mp4' ? await readMp4Content(path) : await probeContent(path, signal);
+  const content =
+    plan.format === 'mp4' ? await readMp4Content(path) : await probeContent(path, logger, signal);
   const gaps: GapLine[] = [];
   if (plan.format !== 'mp3') checkCount('video', log, log.videoFrames, content.videoFrames, gaps, messages);
   // Encoders cut sound into frames of their own: then only its length can be compared.
@@ -58,8 +61,12 @@ async function readMp4Content(path: string): Promise<FileContent> {
   return { durationNs, videoFrames: samples('video'), audioFrames: samples('audio') };
 }
 
-async function probeContent(path: string, signal: AbortSignal | undefined): Promise<FileContent> {
-  const { streams, duration } = await countPackets(path, signal);
+async function probeContent(
+  path: string,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+): Promise<FileContent> {
+  const { streams, duration } = await countPackets(path, logger, signal);
   const packets = (type: 'video' | 'audio'): number =>
     streams.filter((stream) => stream.type === type).reduce((sum, stream) => sum + stream.packets, 0);
   return {

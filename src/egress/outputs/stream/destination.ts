@@ -175,6 +175,7 @@ export class StreamDestination {
   ): Promise<{ type: 'parameters'; unit: TapUnit } | { type: 'failed'; reason: string; activeMs: number }> {
     const feed = new FfmpegFeed({
       args: streamArguments(this.#target, this.#options.caFile),
+      hidden: this.#target.preset,
       host: this.#target.host,
       secrets: this.#target.secrets,
       logger: this.#logger,

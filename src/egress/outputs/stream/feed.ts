@@ -6,6 +6,8 @@ import type { TapUnit } from './units.ts';
 
 export interface FfmpegFeedOptions {
   args: readonly string[];
+  /** What no list of processes may show. */
+  hidden: string;
   /** For messages. */
   host: string;
   secrets: readonly string[];
@@ -32,6 +34,7 @@ export class FfmpegFeed {
     this.#options = options;
     this.#process = new FfmpegProcess({
       args: options.args,
+      hidden: options.hidden,
       stdin: 'pipe',
       logger: options.logger,
       secrets: options.secrets,

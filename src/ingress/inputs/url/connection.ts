@@ -64,6 +64,8 @@ export class UrlConnection implements InputConnection {
       ...{ stdin: 'none', stdout: 'pipe', secrets: source.secrets },
       ...(source.env ? { env: source.env } : {}),
       ...(source.files ? { files: source.files } : {}),
+      ...(source.hidden === undefined ? {} : { hidden: source.hidden }),
+      ...(source.network ? { network: source.network } : {}),
       onMessage: (line) => this.#message(line),
     });
     const { stdout } = this.#process;

@@ -16,6 +16,7 @@ export async function openFileSource(
     ],
     url: 'file:/proc/self/fd/3',
     files: [file.fd],
+    network: 'none',
     secrets: [],
     pacing: 'timestamps',
     silenceMs: () => undefined,

@@ -14,7 +14,12 @@ export interface Source {
   readonly options: readonly string[];
   /** What FFmpeg opens. */
   readonly url: string;
-  readonly env?: NodeJS.ProcessEnv;
+  /** FFmpeg's environment besides the usual. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What no list of processes may show: FFmpeg reads it from HIDDEN_PIPE. */
+  readonly hidden?: string;
+  /** `none`: it reads files only. */
+  readonly network?: 'none';
   /** Descriptors FFmpeg gets as 3, 4, … */
   readonly files?: readonly number[];
   /** What must not be shown. */

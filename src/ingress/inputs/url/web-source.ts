@@ -24,8 +24,6 @@ export async function openWebSource(
     ...{ guard: context.guard, url: plan.url, logger: context.logger },
     anyCertificate: plan.certificate === 'any',
   });
-  const env: NodeJS.ProcessEnv = { ...process.env, http_proxy: proxy.proxyUrl };
-  delete env.no_proxy;
   return {
     options: [
       ...['-protocol_whitelist', 'http,tcp,crypto', '-format_whitelist', WEB_FORMATS],
@@ -34,7 +32,7 @@ export async function openWebSource(
       ...(plan.loop ? ['-stream_loop', '-1'] : []),
     ],
     url: proxy.entryUrl,
-    env,
+    env: { http_proxy: proxy.proxyUrl },
     secrets: [...secretsOf(plan.url), proxy.proxyUrl],
     pacing: 'timestamps',
     silenceMs() {
