@@ -18,6 +18,7 @@ import type { EgressRecord, EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
 import { startEgress } from './egress-start.ts';
 import type { EgressStartOptions } from './egress-start.ts';
+import { checkOutbound } from './outbound-urls.ts';
 import { updateStream } from './egress-update.ts';
 import { TwirpError } from './errors.ts';
 import { rpc } from './rpc.ts';
@@ -103,6 +104,8 @@ export class EgressService implements RpcService {
     if (status !== EgressStatus.EGRESS_STARTING && status !== EgressStatus.EGRESS_ACTIVE) {
       throw cannotBe('updated', record.info);
     }
+    const added = request.addOutputUrls.map((url) => ({ field: 'add_output_urls', url }));
+    await checkOutbound(added, this.#options.outbound.policy);
     return updateStream(request, record, this.#options.store, logger.child({ egressId: request.egressId }));
   }
 

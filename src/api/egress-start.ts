@@ -9,10 +9,12 @@ import type { EgressPlan } from '../egress/plan-types.ts';
 import { chooseProgram } from '../egress/program.ts';
 import { storeRequest } from '../egress/request/types.ts';
 import type { StartRequest } from '../egress/request/types.ts';
+import type { AddressPolicy } from '../outbound/index.ts';
 import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
 import type { EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
+import { checkOutbound, plannedUrls, unusedUrls } from './outbound-urls.ts';
 import { ROOM_NOT_FOUND } from './room-service.ts';
 
 /** The part of the egress queue the API needs. Attempts count from 1. */
@@ -29,6 +31,8 @@ export interface EgressStartOptions {
   queue: EgressQueueFace;
   /** Where workers reach this node's rooms, e.g. ws://127.0.0.1:7880/bridge. */
   bridgeUrl: () => string;
+  /** What URLs of requests may lead to, and the configured S3 endpoint, which is trusted; empty: AWS. */
+  outbound: { policy: AddressPolicy; trustedEndpoint: string };
 }
 
 const ID_CHARACTERS = '23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
@@ -71,12 +75,14 @@ function checkTracks(plan: EgressPlan, room: SfuRoom): void {
 /** Identifiers of rooms and tracks are checked by the SFU; here only that they are named. */
 export async function startEgress(
   request: StartRequest,
-  { sfu, store, queue, bridgeUrl }: EgressStartOptions,
+  { sfu, store, queue, bridgeUrl, outbound }: EgressStartOptions,
   logger: Logger,
 ): Promise<EgressInfo> {
   const egressId = newEgressId();
   // What is wrong with the request itself is said first, whether or not its room is there.
+  await checkOutbound(unusedUrls(request), outbound.policy);
   let plan = planEgress(request, { egressId });
+  await checkOutbound(plannedUrls(plan, outbound.trustedEndpoint), outbound.policy);
   const room = sfu.room(plan.roomName);
   if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
   let trackKind: 'audio' | 'video' | undefined;

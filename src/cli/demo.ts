@@ -41,7 +41,12 @@ export async function runDemo(
 ): Promise<number> {
   // The story is told on the terminal; the log speaks up only when something is wrong.
   // Nobody publishes RTMP to it, so it takes no known port from somebody who does.
-  const defaults = { SLUICE_LOG_LEVEL: 'warn', SLUICE_INGRESS_RTMP_PORT: '0' };
+  // It streams to a receiver of its own, on this machine.
+  const defaults = {
+    SLUICE_LOG_LEVEL: 'warn',
+    SLUICE_INGRESS_RTMP_PORT: '0',
+    SLUICE_OUTBOUND_ALLOW_NETWORKS: '127.0.0.0/8, ::1',
+  };
   const config = loadConfig({ env: { ...defaults, ...env }, argv: process.argv });
   const logger = createLogger(config);
   const fatal = Promise.withResolvers<never>();

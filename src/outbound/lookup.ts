@@ -9,7 +9,8 @@ import { GuardError } from './errors.ts';
  */
 const AT_ONCE = 2;
 const WAITING = 256;
-const TIMEOUT_MS = 5000;
+/** Below what a caller of the API waits for. */
+const TIMEOUT_MS = 4000;
 
 let running = 0;
 const waiting: (() => void)[] = [];

@@ -15,7 +15,7 @@ import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
 import { createBridge } from '../bridge/server.ts';
 import { clientIceServers, isLoopback } from '../config/index.ts';
 import { ParticipantInfo_Kind } from '@livekit/protocol';
-import { createGuard } from '../outbound/index.ts';
+import { createAddressPolicy, createGuard } from '../outbound/index.ts';
 import { relayPlugin } from '../ingress/relay/index.ts';
 import { createIngressWhip } from '../ingress/whip/whip.ts';
 import { EgressRecovery, IngressRecovery } from '../jobs/recovery.ts';
@@ -137,6 +137,13 @@ export async function startServer(
 
     const { allowNetworks, fileRoots } = config.ingress;
     const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });
+    const outbound = {
+      policy: createAddressPolicy({
+        ...{ ...config.outbound, setting: 'outbound.allow_networks' },
+        logger: logger.child({ component: 'outbound' }),
+      }),
+      trustedEndpoint: config.storage.s3.endpoint,
+    };
     const ownHost = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
     let url = '';
     const metrics = new Metrics();
@@ -148,7 +155,7 @@ export async function startServer(
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
       services: [
         new RoomService(sfu),
-        new EgressService({ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl }),
+        new EgressService({ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound }),
         new IngressService({
           ...{ store: ingressStore, queue: ingressQueue, bridgeUrl: atWorkers.bridgeUrl },
           urls: () => ingressUrls(config.ingress, { host: ownHost, rtmpPort: rtmp.port, httpUrl: url }),

@@ -10,6 +10,7 @@ import { PipelineRun } from '../egress/pipeline-run.ts';
 import { planOfRecord } from '../egress/plan.ts';
 import { createSinks } from '../egress/sinks/index.ts';
 import { EgressWorker } from '../jobs/egress-worker.ts';
+import { createAddressPolicy } from '../outbound/index.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
 import { startIngressWorker } from './ingress-worker.ts';
@@ -55,6 +56,10 @@ async function startEgressWorker(
   const logs = join(config.dataDir, 'egress');
   await mkdir(logs, { recursive: true });
 
+  const policy = createAddressPolicy({
+    ...{ ...config.outbound, setting: 'outbound.allow_networks' },
+    logger: logger.child({ component: 'outbound' }),
+  });
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const worker = new EgressWorker({
     connection: redis.shared,
@@ -92,7 +97,7 @@ async function startEgressWorker(
         startPipeline: async (options) => PipelineRun.start(await pool.take(), options),
         createSinks: (context, callbacks) =>
           createSinks(context, callbacks, (storage) =>
-            createStorage(storage, config, logger.child({ component: 'storage' })),
+            createStorage(storage, config, logger.child({ component: 'storage' }), policy),
           ),
         discardLog: () => rm(logDir, { recursive: true, force: true }),
       });

@@ -1,20 +1,50 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/index.ts';
+import type { AddressPolicy } from '../outbound/index.ts';
 import { LocalStorage } from './local.ts';
 import { S3Storage } from './s3.ts';
-import { configuredS3, requestedS3 } from './s3-settings.ts';
-import type { Storage, StoragePlan } from './types.ts';
+import { bucketOf, configuredS3, requestedS3 } from './s3-settings.ts';
+import type { S3Settings, Storage, StoragePlan } from './types.ts';
 
 export { StorageError } from './types.ts';
 export type { PutOptions, S3Settings, Storage, StoragePlan, StoredObject } from './types.ts';
 
 /**
  * The storage an output goes to. Nothing is connected to, and no folder made, before something is put.
+ * @param policy what an endpoint that a request named may lead to.
  * @throws StorageError when the plan lacks what it needs.
  */
-export function createStorage(plan: StoragePlan, config: Pick<Config, 'storage'>, logger: Logger): Storage {
+export function createStorage(
+  plan: StoragePlan,
+  config: Pick<Config, 'storage'>,
+  logger: Logger,
+  policy: AddressPolicy,
+): Storage {
   const { storage } = config;
-  if (plan.type === 's3') return new S3Storage(requestedS3(plan.s3, storage), logger);
+  if (plan.type === 's3') {
+    const ownEndpoint = namesEndpoint(plan.s3, config);
+    return new S3Storage(requestedS3(plan.s3, storage), logger, undefined, ownEndpoint ? policy : undefined);
+  }
   if (plan.type === 'default' && storage.type === 's3') return new S3Storage(configuredS3(storage), logger);
   return new LocalStorage(storage.local.path);
+}
+
+/** Whether a request leads us to an endpoint that is neither AWS's nor the configuration's. */
+export function namesEndpoint(
+  { endpoint }: Pick<S3Settings, 'endpoint'>,
+  { storage }: Pick<Config, 'storage'>,
+): boolean {
+  return endpoint !== '' && endpoint !== storage.s3.endpoint;
+}
+
+/** The backup storage of the configuration; undefined when there is none. Nothing is connected to before something is put. */
+export function createBackupStorage(
+  { backup }: Config['storage'],
+  logger: Logger,
+): (() => Storage) | undefined {
+  if (!backup) return undefined;
+  return () =>
+    backup.type === 'local'
+      ? new LocalStorage(backup.path)
+      : new S3Storage(bucketOf(backup.s3), logger.child({ backup: true }));
 }

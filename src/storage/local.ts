@@ -12,6 +12,7 @@ const COPY_BYTES = 1024 * 1024;
 
 export class LocalStorage implements Storage {
   readonly kind = 'local';
+  readonly away = false;
   /** The folder. */
   readonly name: string;
 

@@ -1,4 +1,5 @@
 /** What went wrong with S3, whose fault it is, in words that name the bucket and no secret. Pure. */
+import { GuardError } from '../outbound/index.ts';
 import { StorageError } from './types.ts';
 
 /** What the SDK's errors tell. Their messages may quote the request, so they are not repeated. */
@@ -18,6 +19,10 @@ const UNREACHABLE = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  'ENETDOWN',
+  'EPROTO',
+  'ECONNABORTED',
+  'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
 const DENIED = new Set([
@@ -36,6 +41,9 @@ const WRONG_REGION = new Set([
   'PermanentRedirect',
 ]);
 
+/** Refusals of the moment: the same request may be taken next time. */
+const PASSING = new Set(['NoSuchUpload', 'RequestTimeout', 'OperationAborted', 'InvalidPart']);
+
 const LOCAL_FILE = new Set(['ENOENT', 'EACCES', 'EISDIR', 'EIO']);
 
 /** An abort stays what it is, and so does a StorageError. */
@@ -44,6 +52,9 @@ export function explainS3Error(error: unknown, bucket: string, host: string): Er
   if (error instanceof Error && error.name === 'AbortError') return error;
   const { name, code, status } = facts(error);
   const storage = `S3 bucket ${bucket}`;
+  if (error instanceof GuardError && !error.retry) {
+    return new StorageError('user', 403, `${storage}: ${error.message}`);
+  }
   const detail = status === undefined ? name : `${name}, HTTP ${status}`;
   if (name === 'NoSuchBucket') return new StorageError('user', 404, `${storage} does not exist (${detail})`);
   if (DENIED.has(name) || status === 403 || status === 401) {
@@ -67,7 +78,7 @@ export function explainS3Error(error: unknown, bucket: string, host: string): Er
   if (code !== undefined && LOCAL_FILE.has(code)) {
     return new StorageError('internal', 500, `the file for ${storage} cannot be read (${code})`);
   }
-  if (status !== undefined && status >= 500) {
+  if (status !== undefined && (status >= 500 || status === 408 || status === 429 || PASSING.has(name))) {
     return new StorageError('destination', 502, `${storage}: ${host} has a problem (${detail})`);
   }
   if (status !== undefined && status >= 400)

@@ -1,5 +1,5 @@
 /** Which bucket, reached how. Pure. */
-import type { Config } from '../config/index.ts';
+import type { Config, S3Config } from '../config/index.ts';
 import { encodeKey } from './key.ts';
 import { StorageError } from './types.ts';
 import type { S3Settings } from './types.ts';
@@ -9,6 +9,11 @@ const DEFAULT_DISPOSITION = 'inline';
 
 /** The bucket of the configuration. */
 export function configuredS3({ s3 }: Config['storage']): S3Settings {
+  return bucketOf(s3);
+}
+
+/** A bucket of the operator's, with nothing a request could ask for. */
+export function bucketOf(s3: S3Config): S3Settings {
   return { ...s3, metadata: {}, tagging: '', contentDisposition: DEFAULT_DISPOSITION };
 }
 

@@ -4,8 +4,12 @@ import { stat } from 'node:fs/promises';
 import { DeleteObjectCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Logger } from 'pino';
+import { checkedAgents } from '../outbound/index.ts';
+import type { AddressPolicy, CheckedAgents } from '../outbound/index.ts';
 import { normaliseKey } from './key.ts';
 import { explainS3Error } from './s3-errors.ts';
+import { multipartNote } from './s3-leftovers.ts';
+import type { MultipartNote } from './s3-leftovers.ts';
 import { MAX_ATTEMPTS, s3RetryStrategy } from './s3-retry.ts';
 import { objectUrl, partSize } from './s3-settings.ts';
 import { StorageError } from './types.ts';
@@ -16,6 +20,8 @@ const PARTS_AT_ONCE = 4;
 const CONNECT_MS = 5000;
 /** No byte either way for this long: the store hangs, and the request is made again. */
 const IDLE_MS = 30_000;
+/** Time to take the parts of an upload away that was broken off here, ms. */
+const TIDY_MS = 2000;
 
 export class S3Storage implements Storage {
   readonly kind = 's3';
@@ -25,13 +31,26 @@ export class S3Storage implements Storage {
   readonly #client: S3Client;
   readonly #host: string;
   readonly #logger: Logger;
+  readonly #agents: CheckedAgents | undefined;
+  /** By key: the multipart uploads under way. */
+  readonly #notes = new Map<string, MultipartNote>();
+  #away = true;
 
-  /** @param maxAttempts requests made for one answer before giving up; the default outlives a restart of the store. */
-  constructor(settings: S3Settings, logger: Logger, maxAttempts: number = MAX_ATTEMPTS) {
+  /**
+   * @param maxAttempts requests made for one answer before giving up; the default outlives a restart of the store.
+   * @param policy what an endpoint that a request named may lead to; without it, it is the operator's own.
+   */
+  constructor(
+    settings: S3Settings,
+    logger: Logger,
+    maxAttempts: number = MAX_ATTEMPTS,
+    policy?: AddressPolicy,
+  ) {
     this.name = settings.bucket;
     this.#settings = settings;
     this.#host = new URL(objectUrl(settings, 'key')).host;
     this.#logger = logger.child({ bucket: settings.bucket });
+    this.#agents = policy && checkedAgents(policy);
     const { region, endpoint, accessKey, secret, sessionToken, forcePathStyle } = settings;
     this.#client = new S3Client({
       region,
@@ -42,14 +61,39 @@ export class S3Storage implements Storage {
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       maxAttempts,
-      retryStrategy: s3RetryStrategy(maxAttempts),
-      requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: IDLE_MS },
+      retryStrategy: s3RetryStrategy(maxAttempts, (good) => {
+        this.#away = !good;
+      }),
+      // It follows no redirects.
+      requestHandler: {
+        connectionTimeout: CONNECT_MS,
+        socketTimeout: IDLE_MS,
+        ...(this.#agents && { httpAgent: this.#agents.http, httpsAgent: this.#agents.https }),
+      },
     });
+    this.#client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (args) => {
+          const result = await next(args);
+          if (commandName === 'CreateMultipartUploadCommand') await this.#noteBegun(args.input, result.output);
+          return result;
+        },
+      { step: 'initialize', name: 'noteMultipartUpload' },
+    );
+  }
+
+  get away(): boolean {
+    return this.#away;
   }
 
   async putFile(key: string, path: string, options: PutOptions): Promise<StoredObject> {
     return this.#explain(async () => {
+      options.signal?.throwIfAborted();
       const { size } = await stat(path);
+      const normal = normaliseKey(key);
+      const note = multipartNote(path, { host: this.#host, bucket: this.name, key: normal });
+      await note.abortEarlier(this.#client, options.signal);
+      this.#notes.set(normal, note);
       const body = createReadStream(path);
       // Also when the upload failed before it was looked at, its error is nobody's surprise.
       body.on('error', () => undefined);
@@ -62,8 +106,17 @@ export class S3Storage implements Storage {
             `the file for S3 bucket ${this.name} changed while it was uploaded`,
           );
         }
+        await this.#confirm(normal, size);
+        await note.done();
         return stored;
+      } catch (error) {
+        // Breaking off does not wait for the SDK to tidy up, and this process may end.
+        if (options.signal?.aborted) {
+          await note.abortEarlier(this.#client, AbortSignal.timeout(TIDY_MS)).catch(() => undefined);
+        }
+        throw error;
       } finally {
+        this.#notes.delete(normal);
         body.destroy();
       }
     });
@@ -89,6 +142,8 @@ export class S3Storage implements Storage {
 
   async close(): Promise<void> {
     this.#client.destroy();
+    this.#agents?.http.destroy();
+    this.#agents?.https.destroy();
   }
 
   /** @param expected sizes the parts. @param bytes are what there is. */
@@ -133,6 +188,25 @@ export class S3Storage implements Storage {
     }
     this.#logger.debug({ key: normal, bytes, ms: Math.round(performance.now() - started) }, 'object stored');
     return { key: normal, location: this.location(normal), bytes };
+  }
+
+  async #noteBegun(input: object, output: object): Promise<void> {
+    if (!('Key' in input && 'UploadId' in output)) return;
+    const { Key, UploadId } = { ...input, ...output };
+    if (typeof Key === 'string' && typeof UploadId === 'string') await this.#notes.get(Key)?.begun(UploadId);
+  }
+
+  /** Asks what the store has. Who may write there and not read has the answer to the upload itself. */
+  async #confirm(key: string, bytes: number): Promise<void> {
+    const found = await this.#head(key).catch((error: unknown) => {
+      const explained = explainS3Error(error, this.name, this.#host);
+      if (explained instanceof StorageError && explained.code === 403) return bytes;
+      throw error;
+    });
+    if (found === bytes) return;
+    const has = found === undefined ? 'does not have it' : `has ${found} bytes`;
+    const what = `S3 bucket ${this.name}: ${bytes} bytes were uploaded, and ${this.#host} ${has}`;
+    throw new StorageError('destination', 502, what);
   }
 
   /** The answer to the last step was lost, and the retry found the upload finished and gone. */

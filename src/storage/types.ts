@@ -39,12 +39,15 @@ export interface Storage {
   /** For messages: the bucket or folder, never a secret. */
   readonly name: string;
   /**
-   * Puts the file at `path` under `key`, whole or not at all, replacing what was there.
+   * Puts the file at `path` under `key`, whole or not at all, replacing what was there. Resolves when the store has
+   * confirmed that it has every byte.
    * @throws StorageError
    */
   putFile(key: string, path: string, options: PutOptions): Promise<StoredObject>;
   /** @throws StorageError */
   putBytes(key: string, bytes: Uint8Array, options: PutOptions): Promise<StoredObject>;
+  /** Nothing good has been heard of it since it was last needed: it is down, or hangs. */
+  readonly away: boolean;
   /** Bytes of the object, or undefined when there is none. @throws StorageError */
   size(key: string): Promise<number | undefined>;
   /** @throws StorageError */

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/index.ts';
+import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { StorageError, createStorage } from '../../src/storage/index.ts';
 import type { Storage } from '../../src/storage/index.ts';
 import { S3Storage } from '../../src/storage/s3.ts';
@@ -27,6 +28,11 @@ import type { Swift } from '../support/swift.ts';
 
 const MIB = 1024 * 1024;
 const logger = pino({ level: 'silent' });
+const policy = createAddressPolicy({
+  allowNetworks: ['127.0.0.1'],
+  setting: 'outbound.allow_networks',
+  logger,
+});
 const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 let swift: Swift;
@@ -79,7 +85,7 @@ function file(bytes: number): { path: string; content: Buffer } {
 function s3(over: Partial<S3Settings> = {}): Storage {
   const plain = { metadata: {}, tagging: '', contentDisposition: '' };
   return opened(
-    createStorage({ type: 's3', s3: { ...config.storage.s3, ...plain, ...over } }, config, logger),
+    createStorage({ type: 's3', s3: { ...config.storage.s3, ...plain, ...over } }, config, logger, policy),
   );
 }
 
@@ -87,12 +93,12 @@ function s3(over: Partial<S3Settings> = {}): Storage {
 describe.each([
   {
     kind: 'local',
-    create: () => opened(createStorage({ type: 'local' }, config, logger)),
+    create: () => opened(createStorage({ type: 'local' }, config, logger, policy)),
     read: async (key: string): Promise<Uint8Array> => readFileSync(join(config.storage.local.path, key)),
   },
   {
     kind: 's3',
-    create: () => opened(createStorage({ type: 'default' }, config, logger)),
+    create: () => opened(createStorage({ type: 'default' }, config, logger, policy)),
     read: (key: string): Promise<Uint8Array> => swift.get('recordings', key),
   },
 ])('$kind storage', ({ kind, create, read }) => {
@@ -210,7 +216,7 @@ describe.each([
 });
 
 describe('local storage', () => {
-  const local = () => opened(createStorage({ type: 'local' }, config, logger));
+  const local = () => opened(createStorage({ type: 'local' }, config, logger, policy));
   const root = () => config.storage.local.path;
 
   it('shows the path of the file, and touches nothing before something is put', () => {

@@ -8,7 +8,7 @@ import { RoomService } from '../../src/api/room-service.ts';
 import { buildHttp } from '../../src/api/server.ts';
 import type { HttpOptions } from '../../src/api/server.ts';
 import { TokenVerifier } from '../../src/auth/verify.ts';
-import { createGuard } from '../../src/outbound/index.ts';
+import { createAddressPolicy, createGuard } from '../../src/outbound/index.ts';
 import { egressQueue, ingressQueue } from '../../src/jobs/queues.ts';
 import type { EgressQueue, IngressQueue } from '../../src/jobs/queues.ts';
 import type { SfuNode } from '../../src/sfu/sfu.ts';
@@ -50,6 +50,10 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
     const ingressJobs = ingressQueue(connections.shared, silentLogger);
     stack.defer(() => ingressJobs.close());
     const guard = createGuard({ allowNetworks: ['127.0.0.0/8'], fileRoots: [], logger: silentLogger });
+    const policy = createAddressPolicy({
+      ...{ allowNetworks: ['127.0.0.1'], setting: 'outbound.allow_networks', logger: silentLogger },
+    });
+    const outbound = { policy, trustedEndpoint: 'http://10.1.2.3:9000' };
     const sfu = await startSfu();
     stack.defer(() => sfu.close());
     const metrics = new Metrics();
@@ -60,7 +64,7 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
       verifier: new TokenVerifier({ [API_KEY]: API_SECRET, other: 'another secret' }),
       services: [
         new RoomService(sfu),
-        new EgressService({ sfu, store, queue, bridgeUrl }),
+        new EgressService({ sfu, store, queue, bridgeUrl, outbound }),
         new IngressService({
           store: ingresses,
           queue: ingressJobs,

@@ -148,6 +148,8 @@ export class Sluice {
       SLUICE_RTC_TCP_PORT: String(rtc),
       SLUICE_RTC_PLAIN_PORT_RANGE: `${first}-${first + 399}`,
       SLUICE_DATA_DIR: dataDir,
+      // Receivers and stores of tests are on this machine.
+      SLUICE_OUTBOUND_ALLOW_NETWORKS: '127.0.0.0/8, ::1',
       // Whatever still runs when a test is over ends at once.
       SLUICE_WORKER_DRAIN_DEADLINE: '0',
       SLUICE_LOG_LEVEL: 'debug',

@@ -19,6 +19,9 @@ function isHttpUrl(text: string): boolean {
 /** S3's rule for bucket names, loosened for stores that allow more. */
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
 
+/** Part of a host name: nothing else may come of it. */
+const REGION = /^[A-Za-z0-9-]{1,64}$/;
+
 function s3Settings(upload: S3Upload): S3Settings {
   const { bucket, region, endpoint, accessKey, secret, sessionToken } = upload;
   if (!BUCKET.test(bucket)) {
@@ -32,6 +35,9 @@ function s3Settings(upload: S3Upload): S3Settings {
   }
   if (sessionToken !== '' && accessKey === '') {
     throw invalid('s3.session_token', 'it counts together with access_key and secret only');
+  }
+  if (region !== '' && !REGION.test(region)) {
+    throw invalid('s3.region', 'it must be the name of a region, such as eu-central-1');
   }
   if (endpoint !== '' && !isHttpUrl(endpoint)) {
     throw invalid('s3.endpoint', 'it must be a URL, http://host[:port] or https://host[:port]');

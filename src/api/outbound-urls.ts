@@ -1,0 +1,60 @@
+/** Where a request would have us connect to, held to the outbound policy before anything is begun. */
+import { RoomCompositeEgressRequest, TrackEgressRequest } from '@livekit/protocol';
+import type { EgressPlan } from '../egress/plan-types.ts';
+import { invalid } from '../egress/request/errors.ts';
+import { showStreamUrl } from '../egress/request/stream-url.ts';
+import type { StartRequest } from '../egress/request/types.ts';
+import { GuardError } from '../outbound/index.ts';
+import type { AddressPolicy } from '../outbound/index.ts';
+
+export interface NamedUrl {
+  /** For messages, e.g. `s3.endpoint`. */
+  field: string;
+  url: string;
+}
+
+/**
+ * A name that cannot be resolved (yet) passes: whoever connects checks again, and says so. What cannot be parsed
+ * is somebody else's to refuse.
+ * @throws RequestError for an address that may not be reached; it shows of the URL no more than its host
+ */
+export async function checkOutbound(urls: readonly NamedUrl[], policy: AddressPolicy): Promise<void> {
+  await Promise.all(
+    urls.map(async ({ field, url }) => {
+      const hostname = URL.parse(url.replace(/ live=1$/, ''))?.hostname;
+      if (!hostname) return;
+      try {
+        await policy.resolve(hostname);
+      } catch (error) {
+        if (!(error instanceof GuardError)) throw error;
+        if (!error.retry) throw invalid(field, `${showStreamUrl(url)}: ${error.message}`);
+      }
+    }),
+  );
+}
+
+/** URLs of what is not implemented: where they may not lead is said all the same. */
+export function unusedUrls(request: StartRequest): NamedUrl[] {
+  const urls = request.webhooks.map(({ url }) => ({ field: 'webhooks.url', url }));
+  if (request instanceof RoomCompositeEgressRequest && request.customBaseUrl !== '') {
+    urls.push({ field: 'custom_base_url', url: request.customBaseUrl });
+  }
+  if (request instanceof TrackEgressRequest && request.output.case === 'websocketUrl') {
+    urls.push({ field: 'websocket_url', url: request.output.value });
+  }
+  return urls;
+}
+
+/** @param trustedEndpoint the configuration's own S3 endpoint; empty: AWS */
+export function plannedUrls({ outputs, storages }: EgressPlan, trustedEndpoint: string): NamedUrl[] {
+  return [
+    ...outputs.flatMap((output) =>
+      output.type === 'stream' ? output.urls.map((url) => ({ field: 'urls', url })) : [],
+    ),
+    ...storages.flatMap((storage) =>
+      storage.type === 's3' && storage.s3.endpoint !== '' && storage.s3.endpoint !== trustedEndpoint
+        ? [{ field: 's3.endpoint', url: storage.s3.endpoint }]
+        : [],
+    ),
+  ];
+}
