@@ -3,7 +3,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { isLoopback } from './loopback.ts';
 import { environmentName } from './keys.ts';
 import type { KeyName, Values } from './keys.ts';
-import type { Config } from './types.ts';
+import type { Config, S3Config } from './types.ts';
 
 /** Secrets shorter than this can be guessed offline from one token (HS256 wants 256 bits). */
 const SHORT_SECRET = 32;
@@ -15,6 +15,7 @@ export function checkConfig(config: Omit<Config, 'warnings'>, values: Values, pr
   checkKeys(config, problems);
   checkTls(config, values, problems);
   checkPorts(config, problems);
+  checkDisk(config, problems);
   checkRtmps(config, problems);
   checkS3(config, problems);
   checkWebhooks(config, problems);
@@ -53,6 +54,13 @@ function checkTls(config: Pick<Config, 'tls'>, values: Values, problems: string[
   if (config.tls === undefined) return;
   checkReadable('tls.cert', config.tls.cert, problems);
   checkReadable('tls.key', config.tls.key, problems);
+}
+
+function checkDisk({ worker }: Pick<Config, 'worker'>, problems: string[]): void {
+  if (worker.minFreeDisk >= worker.stopFreeDisk) return;
+  problems.push(
+    `${both('worker.min_free_disk')} is less than ${both('worker.stop_free_disk')}: recordings would start only to be ended`,
+  );
 }
 
 function checkRtmps({ ingress, tls }: Pick<Config, 'ingress' | 'tls'>, problems: string[]): void {
@@ -120,20 +128,28 @@ function checkPorts(
 const show = ({ min, max }: Span) => (min === max ? `${min}` : `${min}-${max}`);
 
 function checkS3({ storage }: Pick<Config, 'storage'>, problems: string[]): void {
-  const { bucket, accessKey, secret, sessionToken } = storage.s3;
-  if (storage.type === 's3' && bucket === '') {
-    problems.push(
-      `${both('storage.type')} is "s3" and ${both('storage.s3.bucket')} is not set: name the bucket`,
-    );
+  checkBucket(storage.type === 's3', storage.s3, 'storage', problems);
+  const { backup } = storage;
+  if (backup?.type === 's3') checkBucket(true, backup.s3, 'storage.backup', problems);
+}
+
+function checkBucket(
+  isUsed: boolean,
+  { bucket, accessKey, secret, sessionToken }: S3Config,
+  at: 'storage' | 'storage.backup',
+  problems: string[],
+): void {
+  if (isUsed && bucket === '') {
+    problems.push(`${both(`${at}.type`)} is "s3" and ${both(`${at}.s3.bucket`)} is not set: name the bucket`);
   }
   if ((accessKey === '') !== (secret === '')) {
     problems.push(
-      `of ${both('storage.s3.access_key')} and ${both('storage.s3.secret')} only one is set: set both, or neither ` +
+      `of ${both(`${at}.s3.access_key`)} and ${both(`${at}.s3.secret`)} only one is set: set both, or neither ` +
         `to use the AWS SDK's own credentials (environment, profile, instance role)`,
     );
   }
   if (sessionToken !== '' && accessKey === '') {
-    problems.push(`${both('storage.s3.session_token')} is set without ${both('storage.s3.access_key')}`);
+    problems.push(`${both(`${at}.s3.session_token`)} is set without ${both(`${at}.s3.access_key`)}`);
   }
 }
 

@@ -1,6 +1,8 @@
 /** Every configuration key there is. docs/configuration.md and config/sluice.example.yaml are tested against this. */
 import {
   address,
+  byteSize,
+  decimal,
   flag,
   flagOrAuto,
   httpUrls,
@@ -19,6 +21,23 @@ import {
 import type { KeySpec } from './kinds.ts';
 
 const path = () => text('a path');
+
+/** The keys of one S3 bucket. */
+function s3Keys<const P extends string>(prefix: P) {
+  return {
+    [`${prefix}.bucket` as const]: text('the name of a bucket', /^[A-Za-z0-9._-]{1,255}$/),
+    [`${prefix}.region` as const]: text('the name of a region, such as eu-central-1', /^[A-Za-z0-9-]+$/),
+    [`${prefix}.endpoint` as const]: url(['http', 'https'], { secret: true }),
+    [`${prefix}.access_key` as const]: text('an access key', /^\S+$/, { secret: true }),
+    [`${prefix}.secret` as const]: text('a secret access key', /^\S+$/, { secret: true }),
+    [`${prefix}.session_token` as const]: text('a session token', /^\S+$/, { secret: true }),
+    [`${prefix}.force_path_style` as const]: flag(),
+  } as {
+    [
+      K in `${P}.${'bucket' | 'region' | 'endpoint' | 'access_key' | 'secret' | 'session_token'}`
+    ]: KeySpec<string>;
+  } & { [K in `${P}.force_path_style`]: KeySpec<boolean> };
+}
 
 export const KEYS = {
   'http.host': listenAddress(),
@@ -43,7 +62,11 @@ export const KEYS = {
   'worker.address': address(),
   'worker.max_jobs': integer(1, 10000),
   'worker.max_ingress_jobs': integer(1, 10000),
+  'worker.cpu_limit': decimal(0.1, 100),
+  'worker.min_free_disk': byteSize(),
+  'worker.stop_free_disk': byteSize(),
   'worker.drain_deadline': integer(0, 86_400, 'a whole number of seconds from 0 to 86400'),
+  'egress.start_deadline': integer(0, 86400, 'a whole number of seconds from 0 to 86400'),
   'ingress.rtmp_port': port(),
   'ingress.rtmps_port': port(),
   'ingress.rtmp_base_url': url(['rtmp', 'rtmps']),
@@ -61,13 +84,12 @@ export const KEYS = {
   keys: keyMap(),
   'storage.type': oneOf(['local', 's3']),
   'storage.local.path': path(),
-  'storage.s3.bucket': text('the name of a bucket', /^[A-Za-z0-9._-]{1,255}$/),
-  'storage.s3.region': text('the name of a region, such as eu-central-1', /^[A-Za-z0-9-]+$/),
-  'storage.s3.endpoint': url(['http', 'https'], { secret: true }),
-  'storage.s3.access_key': text('an access key', /^\S+$/, { secret: true }),
-  'storage.s3.secret': text('a secret access key', /^\S+$/, { secret: true }),
-  'storage.s3.session_token': text('a session token', /^\S+$/, { secret: true }),
-  'storage.s3.force_path_style': flag(),
+  ...s3Keys('storage.s3'),
+  'storage.upload_wait': integer(0, 3600, 'a whole number of seconds from 0 to 3600'),
+  'storage.upload_give_up': integer(60, 31_536_000, 'a whole number of seconds from 60 to 31536000'),
+  'storage.backup.type': oneOf(['none', 'local', 's3']),
+  'storage.backup.local.path': path(),
+  ...s3Keys('storage.backup.s3'),
   'webhook.urls': httpUrls(),
   'webhook.api_key': text('the name of an API key that is in keys', /^[^\s:,]+$/),
   'log.level': oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),

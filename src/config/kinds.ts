@@ -37,6 +37,33 @@ export function integer(min: number, max: number, allowed = `a whole number from
   return spec(z.number().int().min(min).max(max), allowed, numberFromText);
 }
 
+/** A number, with decimals if need be. */
+export function decimal(min: number, max: number) {
+  return spec(z.number().min(min).max(max), `a number from ${min} to ${max}`, (text) =>
+    /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : text,
+  );
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/** An amount of data; its value is in bytes. */
+export function byteSize() {
+  const size = z.union([z.string(), z.number()]).transform((value, context) => {
+    const match = /^(\d+(?:\.\d+)?) ?([KMGT]iB|)$/.exec(String(value));
+    const bytes = Math.round(Number(match?.[1]) * (SIZE_UNITS[match?.[2] ?? ''] ?? NaN));
+    if (Number.isSafeInteger(bytes)) return bytes;
+    context.addIssue({ code: 'custom', message: 'not a size' });
+    return z.NEVER;
+  });
+  return spec(size, 'a size such as 1GiB, 512MiB or 100000 (bytes)');
+}
+
 /** A port; 0 lets the system choose. */
 export function port() {
   return integer(0, 65535, 'a port from 1 to 65535, or 0 for any free one');

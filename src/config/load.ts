@@ -6,7 +6,7 @@ import { KEYS, environmentName } from './keys.ts';
 import type { KeyName, Values } from './keys.ts';
 import { findFile, readEnvironment, readFileValues } from './sources.ts';
 import type { RawValue, RawValues } from './sources.ts';
-import type { Config } from './types.ts';
+import type { Config, S3Config } from './types.ts';
 
 export interface LoadOptions {
   /** Environment variables, as `process.env`. */
@@ -109,8 +109,12 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       address: values['worker.address'] ?? '127.0.0.1',
       maxJobs: values['worker.max_jobs'],
       maxIngressJobs: values['worker.max_ingress_jobs'],
+      cpuLimit: values['worker.cpu_limit'] ?? 0.9,
+      minFreeDisk: values['worker.min_free_disk'] ?? 2 ** 30,
+      stopFreeDisk: values['worker.stop_free_disk'] ?? 2 ** 28,
       drainMs: (values['worker.drain_deadline'] ?? 30) * 1000,
     },
+    egress: { startDeadlineMs: (values['egress.start_deadline'] ?? 60) * 1000 },
     ingress: {
       rtmpPort: values['ingress.rtmp_port'] ?? 1935,
       rtmpsPort: values['ingress.rtmps_port'],
@@ -133,15 +137,10 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
     storage: {
       type: values['storage.type'] ?? 'local',
       local: { path: localPath === undefined ? resolve(dataDir, 'recordings') : resolve(cwd, localPath) },
-      s3: {
-        bucket: values['storage.s3.bucket'] ?? '',
-        region: values['storage.s3.region'] ?? 'us-east-1',
-        endpoint: values['storage.s3.endpoint'] ?? '',
-        accessKey: values['storage.s3.access_key'] ?? '',
-        secret: values['storage.s3.secret'] ?? '',
-        sessionToken: values['storage.s3.session_token'] ?? '',
-        forcePathStyle: values['storage.s3.force_path_style'] ?? false,
-      },
+      s3: s3Of(values, 'storage.s3'),
+      uploadWaitMs: (values['storage.upload_wait'] ?? 30) * 1000,
+      uploadGiveUpMs: (values['storage.upload_give_up'] ?? 7 * 24 * 3600) * 1000,
+      backup: backupOf(values, dataDir, cwd),
     },
     webhook: {
       urls: values['webhook.urls'] ?? [],
@@ -149,6 +148,31 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
     },
     log: { level: values['log.level'] ?? 'info', pretty: values['log.pretty'] ?? 'auto' },
   };
+}
+
+function s3Of(values: Values, prefix: 'storage.s3' | 'storage.backup.s3'): S3Config {
+  return {
+    bucket: values[`${prefix}.bucket`] ?? '',
+    region: values[`${prefix}.region`] ?? 'us-east-1',
+    endpoint: values[`${prefix}.endpoint`] ?? '',
+    accessKey: values[`${prefix}.access_key`] ?? '',
+    secret: values[`${prefix}.secret`] ?? '',
+    sessionToken: values[`${prefix}.session_token`] ?? '',
+    forcePathStyle: values[`${prefix}.force_path_style`] ?? false,
+  };
+}
+
+function backupOf(values: Values, dataDir: string, cwd: string): Config['storage']['backup'] {
+  switch (values['storage.backup.type'] ?? 'none') {
+    case 'none':
+      return undefined;
+    case 's3':
+      return { type: 's3', s3: s3Of(values, 'storage.backup.s3') };
+    case 'local': {
+      const path = values['storage.backup.local.path'];
+      return { type: 'local', path: path === undefined ? resolve(dataDir, 'backup') : resolve(cwd, path) };
+    }
+  }
 }
 
 /** Stream keys are put behind it. */

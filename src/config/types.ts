@@ -68,8 +68,18 @@ export interface Config {
     readonly maxJobs: number | undefined;
     /** Ingresses at once; undefined: as many as the machine's CPU has room for. */
     readonly maxIngressJobs: number | undefined;
+    /** Share of the machine's cores jobs may have, by what they are expected to cost. */
+    readonly cpuLimit: number;
+    /** Bytes that are to stay free beside a new recording. */
+    readonly minFreeDisk: number;
+    /** Bytes: recordings that run are ended when less is left for the rest. */
+    readonly stopFreeDisk: number;
     /** How long a worker that is told to go waits for another one to hand its jobs to. */
     readonly drainMs: number;
+  };
+  readonly egress: {
+    /** How long a job may wait for a worker to take it; 0: for ever. */
+    readonly startDeadlineMs: number;
   };
   readonly ingress: {
     /** 0: any free port. */
@@ -109,6 +119,15 @@ export interface Config {
     /** Absolute. */
     readonly local: { readonly path: string };
     readonly s3: S3Config;
+    /** How long the end of an egress waits for its storage; then the upload goes on in the background. */
+    readonly uploadWaitMs: number;
+    /** Uploads older than this are not tried any more. */
+    readonly uploadGiveUpMs: number;
+    /** Takes what the storage refuses, or cannot take for too long; undefined: there is none. */
+    readonly backup:
+      | { readonly type: 'local'; readonly path: string }
+      | { readonly type: 's3'; readonly s3: S3Config }
+      | undefined;
   };
   readonly webhook: {
     readonly urls: readonly string[];
