@@ -5,6 +5,7 @@ const ROWS = [
   ['config', 'auth', 'store', 'media', 'outbound'],
   ['sfu'],
   ['pipeline', 'bridge', 'storage', 'webhooks'],
+  ['uploads'],
   ['egress', 'ingress'],
   ['admission'],
   ['api', 'jobs', 'signaling'],

@@ -9,6 +9,11 @@ import type { S3Settings, Storage, StoragePlan } from './types.ts';
 export { StorageError } from './types.ts';
 export type { PutOptions, S3Settings, Storage, StoragePlan, StoredObject } from './types.ts';
 
+/** What is needed of the configuration. */
+export interface StorageConfig {
+  storage: Pick<Config['storage'], 'type' | 'local' | 's3'>;
+}
+
 /**
  * The storage an output goes to. Nothing is connected to, and no folder made, before something is put.
  * @param policy what an endpoint that a request named may lead to.
@@ -16,7 +21,7 @@ export type { PutOptions, S3Settings, Storage, StoragePlan, StoredObject } from 
  */
 export function createStorage(
   plan: StoragePlan,
-  config: Pick<Config, 'storage'>,
+  config: StorageConfig,
   logger: Logger,
   policy: AddressPolicy,
 ): Storage {
@@ -32,14 +37,14 @@ export function createStorage(
 /** Whether a request leads us to an endpoint that is neither AWS's nor the configuration's. */
 export function namesEndpoint(
   { endpoint }: Pick<S3Settings, 'endpoint'>,
-  { storage }: Pick<Config, 'storage'>,
+  { storage }: StorageConfig,
 ): boolean {
   return endpoint !== '' && endpoint !== storage.s3.endpoint;
 }
 
 /** The backup storage of the configuration; undefined when there is none. Nothing is connected to before something is put. */
 export function createBackupStorage(
-  { backup }: Config['storage'],
+  { backup }: Pick<Config['storage'], 'backup'>,
   logger: Logger,
 ): (() => Storage) | undefined {
   if (!backup) return undefined;

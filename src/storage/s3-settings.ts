@@ -8,7 +8,7 @@ import type { S3Settings } from './types.ts';
 const DEFAULT_DISPOSITION = 'inline';
 
 /** The bucket of the configuration. */
-export function configuredS3({ s3 }: Config['storage']): S3Settings {
+export function configuredS3({ s3 }: Pick<Config['storage'], 's3'>): S3Settings {
   return bucketOf(s3);
 }
 
@@ -23,7 +23,7 @@ export function bucketOf(s3: S3Config): S3Settings {
  *
  * @throws StorageError when no bucket is named.
  */
-export function requestedS3(request: S3Settings, { s3 }: Config['storage']): S3Settings {
+export function requestedS3(request: S3Settings, { s3 }: Pick<Config['storage'], 's3'>): S3Settings {
   if (request.bucket === '') throw new StorageError('user', 400, 'the S3 upload names no bucket');
   if ((request.accessKey === '') !== (request.secret === '')) {
     throw new StorageError('user', 400, `S3 bucket ${request.bucket}: access_key and secret belong together`);

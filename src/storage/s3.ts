@@ -75,7 +75,8 @@ export class S3Storage implements Storage {
       (next, { commandName }) =>
         async (args) => {
           const result = await next(args);
-          if (commandName === 'CreateMultipartUploadCommand') await this.#noteBegun(args.input, result.output);
+          if (commandName === 'CreateMultipartUploadCommand')
+            await this.#noteBegun(args.input, result.output);
           return result;
         },
       { step: 'initialize', name: 'noteMultipartUpload' },

@@ -16,10 +16,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Config } from '../../src/config/index.ts';
 import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { StorageError, createStorage } from '../../src/storage/index.ts';
-import type { Storage } from '../../src/storage/index.ts';
+import type { Storage, StorageConfig } from '../../src/storage/index.ts';
 import { S3Storage } from '../../src/storage/s3.ts';
 import type { S3Settings } from '../../src/egress/plan-types.ts';
 import { freePort } from '../support/ports.ts';
@@ -37,7 +36,7 @@ const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('he
 
 let swift: Swift;
 let folder: string;
-let config: Pick<Config, 'storage'>;
+let config: StorageConfig;
 const open: Storage[] = [];
 
 beforeAll(async () => {

@@ -74,6 +74,7 @@ export async function writeChunk(
 
 /** A storage that remembers the order of what it was given. */
 export class MemoryStorage implements Storage {
+  readonly away = false;
   readonly kind = 'local';
   readonly name = 'memory';
   readonly objects = new Map<string, Buffer>();
