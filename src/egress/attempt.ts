@@ -30,6 +30,8 @@ import { StatusKeeper, Superseded } from './status.ts';
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
 
+const LOST = 'Connection to the room lost';
+
 /** How an attempt ended; only `ended` means that the egress is over. */
 export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
 
@@ -80,6 +82,8 @@ export class EgressAttempt {
   #sinks: Sinks | undefined;
   #program: Program | undefined;
   #epochMs = 0;
+  /** When the bridge was lost. */
+  #lostAtMs: number | undefined;
 
   constructor(record: EgressRecord, attempt: number, deps: AttemptDeps) {
     this.#deps = deps;
@@ -159,17 +163,8 @@ export class EgressAttempt {
       this.#end({ type: 'finish', reason: this.#desired.stop ?? 'Source closed' });
       return;
     }
-    const bridge = await joinRoom({
-      url: this.#record.bridgeUrl,
-      token: this.#deps.bridgeToken,
-      attempt: this.#attempt,
-      logger: this.#logger,
-      wanted: () => !this.#over(),
-    });
-    if (!bridge) {
-      this.#end({ type: 'finish', reason: 'Source closed' });
-      return;
-    }
+    const bridge = await this.#join();
+    if (!bridge) return;
     this.#bridge = bridge;
     bridge.onEvent((event) => this.#onBridgeEvent(event));
     bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
@@ -199,6 +194,28 @@ export class EgressAttempt {
     await this.#recorder.start(wanted);
     sinks.onDesired(this.#desired);
     this.#status.active(Date.now());
+  }
+
+  /** Undefined when there is nothing to join, which is the end. @throws Superseded; EgressError */
+  async #join(): Promise<BridgeClient | undefined> {
+    let reason = 'Source closed';
+    try {
+      const bridge = await joinRoom({
+        url: this.#record.bridgeUrl,
+        token: this.#deps.bridgeToken,
+        attempt: this.#attempt,
+        logger: this.#logger,
+        wanted: () => !this.#over(),
+      });
+      if (bridge) return bridge;
+    } catch (error) {
+      // What an earlier attempt has recorded is finished all the same: the SFU is gone.
+      if (error instanceof Superseded || this.#record.epochMs === undefined) throw error;
+      this.#logger.warn({ err: error }, 'room not joined: the egress ends with what there is');
+      reason = LOST;
+    }
+    this.#end({ type: 'finish', reason });
+    return undefined;
   }
 
   /** @throws EgressError when a codec cannot be read, or not put into what was asked for */
@@ -319,11 +336,25 @@ export class EgressAttempt {
       this.#end(known);
       return;
     }
+    // No media comes any more: what has come is put into the log, and no picture that stands still.
+    this.#lostAtMs = Date.now();
+    const flushed = this.#recorder?.stop();
+    flushed?.catch((error: unknown) => this.#logger.warn({ err: error }, 'recorder not ended in order'));
     // Whoever lost the bridge, the fence decides: a newer attempt goes on, or the SFU is gone and this is the end.
     await sleep(BRIDGE_LOST_WAIT_MS);
-    const record = await this.#deps.store.get(this.#record.egressId).catch(() => undefined);
-    if (record && record.attempt > this.#attempt) this.#end({ type: 'superseded' });
-    else this.#end({ type: 'finish', reason: 'Connection to the room lost' });
+    if (await this.#isFenced()) this.#end({ type: 'superseded' });
+    else this.#end({ type: 'finish', reason: LOST });
+  }
+
+  /** Whether a newer attempt exists, as far as can be known soon: while Redis is away nobody else can have begun. */
+  async #isFenced(): Promise<boolean> {
+    try {
+      await this.#status.assertCurrent();
+      return false;
+    } catch (error) {
+      if (error instanceof Superseded) return true;
+      throw error;
+    }
   }
 
   async #conclude(cause: Cause): Promise<AttemptOutcome> {
@@ -337,7 +368,7 @@ export class EgressAttempt {
     }
     if (cause.type === 'finish') this.#status.ending(cause.reason);
     if (cause.type === 'limit') this.#status.limitReached(cause.reason);
-    const endedAtMs = Date.now();
+    const endedAtMs = this.#lostAtMs ?? Date.now();
     let failure = cause.type === 'fail' ? cause.error : undefined;
     try {
       await this.#recorder?.stop();
