@@ -5,6 +5,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createAccessToken } from '../auth/token.ts';
 import { ParticipantInfo_Kind } from '@livekit/protocol';
+import { egressCost } from '../admission/cost.ts';
+import type { WorkerAdmission } from '../admission/worker-admission.ts';
 import { EgressAttempt } from '../egress/attempt.ts';
 import { PipelineRun } from '../egress/pipeline-run.ts';
 import { planOfRecord } from '../egress/plan.ts';
@@ -13,6 +15,8 @@ import { EgressWorker } from '../jobs/egress-worker.ts';
 import { createAddressPolicy } from '../outbound/index.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
+import { jobIdOf } from '../jobs/queues.ts';
+import { copiesOf, egressAdmission, logsFolder, openAdmission } from './admission.ts';
 import { startIngressWorker } from './ingress-worker.ts';
 import type { RunningWorker, Shared } from './shared.ts';
 
@@ -50,10 +54,15 @@ export async function startWorker(shared: Shared): Promise<RunningWorker> {
 
 async function startEgressWorker(
   { config, logger: root, redis, store, queue }: Shared,
-  { key, secret, workerAddress }: { key: string; secret: string; workerAddress: string },
+  {
+    key,
+    secret,
+    workerAddress,
+    admission,
+  }: { key: string; secret: string; workerAddress: string; admission: WorkerAdmission },
 ): Promise<RunningWorker> {
   const logger = root.child({ component: 'worker' });
-  const logs = join(config.dataDir, 'egress');
+  const logs = logsFolder(config);
   await mkdir(logs, { recursive: true });
 
   const policy = createAddressPolicy({
@@ -65,13 +74,15 @@ async function startEgressWorker(
     connection: redis.shared,
     queue,
     store,
+    admission: egressAdmission(admission, { config, store, queue }),
     drainMs: config.worker.drainMs,
     maxJobs: config.worker.maxJobs ?? availableParallelism() * JOBS_PER_CORE,
     logger,
     createAttempt: (record, attempt) => {
       const plan = planOfRecord(record);
       const logDir = join(logs, record.egressId);
-      return new EgressAttempt(record, attempt, {
+      const job = jobIdOf({ id: record.egressId, attempt });
+      const running = new EgressAttempt(record, attempt, {
         store,
         logger,
         plan,
@@ -94,13 +105,23 @@ async function startEgressWorker(
               recorder: true,
             },
           }),
-        startPipeline: async (options) => PipelineRun.start(await pool.take(), options),
+        startPipeline: async (options) => {
+          const host = await pool.take();
+          admission.runs(job, egressCost(plan, options.program.program), host.pid);
+          return PipelineRun.start(host, options);
+        },
         createSinks: (context, callbacks) =>
-          createSinks(context, callbacks, (storage) =>
-            createStorage(storage, config, logger.child({ component: 'storage' }), policy),
+          createSinks(
+            context,
+            callbacks,
+            (storage) => createStorage(storage, config, logger.child({ component: 'storage' }), policy),
+            policy,
           ),
         discardLog: () => rm(logDir, { recursive: true, force: true }),
       });
+      const copies = copiesOf(plan, config);
+      admission.record(job, { folder: logDir, copies }, (reason) => running.limitReached(reason));
+      return running;
     },
   });
   try {

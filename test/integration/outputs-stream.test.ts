@@ -11,6 +11,7 @@ import { Writable } from 'node:stream';
 import { createServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pino } from 'pino';
+import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
 import type { DestinationState, TapFanoutOptions } from '../../src/egress/outputs/stream/index.ts';
 import { makeChunks } from '../support/chunks.ts';
@@ -334,21 +335,38 @@ describe('RTMPS', () => {
     return { port: (server.address() as AddressInfo).port, cert };
   }
 
-  it('reaches a server whose certificate is trusted, and no other', async () => {
+  it('reaches a server whose certificate is trusted, at the address that was checked, and no other', async () => {
     const rtmp = use(await startNginxRtmp());
     const { port, cert } = await tlsBefore(rtmp.port);
     const url = `rtmps://localhost:${port}/live/secretkey-tls`;
-    const trusting = fanout({ caFile: cert });
-    const wary = fanout({ limits: { connectMs: 3000 } });
-    trusting.add(url);
-    wary.add(url);
-    const source = startTap((data) => {
-      trusting.push(data);
-      wary.push(data);
+    const plain = `rtmp://live.invalid:${rtmp.port}/live/secretkey-plain`;
+    const forbidden = `rtmp://localhost:${rtmp.port}/live/secretkey-inside`;
+    // The name is nobody's: only what the policy says of it leads anywhere.
+    const policy = { resolve: async () => '127.0.0.1' };
+    const trusting = fanout({ caFile: cert, policy });
+    const wary = fanout({ limits: { connectMs: 3000 }, policy });
+    const strict = fanout({
+      policy: createAddressPolicy({ allowNetworks: [], setting: 'outbound.allow_networks', logger }),
     });
+    trusting.add(url);
+    trusting.add(plain);
+    wary.add(url);
+    strict.add(forbidden);
+    const source = startTap((data) => {
+      for (const each of [trusting, wary, strict]) each.push(data);
+    });
+    await expect.poll(() => state(strict, forbidden), { timeout: 10_000 }).toBe('failed');
+    expect(strict.statuses.get(forbidden)).toMatchObject({
+      retries: 0,
+      error: expect.stringContaining('outbound.allow_networks') as string,
+    });
+    await expect.poll(() => state(trusting, plain), { timeout: 10_000 }).toBe('active');
     await expect.poll(() => state(trusting, url), { timeout: 10_000 }).toBe('active');
     await expect.poll(() => state(wary, url), { timeout: 10_000 }).toBe('failed');
-    await expect.poll(() => rtmp.streams()).toEqual([expect.objectContaining({ name: 'secretkey-tls' })]);
+    expect(wary.statuses.get(url)?.error).toMatch(/no secure connection to localhost: its certificate/);
+    await expect
+      .poll(async () => (await rtmp.streams()).map(({ name }) => name).toSorted())
+      .toEqual(['secretkey-plain', 'secretkey-tls']);
     await source.stop();
     await trusting.close();
     const [recording] = await rtmp.recordings('secretkey-tls');

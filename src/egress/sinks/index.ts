@@ -1,4 +1,6 @@
 /** The sinks of an egress: one an output of its plan. */
+import type { AddressPolicy } from '../../outbound/index.ts';
+import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import type { SegmentLog } from '../log/reader.ts';
@@ -6,7 +8,7 @@ import type { Chunk } from '../log/types.ts';
 import { FileSink } from './file.ts';
 import { SegmentsSink } from './segments.ts';
 import { StreamsSink } from './streams.ts';
-import type { Sink, SinkContext, StorageFactory } from './types.ts';
+import type { Sink, SinkContext, SinkUploads, StorageFactory } from './types.ts';
 
 export type { SinkContext } from './types.ts';
 
@@ -45,10 +47,15 @@ export class Sinks {
     await Promise.all(this.#sinks.map(async (sink) => sink.endLive?.()));
   }
 
-  /** @throws the first failure, after all have finished or failed. */
-  async finish(log: SegmentLog): Promise<void> {
+  /**
+   * `pending`: something is still to be uploaded from this machine.
+   * @throws after all have finished or failed: the first failure, a StorageError only when there is no other.
+   */
+  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
     const results = await Promise.allSettled(this.#sinks.map(async (sink) => sink.finish?.(log)));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+    if (failures.length > 0) throw failures.find((each) => !(each instanceof StorageError)) ?? failures[0];
+    return results.some((each) => each.status === 'fulfilled' && each.value === 'pending') ? 'pending' : 'done';
   }
 
   async close(): Promise<void> {
@@ -57,11 +64,16 @@ export class Sinks {
   }
 }
 
-/** @throws StorageError, NameConflict */
+/**
+ * @param policy where destinations of streams may be.
+ * @throws StorageError, NameConflict
+ */
 export function createSinks(
   context: SinkContext,
   callbacks: SinkCallbacks,
   storageFor: StorageFactory,
+  uploads: SinkUploads,
+  policy: AddressPolicy,
 ): Sinks {
   const { outputs } = context.plan;
   const storages = context.plan.storages.map(storageFor);
@@ -71,14 +83,17 @@ export function createSinks(
     return found;
   };
   const streamsOnly = outputs.every(({ type }) => type === 'stream');
-  const sinks = outputs.map((output): Sink => {
+  const sinks = outputs.map((output, index): Sink => {
     switch (output.type) {
       case 'file':
-        return new FileSink(output, storage(output.storage), context);
+        return new FileSink(output, index, context, uploads);
       case 'segments':
-        return new SegmentsSink(output, storage(output.storage), context, callbacks.onFailure);
+        return new SegmentsSink({
+          ...{ output, index, context, uploads, storage: storage(output.storage) },
+          onFailure: callbacks.onFailure,
+        });
       case 'stream':
-        return new StreamsSink(context, streamsOnly ? callbacks.onNothingLeft : () => undefined);
+        return new StreamsSink(context, policy, streamsOnly ? callbacks.onNothingLeft : () => undefined);
     }
   });
   return new Sinks(sinks, storages);

@@ -1,5 +1,6 @@
 /** Streams: the tap, sent to whatever destinations the API wants at the moment. */
 import { StreamInfo, StreamInfo_Status } from '@livekit/protocol';
+import type { AddressPolicy } from '../../outbound/index.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import { TapFanout } from '../outputs/stream/index.ts';
 import type { DestinationStatus } from '../outputs/stream/index.ts';
@@ -18,14 +19,18 @@ export class StreamsSink implements Sink {
   readonly #earlier: ReadonlyMap<string, StreamInfo>;
   readonly #startedMs = Date.now();
 
-  /** @param onNoneLeft every destination has failed or was removed. */
-  constructor(context: SinkContext, onNoneLeft: () => void) {
+  /**
+   * @param policy where destinations may be.
+   * @param onNoneLeft every destination has failed or was removed.
+   */
+  constructor(context: SinkContext, policy: AddressPolicy, onNoneLeft: () => void) {
     this.#context = context;
     this.#onNoneLeft = onNoneLeft;
     const earlier = context.attempt > 1 ? context.record.info.streamResults : [];
     this.#earlier = new Map(earlier.map((info) => [info.url, info.clone()]));
     this.#fanout = new TapFanout({
       logger: context.logger,
+      policy,
       onStatus: () => this.#report(),
     });
   }

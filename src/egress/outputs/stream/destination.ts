@@ -2,11 +2,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { redactStreamUrl } from '../../../redact.ts';
+import { GuardError } from '../../../outbound/index.ts';
+import type { AddressPolicy } from '../../../outbound/index.ts';
 import { FfmpegFeed } from './feed.ts';
 import { TapQueue } from './queue.ts';
 import type { StreamTarget } from './target.ts';
 import { parseTarget, streamArguments } from './target.ts';
 import type { TapUnit } from './units.ts';
+import { findWay } from './way.ts';
+import type { Way } from './way.ts';
 
 export type DestinationState = 'connecting' | 'active' | 'reconnecting' | 'finished' | 'failed';
 
@@ -57,6 +61,8 @@ export interface DestinationOptions {
   limits?: Partial<DestinationLimits>;
   /** Trusted certificates (PEM) for RTMPS instead of the system's. */
   caFile?: string;
+  /** Where the URL may lead; without it the URL is trusted. */
+  policy?: AddressPolicy;
   onStatus?: (status: DestinationStatus) => void;
 }
 
@@ -140,7 +146,7 @@ export class StreamDestination {
       const limit = this.#status.startedAt === undefined ? this.#limits.connectMs : this.#limits.retryMs;
       const wait = Math.round(pause * (0.75 + Math.random() / 2));
       pause = Math.min(pause * 2, BACKOFF_MS.most);
-      if (Date.now() + wait - failingSince > limit) {
+      if (end.forGood || Date.now() + wait - failingSince > limit) {
         this.#logger.warn({ reason: end.reason }, 'stream given up');
         this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
         return;
@@ -172,10 +178,21 @@ export class StreamDestination {
 
   async #connection(
     first: TapUnit,
-  ): Promise<{ type: 'parameters'; unit: TapUnit } | { type: 'failed'; reason: string; activeMs: number }> {
+  ): Promise<
+    | { type: 'parameters'; unit: TapUnit }
+    | { type: 'failed'; reason: string; activeMs: number; forGood?: boolean }
+  > {
+    const { policy, caFile } = this.#options;
+    let way: Way;
+    try {
+      way = await findWay(this.#target, policy, caFile);
+    } catch (error) {
+      if (!(error instanceof GuardError)) throw error;
+      return { type: 'failed', reason: error.message, activeMs: 0, forGood: !error.retry };
+    }
     const feed = new FfmpegFeed({
-      args: streamArguments(this.#target, this.#options.caFile),
-      hidden: this.#target.preset,
+      args: streamArguments(way.target, caFile),
+      hidden: way.target.preset,
       host: this.#target.host,
       secrets: this.#target.secrets,
       logger: this.#logger,
@@ -198,9 +215,11 @@ export class StreamDestination {
         await feed.write(unit, unit === first, over);
       }
       if (!feed.broken.aborted) await feed.finish(FINISH_MS);
-      return { type: 'failed', reason: await feed.reason(), activeMs: feed.activeMs };
+      const told = await feed.reason();
+      return { type: 'failed', reason: way.failure() ?? told, activeMs: feed.activeMs };
     } finally {
       await feed.kill();
+      await way.close();
     }
   }
 

@@ -1,5 +1,6 @@
 /** The stream output: the live tap, fanned out to any number of destinations that do not know of each other. */
 import type { Logger } from 'pino';
+import type { AddressPolicy } from '../../../outbound/index.ts';
 import { StreamDestination } from './destination.ts';
 import type { DestinationLimits, DestinationStatus } from './destination.ts';
 import { TapUnits } from './units.ts';
@@ -12,6 +13,8 @@ export interface TapFanoutOptions {
   limits?: Partial<DestinationLimits>;
   /** Trusted certificates (PEM) for RTMPS instead of the system's. */
   caFile?: string;
+  /** Where destinations may be; without it their URLs are trusted. */
+  policy?: AddressPolicy;
   /** `url` is the destination's own, key included: look it up by it, never show it. */
   onStatus?: (url: string, status: DestinationStatus) => void;
 }
@@ -40,12 +43,13 @@ export class TapFanout {
   add(url: string): DestinationStatus {
     const there = this.#destinations.get(url);
     if (there && there.status.endedAt === undefined) return there.status;
-    const { logger, limits, caFile, onStatus } = this.#options;
+    const { logger, limits, caFile, policy, onStatus } = this.#options;
     const destination = new StreamDestination({
       url,
       logger,
       ...(limits ? { limits } : {}),
       ...(caFile === undefined ? {} : { caFile }),
+      ...(policy ? { policy } : {}),
       onStatus: (status) => onStatus?.(url, status),
     });
     this.#destinations.set(url, destination);

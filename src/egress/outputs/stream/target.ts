@@ -45,6 +45,26 @@ export function parseTarget(text: string): StreamTarget {
   };
 }
 
+/**
+ * The same stream by way of another authority: the server is told the URL it knows itself by.
+ * @param authority an address, with or without a port
+ * @param protocol what is spoken there
+ */
+export function reachedAt(
+  target: StreamTarget,
+  authority: string,
+  protocol: StreamTarget['protocol'] = target.protocol,
+): StreamTarget {
+  const at = target.url.lastIndexOf('@');
+  const start = Math.max(at + 1, target.url.indexOf('//') + 2);
+  const credentials = at < 0 ? '' : target.url.slice(target.url.indexOf('//') + 2, start);
+  const url = `${protocol}://${credentials}${authority}${target.url.slice(start + target.host.length)}`;
+  if (protocol === 'srt') return { ...target, url };
+  const app = /^rtmp_app=(.*)$/m.exec(target.preset)?.[1] ?? '';
+  const tcUrl = presetLine(['rtmp_tcurl', `${target.protocol}://${target.host}/${app}`]);
+  return { ...target, url, protocol, preset: target.preset + tcUrl };
+}
+
 interface Given {
   shown: string;
   hidden: Record<string, string>;
