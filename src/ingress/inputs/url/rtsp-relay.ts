@@ -1,6 +1,6 @@
 /**
  * Between FFmpeg and a camera: FFmpeg connects to loopback, and the relay to the checked address, over TLS for rtsps.
- * So FFmpeg follows no redirect and no name.
+ * So FFmpeg follows no redirect and no name, and its command line shows no path, user or password.
  */
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, isIP } from 'node:net';
@@ -10,13 +10,19 @@ import type { Logger } from 'pino';
 import { InputError } from '../types.ts';
 import type { Guard } from '../../../outbound/index.ts';
 import { GuardError } from '../../../outbound/index.ts';
+import type { Credentials } from './http-auth.ts';
 import { RtspAnswers, RtspRefusal } from './rtsp-answers.ts';
+import { RtspRequests } from './rtsp-requests.ts';
 
 export interface RtspRelayOptions {
   guard: Guard;
   host: string;
   port: number;
   tls: 'none' | 'trusted' | 'any';
+  /** The camera's URL without credentials: what it is asked for when FFmpeg asks for {@link RtspRelay.url}. */
+  url: string;
+  /** What the camera may be told when it wants a password. */
+  credentials: Credentials | undefined;
   logger: Logger;
 }
 
@@ -47,8 +53,9 @@ export class RtspRelay {
     return relay;
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+  /** What FFmpeg is to open: it says nothing of the camera. */
+  get url(): string {
+    return `rtsp://127.0.0.1:${(this.#server.address() as AddressInfo).port}/source`;
   }
 
   /** What went wrong between us and the camera, when it is known. */
@@ -81,7 +88,10 @@ export class RtspRelay {
     camera.setTimeout(CONNECT_MS, () => camera.destroy(new Error('no answer')));
     await once(camera, tls === 'none' ? 'connect' : 'secureConnect');
     camera.setTimeout(0);
-    const answers = new RtspAnswers(address);
+    const { url, credentials } = this.#options;
+    const send = (bytes: Buffer): void => void camera.write(bytes);
+    const requests = new RtspRequests({ alias: this.url, url, credentials, send });
+    const answers = new RtspAnswers(address, (head) => requests.answered(head));
     camera.on('data', (bytes: Buffer) => {
       try {
         for (const part of answers.push(bytes)) if (!client.write(part)) camera.pause();
@@ -94,7 +104,17 @@ export class RtspRelay {
     camera.once('end', () => client.end());
     camera.once('close', () => client.destroySoon());
     client.once('close', () => camera.destroy());
-    client.pipe(camera);
+    client.on('data', (bytes: Buffer) => {
+      try {
+        for (const part of requests.push(bytes)) if (!camera.write(part)) client.pause();
+      } catch (error) {
+        this.#fail(error);
+        client.destroy();
+      }
+    });
+    camera.on('drain', () => client.resume());
+    client.once('end', () => camera.end());
+    client.resume();
   }
 
   #own(socket: Socket): void {

@@ -1,6 +1,7 @@
 /** An IP camera. */
 import { plainHost } from '../../../outbound/index.ts';
 import { LIVE_ANALYSIS } from './arguments.ts';
+import type { Credentials } from './http-auth.ts';
 import type { UrlPlan } from './plan.ts';
 import { RtspRelay } from './rtsp-relay.ts';
 import type { Source, SourceContext } from './source.ts';
@@ -22,16 +23,16 @@ export async function openRtspSource(
   const relay = await RtspRelay.open({
     ...{ guard, logger, host, port: plan.port },
     tls: plan.tls ? plan.certificate : 'none',
+    url: cameraUrl(plan.url),
+    credentials: credentialsOf(plan.url),
   });
-  const { username, password, pathname, search } = plan.url;
-  const credentials = username === '' ? '' : `${username}:${password}@`;
   return {
     options: [
       ...['-protocol_whitelist', 'tcp,udp,rtp', '-rtsp_transport', plan.transport],
       ...['-allowed_media_types', 'video+audio', '-timeout', String(SOCKET_MS * 1000)],
       ...LIVE_ANALYSIS,
     ],
-    url: `rtsp://${credentials}127.0.0.1:${relay.port}${pathname}${search}`,
+    url: relay.url,
     secrets: secretsOf(plan.url),
     pacing: 'arrival',
     silenceMs: () => SILENCE_MS,
@@ -42,4 +43,22 @@ export async function openRtspSource(
       return Promise.resolve();
     },
   };
+}
+
+/** As the camera is asked for it; credentials go into headers. */
+function cameraUrl({ protocol, host, pathname, search }: URL): string {
+  return `${protocol}//${host}${pathname}${search}`;
+}
+
+function credentialsOf({ username, password }: URL): Credentials | undefined {
+  return username === '' ? undefined : { username: plain(username), password: plain(password) };
+}
+
+/** A lone percent sign stands for itself. */
+function plain(written: string): string {
+  try {
+    return decodeURIComponent(written);
+  } catch {
+    return written;
+  }
 }
