@@ -5,9 +5,11 @@ import { videoEncoding } from '../ingress/presets.ts';
 
 /**
  * Cores a unit of each kind costs a worker. A unit of `egress-encode` is 1280×720 at 30 frames/s, of `ingress-encode`
- * the three layers of 720p30; of the others it is one job, or one destination of a stream.
+ * the three layers of 720p30; of the others it is one job, or one destination of a stream. `auto` is what is copied or
+ * encoded depending on what comes, which nobody knows when it is taken: it learns from what became of it.
  */
 export const DEFAULT_CORES = {
+  'egress-auto': 0.07,
   'egress-copy': 0.07,
   'egress-encode': 0.4,
   'egress-audio': 0.06,
@@ -59,8 +61,9 @@ export function clampFactor(factor: number): number {
 export function egressCost(plan: EgressPlan, program?: 'passthrough' | 'composite'): JobCost {
   const streams = plan.outputs.flatMap((output) => (output.type === 'stream' ? output.urls : [])).length;
   if (plan.video === null) return { kind: 'egress-audio', units: 1, streams };
-  const encodes = program === undefined ? plan.choice.program === 'composite' : program === 'composite';
-  if (!encodes) return { kind: 'egress-copy', units: 1, streams };
+  const runs = program ?? plan.choice.program;
+  if (runs === 'auto') return { kind: 'egress-auto', units: 1, streams };
+  if (runs === 'passthrough') return { kind: 'egress-copy', units: 1, streams };
   const units = pixelRate([plan.video], plan.video.framerate) / PIXEL_RATE_720P30;
   return { kind: 'egress-encode', units: Math.max(LEAST_UNITS, units), streams };
 }

@@ -39,6 +39,9 @@ export interface AdmissionRequest {
 }
 
 interface Job {
+  /** What it was taken as. */
+  readonly taken: JobCost;
+  /** What it is. */
   cost: JobCost;
   /** Set for recordings: ends it, its files made. */
   stop?: (reason: string) => void;
@@ -105,7 +108,7 @@ export class WorkerAdmission {
       return false;
     }
     this.#ledger.reserve(id, cores);
-    this.#jobs.set(id, { cost: request.cost });
+    this.#jobs.set(id, { taken: request.cost, cost: request.cost });
     return true;
   }
 
@@ -211,9 +214,10 @@ export class WorkerAdmission {
   #learn(id: string, cores: number): void {
     const job = this.#jobs.get(id);
     if (!job) return;
-    const expected = pipelineCores(job.cost, {});
-    this.#estimates
-      .learn(job.cost.kind, cores / expected)
-      .catch((error: unknown) => this.#options.logger.debug({ err: error }, 'cost not learnt'));
+    for (const cost of new Map([job.taken, job.cost].map((each) => [each.kind, each])).values()) {
+      this.#estimates
+        .learn(cost.kind, cores / pipelineCores(cost, {}))
+        .catch((error: unknown) => this.#options.logger.debug({ err: error }, 'cost not learnt'));
+    }
   }
 }

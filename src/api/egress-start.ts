@@ -31,6 +31,8 @@ export interface EgressStartOptions {
   queue: EgressQueueFace;
   /** Where workers reach this node's rooms, e.g. ws://127.0.0.1:7880/bridge. */
   bridgeUrl: () => string;
+  /** Why no worker could take it, whatever ends; undefined when one could, or it can wait for one. */
+  refusal?: (plan: EgressPlan) => Promise<string | undefined>;
   /** What URLs of requests may lead to, and the configured S3 endpoint, which is trusted; empty: AWS. */
   outbound: { policy: AddressPolicy; trustedEndpoint: string };
 }
@@ -75,7 +77,7 @@ function checkTracks(plan: EgressPlan, room: SfuRoom): void {
 /** Identifiers of rooms and tracks are checked by the SFU; here only that they are named. */
 export async function startEgress(
   request: StartRequest,
-  { sfu, store, queue, bridgeUrl, outbound }: EgressStartOptions,
+  { sfu, store, queue, bridgeUrl, refusal, outbound }: EgressStartOptions,
   logger: Logger,
 ): Promise<EgressInfo> {
   const egressId = newEgressId();
@@ -91,6 +93,9 @@ export async function startEgress(
     plan = planEgress(request, { egressId, trackKind });
   }
   checkTracks(plan, room);
+
+  const refused = await withDeadline('the list of workers', Promise.resolve(refusal?.(plan)));
+  if (refused !== undefined) throw new TwirpError('resource_exhausted', refused);
 
   const createdAtMs = Date.now();
   const info = initialInfo(request, plan, { roomId: room.sid, createdAtMs });

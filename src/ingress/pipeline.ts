@@ -33,15 +33,20 @@ export function ingressPool(options: { logger: Logger }): PipelinePool<IngressTy
 
 export class IngressPipeline {
   readonly #host: PipelineHost<IngressTypes>;
+  readonly #onInit: (init: IngressInit) => void;
 
   /** Starts a process. @throws Error if it does not come up */
   static async start(options: { logger: Logger }): Promise<IngressPipeline> {
     return new IngressPipeline(await PipelineHost.startProgram(ingressProtocol, options));
   }
 
-  /** @param host a process that was not initialised yet, owned by this from here on */
-  constructor(host: PipelineHost<IngressTypes>) {
+  /**
+   * @param host a process that was not initialised yet, owned by this from here on
+   * @param onInit told what it is to do, once that is known
+   */
+  constructor(host: PipelineHost<IngressTypes>, onInit: (init: IngressInit) => void = () => undefined) {
     this.#host = host;
+    this.#onInit = onInit;
   }
 
   get pid(): number | undefined {
@@ -67,6 +72,7 @@ export class IngressPipeline {
 
   /** All of these throw PipelineCommandError if the program refuses, does not answer in 10 s or is gone. */
   async init(init: IngressInit): Promise<void> {
+    this.#onInit(init);
     await this.#host.send({ cmd: 'init', ...init });
   }
 

@@ -3,6 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { FastifyRequest } from 'fastify';
+import { diskRefusal, Roster } from '../admission/roster.ts';
+import { admissionMetrics } from '../api/admission-metrics.ts';
 import { EgressService } from '../api/egress-service.ts';
 import { IngressService } from '../api/ingress-service.ts';
 import { ingressMetrics } from '../api/ingress-service.ts';
@@ -10,7 +12,7 @@ import { Metrics } from '../api/metrics.ts';
 import { RoomService } from '../api/room-service.ts';
 import { buildHttp } from '../api/server.ts';
 import { AuthError } from '../auth/errors.ts';
-import { participantGrant } from '../auth/grants.ts';
+import { participantGrant, workerGrant } from '../auth/grants.ts';
 import { TokenVerifier, tokenFromRequest } from '../auth/verify.ts';
 import { createBridge } from '../bridge/server.ts';
 import { clientIceServers, isLoopback } from '../config/index.ts';
@@ -19,10 +21,12 @@ import { createAddressPolicy, createGuard } from '../outbound/index.ts';
 import { relayPlugin } from '../ingress/relay/index.ts';
 import { createIngressWhip } from '../ingress/whip/whip.ts';
 import { EgressRecovery, IngressRecovery } from '../jobs/recovery.ts';
+import { WaitingLine } from '../jobs/waiting-line.ts';
 import { createSfu, externalAddress, isUnspecified } from '../sfu/sfu.ts';
 import { whepPlugin } from '../signaling/whep.ts';
 import { whipPlugin } from '../signaling/whip.ts';
 import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
+import { bytesOf } from './admission.ts';
 import { bridgeUrl, httpUrlOf, listenOnLoopback } from './bridge-url.ts';
 import { ingressUrls, openRtmpDoor } from './ingress-server.ts';
 import type { Shared } from './shared.ts';
@@ -120,7 +124,10 @@ export async function startServer(
     await ingressRecovery.ready();
     const bridge = createBridge({
       sfu,
-      authenticate: grantOf,
+      authenticate: async (token) => {
+        if (token === undefined) throw new AuthError('unauthenticated', 'an access token is needed');
+        return workerGrant(await verifier.verify(token, 'bridge'));
+      },
       onLost: (identity, _roomName, attempt, kind) =>
         kind === ParticipantInfo_Kind.INGRESS
           ? ingressRecovery.requeue(attempt, 'its worker was lost')
@@ -148,6 +155,17 @@ export async function startServer(
     let url = '';
     const metrics = new Metrics();
     ingressMetrics(metrics, ingressStore);
+    const roster = new Roster(redis.shared);
+    admissionMetrics(metrics, {
+      waiting: { egress: () => queue.waiting(), ingress: () => ingressQueue.waiting() },
+      workers: () => roster.workers(),
+    });
+    const line = new WaitingLine({
+      ...{ store, queue, ingressStore, ingressQueue },
+      startDeadlineMs: config.egress.startDeadlineMs,
+      logger: logger.child({ component: 'waiting' }),
+    });
+    ends.push(() => line.close());
     const app = buildHttp({
       metrics,
       logger: logger.child({ component: 'http' }),
@@ -155,7 +173,10 @@ export async function startServer(
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
       services: [
         new RoomService(sfu),
-        new EgressService({ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound }),
+        new EgressService({
+          ...{ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound },
+          refusal: async (plan) => diskRefusal(await roster.workers(), bytesOf(plan, config)),
+        }),
         new IngressService({
           ...{ store: ingressStore, queue: ingressQueue, bridgeUrl: atWorkers.bridgeUrl },
           urls: () => ingressUrls(config.ingress, { host: ownHost, rtmpPort: rtmp.port, httpUrl: url }),

@@ -15,8 +15,11 @@ import { EgressWorker } from '../jobs/egress-worker.ts';
 import { createAddressPolicy } from '../outbound/index.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
+import type { StoragePlan } from '../storage/index.ts';
+import { keepFolder } from '../uploads/index.ts';
 import { jobIdOf } from '../jobs/queues.ts';
 import { copiesOf, egressAdmission, logsFolder, openAdmission } from './admission.ts';
+import { startUploads } from './uploads.ts';
 import { startIngressWorker } from './ingress-worker.ts';
 import type { RunningWorker, Shared } from './shared.ts';
 
@@ -34,21 +37,25 @@ export async function startWorker(shared: Shared): Promise<RunningWorker> {
   const { address: workerAddress } = await lookup(config.worker.address);
   const [key, secret] = Object.entries(config.keys)[0] ?? [];
   if (key === undefined || secret === undefined) throw new Error('no API key is configured: set keys');
-  const egress = await startEgressWorker(shared, { key, secret, workerAddress });
-  let ingress: RunningWorker;
+  const admission = await openAdmission(shared);
+  const running: RunningWorker[] = [];
+  const close: RunningWorker['close'] = async (how) => {
+    await Promise.all(running.map((each) => each.close(how)));
+    await admission.close();
+  };
+  const parts = { key, secret, workerAddress, admission };
   try {
-    ingress = await startIngressWorker(shared, { key, secret, workerAddress });
+    running.push(await startEgressWorker(shared, parts));
+    running.push(await startIngressWorker(shared, parts));
   } catch (error) {
-    await egress.close('finish');
+    await close('finish');
     throw error;
   }
   return {
     get hasRoom() {
-      return egress.hasRoom && ingress.hasRoom;
+      return running.every((each) => each.hasRoom);
     },
-    close: async (how) => {
-      await Promise.all([egress.close(how), ingress.close(how)]);
-    },
+    close,
   };
 }
 
@@ -68,6 +75,12 @@ async function startEgressWorker(
   const policy = createAddressPolicy({
     ...{ ...config.outbound, setting: 'outbound.allow_networks' },
     logger: logger.child({ component: 'outbound' }),
+  });
+  const storageLogger = logger.child({ component: 'storage' });
+  const openStorage = (storage: StoragePlan) => createStorage(storage, config, storageLogger, policy);
+  const uploads = await startUploads({
+    ...{ config, redis, store, spoolDir: logs, open: openStorage },
+    logger: logger.child({ component: 'uploads' }),
   });
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const worker = new EgressWorker({
@@ -96,6 +109,7 @@ async function startEgressWorker(
             identity: record.egressId,
             kind: ParticipantInfo_Kind.EGRESS,
             ttl: BRIDGE_TOKEN_SECONDS,
+            job: { door: 'bridge', id: record.egressId, attempt },
             grants: {
               roomJoin: true,
               room: record.roomName,
@@ -110,14 +124,12 @@ async function startEgressWorker(
           admission.runs(job, egressCost(plan, options.program.program), host.pid);
           return PipelineRun.start(host, options);
         },
-        createSinks: (context, callbacks) =>
-          createSinks(
-            context,
-            callbacks,
-            (storage) => createStorage(storage, config, logger.child({ component: 'storage' }), policy),
-            policy,
-          ),
+        createSinks: (context, callbacks) => createSinks(context, callbacks, openStorage, uploads, policy),
         discardLog: () => rm(logDir, { recursive: true, force: true }),
+        keepLog: (reason) =>
+          keepFolder(logs, record.egressId, reason).catch((error: unknown) =>
+            logger.error({ err: error, egressId: record.egressId }, 'segment log not marked to be kept'),
+          ),
       });
       const copies = copiesOf(plan, config);
       admission.record(job, { folder: logDir, copies }, (reason) => running.limitReached(reason));
@@ -129,7 +141,7 @@ async function startEgressWorker(
     await pool.warm();
   } catch (error) {
     await worker.close('finish', CLOSE_DEADLINE_MS);
-    await pool.close();
+    await Promise.all([pool.close(), uploads.close()]);
     throw error;
   }
   return {
@@ -137,8 +149,9 @@ async function startEgressWorker(
       return worker.hasRoom;
     },
     close: async (how) => {
+      uploads.hurry();
       await worker.close(how, CLOSE_DEADLINE_MS);
-      await pool.close();
+      await Promise.all([pool.close(), uploads.close()]);
     },
   };
 }
