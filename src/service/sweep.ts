@@ -10,8 +10,8 @@ import type { Shared } from './shared.ts';
 const REASON = 'nobody ran it';
 
 export interface SweepParts {
-  recovery: EgressRecovery;
-  ingressRecovery: IngressRecovery;
+  recovery: Pick<EgressRecovery, 'requeue'>;
+  ingressRecovery: Pick<IngressRecovery, 'requeue'>;
   bridge: Pick<Bridge, 'seats'>;
   logger: Logger;
 }
