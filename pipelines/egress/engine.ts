@@ -6,6 +6,7 @@ import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts'
 import { Composite } from './composite.ts';
 import { after, allElements, every, parsePipeline, runningTime, watchBus } from '../runtime/gst.ts';
 import type { End } from '../runtime/program.ts';
+import { JITTER_LATENCY_MS } from '../runtime/receiver-bin.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
@@ -15,7 +16,7 @@ import { Tracks } from './tracks.ts';
 const TICK_MS = 200;
 const SYNC_MS = 500;
 /** From `stop` until what has not ended with its sources is ended by hand: the jitterbuffer's time and some. */
-const FORCE_END_MS = 600;
+const FORCE_END_MS = JITTER_LATENCY_MS + 400;
 /** From `stop` until the program gives up waiting. */
 const STOP_DEADLINE_MS = 4000;
 /** What a slow tap reader gets once the log is complete. */

@@ -5,10 +5,11 @@ import { codecElements } from '../shared/rtp-codecs.ts';
 export type Connect = Extract<Command, { cmd: 'connect' }>;
 
 /**
- * Milliseconds a missing packet is waited for. A NACK and its answer take a round trip and up to 20 ms on top,
- * so this recovers losses on paths of up to 80 ms twice over; packets that come in order are not delayed by it.
+ * Milliseconds a missing packet is waited for; packets that come in order are not delayed by it. What was lost on its
+ * way to the SFU is waited for too: of a publisher whose round trip the SFU cannot measure (GStreamer's) it asks again
+ * after 100 to 140 ms, so this leaves time for three questions, and on the SFU's own path for eight.
  */
-export const JITTER_LATENCY_MS = 200;
+export const JITTER_LATENCY_MS = 400;
 
 /** Bytes the kernel may hold for us: 2 s of a 8 Mbit/s stream, where net.core.rmem_max allows. */
 const SOCKET_BUFFER = 2 * 1024 * 1024;
