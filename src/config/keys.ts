@@ -32,11 +32,11 @@ function s3Keys<const P extends string>(prefix: P) {
     [`${prefix}.secret` as const]: text('a secret access key', /^\S+$/, { secret: true }),
     [`${prefix}.session_token` as const]: text('a session token', /^\S+$/, { secret: true }),
     [`${prefix}.force_path_style` as const]: flag(),
-  } as {
-    [
-      K in `${P}.${'bucket' | 'region' | 'endpoint' | 'access_key' | 'secret' | 'session_token'}`
-    ]: KeySpec<string>;
-  } & { [K in `${P}.force_path_style`]: KeySpec<boolean> };
+  } as Record<
+    `${P}.${'bucket' | 'region' | 'endpoint' | 'access_key' | 'secret' | 'session_token'}`,
+    KeySpec<string>
+  > &
+    Record<`${P}.force_path_style`, KeySpec<boolean>>;
 }
 
 export const KEYS = {

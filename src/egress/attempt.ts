@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import { BridgeCloseCode } from '../bridge/protocol.ts';
 import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
+import { StorageError } from '../storage/types.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import { joinRoom } from './join.ts';
@@ -64,6 +65,8 @@ export interface AttemptDeps {
   createSinks: SinksFactory;
   /** Removes the segment log; called when every output is safe in its storage. */
   discardLog: () => Promise<void>;
+  /** Lets the log outlive uploads that are still to come; never throws. */
+  keepLog: (reason: string) => Promise<void>;
 }
 
 export class EgressAttempt {
@@ -370,14 +373,14 @@ export class EgressAttempt {
     if (cause.type === 'limit') this.#status.limitReached(cause.reason);
     const endedAtMs = this.#lostAtMs ?? Date.now();
     let failure = cause.type === 'fail' ? cause.error : undefined;
+    let pending = false;
     try {
       await this.#recorder?.stop();
       const outputs = await this.#outputs();
       if (outputs) {
         await outputs.sinks.endLive();
         await outputs.log.end((endedAtMs - this.#epochMs) * 1e6);
-        await outputs.sinks.finish(await readLog(this.#deps.logDir));
-        if (!failure) await this.#deps.discardLog();
+        pending = (await outputs.sinks.finish(await readLog(this.#deps.logDir))) === 'pending';
       } else {
         failure ??= new EgressAborted('the egress ended before it began to record');
       }
@@ -385,8 +388,18 @@ export class EgressAttempt {
       if (error instanceof SupersededError || error instanceof Superseded) return 'superseded';
       failure ??= error;
     }
-    if (failure) this.#status.fail(failure);
-    else this.#status.complete(endedAtMs);
+    if (!failure) this.#status.complete(endedAtMs);
+    else {
+      // What a storage refuses is tried again, and goes when it is stored; what else went wrong is for somebody to see.
+      if (!(failure instanceof StorageError)) {
+        await this.#deps.keepLog(failure instanceof Error ? failure.message : 'unknown failure');
+      }
+      this.#status.fail(failure);
+    }
+    // Not before the end is on record: a worker that dies in between leaves the next one everything.
+    if (await this.#status.saved()) {
+      if (!failure && !pending) await this.#deps.discardLog();
+    }
     return 'ended';
   }
 

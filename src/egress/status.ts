@@ -85,6 +85,12 @@ export class StatusKeeper {
     await this.#saving;
   }
 
+  /** Resolves when everything so far is stored: true; false when a newer attempt has taken over. */
+  async saved(): Promise<boolean> {
+    await this.#saving;
+    return !this.#superseded;
+  }
+
   /**
    * Whether this attempt holds the fence, as far as can be known now: while Redis is away nobody else can have
    * taken it.

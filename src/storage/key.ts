@@ -4,6 +4,9 @@ import { StorageError } from './types.ts';
 /** S3's limit, in bytes of UTF-8. */
 const MAX_KEY_BYTES = 1024;
 
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
 /**
  * The key without `./` and doubled slashes.
  * @throws StorageError when it is empty, absolute, leaves the store, or cannot be a name.
@@ -12,7 +15,7 @@ export function normaliseKey(key: string): string {
   const refuse = (why: string): never => {
     throw new StorageError('user', 400, `the storage path ${JSON.stringify(key.slice(0, 200))} ${why}`);
   };
-  if (key.includes('\0')) refuse('has a NUL byte in it');
+  if (CONTROL.test(key)) refuse('has a control character in it');
   if (key.startsWith('/')) refuse('is absolute: it must be relative to the storage');
   const parts = key.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) refuse('has .. in it: it must stay inside the storage');

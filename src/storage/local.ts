@@ -1,9 +1,11 @@
 /** A folder of this machine as storage. */
-import { createReadStream } from 'node:fs';
-import { lstat, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { lstat, open, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { OutsideError, holdFolder, ignoreMissing } from './inside.ts';
+import type { HeldFolder } from './inside.ts';
 import { normaliseKey } from './key.ts';
 import { StorageError } from './types.ts';
 import type { PutOptions, Storage, StoredObject } from './types.ts';
@@ -40,18 +42,13 @@ export class LocalStorage implements Storage {
 
   async size(key: string): Promise<number | undefined> {
     return this.#guard(async () => {
-      const normal = normaliseKey(key);
-      const path = await this.#inside(normal);
-      const found = path === undefined ? undefined : await stat(path).catch(ignoreMissing);
+      const found = await this.#look(normaliseKey(key), (path) => lstat(path).catch(ignoreMissing));
       return found?.isFile() ? found.size : undefined;
     });
   }
 
   async delete(key: string): Promise<void> {
-    return this.#guard(async () => {
-      const path = await this.#inside(normaliseKey(key));
-      if (path !== undefined) await rm(path, { force: true });
-    });
+    return this.#guard(() => this.#look(normaliseKey(key), (path) => rm(path, { force: true })));
   }
 
   location(key: string): string {
@@ -71,63 +68,50 @@ export class LocalStorage implements Storage {
     return this.#guard(async () => {
       options.signal?.throwIfAborted();
       const normal = normaliseKey(key);
-      const target = await this.#prepare(normal);
-      // Hidden, and of a length that fits where the target's own name does.
-      const temporary = join(dirname(target), `.${randomBytes(9).toString('base64url')}.part`);
-      const file = await open(temporary, 'wx', 0o644);
+      const folder = await this.#hold(normal, true);
+      if (!folder) throw new Error('no folder was made');
       try {
+        const target = folder.at(basename(normal));
+        const there = await lstat(target).catch(ignoreMissing);
+        if (there?.isDirectory()) throw new StorageError('user', 400, `${this.location(normal)} is a folder`);
+        // Hidden, and of a length that fits where the target's own name does.
+        const temporary = folder.at(`.${randomBytes(9).toString('base64url')}.part`);
+        const bytes = await writeWhole(temporary, write, options.signal);
         try {
-          await write(file);
-          await file.sync();
-        } finally {
-          await file.close();
+          options.signal?.throwIfAborted();
+          // A symbolic link of that name is replaced, not followed.
+          await rename(temporary, target);
+        } catch (error) {
+          await rm(temporary, { force: true });
+          throw error;
         }
-        options.signal?.throwIfAborted();
-        const { size } = await stat(temporary);
-        await rename(temporary, target);
-        await syncFolder(dirname(target));
-        return { key: normal, location: this.location(normal), bytes: size };
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
+        await folder.sync();
+        return { key: normal, location: this.location(normal), bytes };
+      } finally {
+        await folder.close();
       }
     });
   }
 
-  /** The target's real path, its folders made. @throws StorageError when a symbolic link leads out. */
-  async #prepare(key: string): Promise<string> {
-    await mkdir(this.name, { recursive: true });
-    const root = await realpath(this.name);
-    let folder = root;
-    // One folder at a time: nothing is made outside, not even an empty folder.
-    for (const part of key.split('/').slice(0, -1)) {
-      folder = join(folder, part);
-      await mkdir(folder).catch(ignoreExisting);
-      folder = await realpath(folder);
-      this.#checkInside(root, folder, key);
+  /** Undefined when the folder is not there. */
+  async #look<T>(key: string, look: (path: string) => Promise<T>): Promise<T | undefined> {
+    const folder = await this.#hold(key, false);
+    try {
+      return folder && (await look(folder.at(basename(key))));
+    } finally {
+      await folder?.close();
     }
-    const target = join(folder, basename(key));
-    const there = await lstat(target).catch(ignoreMissing);
-    if (there?.isDirectory()) throw new StorageError('user', 400, `${this.location(key)} is a folder`);
-    return target;
   }
 
-  /** The real path of the folder that holds the key, with its name; undefined when there is none. */
-  async #inside(key: string): Promise<string | undefined> {
-    const root = await realpath(this.name).catch(ignoreMissing);
-    if (root === undefined) return undefined;
-    const folder = await realpath(join(root, dirname(key))).catch(ignoreMissing);
-    if (folder === undefined) return undefined;
-    this.#checkInside(root, folder, key);
-    const path = join(folder, basename(key));
-    const real = await realpath(path).catch(ignoreMissing);
-    if (real !== undefined) this.#checkInside(root, real, key);
-    return path;
-  }
-
-  #checkInside(root: string, path: string, key: string): void {
-    if (path === root || path.startsWith(root.endsWith(sep) ? root : root + sep)) return;
-    throw new StorageError('user', 400, `the storage path ${JSON.stringify(key)} leads out of ${this.name}`);
+  /** The folder that holds the key. @throws StorageError when a symbolic link leads out */
+  async #hold(key: string, make: boolean): Promise<HeldFolder | undefined> {
+    try {
+      return await holdFolder(this.name, key.split('/').slice(0, -1), make);
+    } catch (error) {
+      if (!(error instanceof OutsideError)) throw error;
+      const why = `the storage path ${JSON.stringify(key)} leads out of ${this.name}`;
+      throw new StorageError('user', 400, why, { cause: error });
+    }
   }
 
   /** Everything that goes wrong becomes a StorageError; an abort stays what it is. */
@@ -154,21 +138,22 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of the path is a file, not a folder (ENOTDIR)',
 };
 
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+/** A new file with all of its bytes on disk, or none. */
+async function writeWhole(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
   try {
-    await folder.sync();
+    await write(file);
+    signal?.throwIfAborted();
+    await file.sync();
+    return (await file.stat()).size;
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
   } finally {
-    await folder.close();
+    await file.close();
   }
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-  throw error;
-}
-
-function ignoreExisting(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'EEXIST') return undefined;
-  throw error;
 }

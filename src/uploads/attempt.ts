@@ -46,7 +46,7 @@ export async function tryUpload(options: TryOptions): Promise<Stored> {
     }
     return await putInto(open(plan), '', AbortSignal.any([signal, nextStorage]), options);
   } catch (error) {
-    if (signal.aborted) throw error;
+    signal.throwIfAborted();
     failure = nextStorage.aborted
       ? new StorageError('destination', 504, 'the storage was away for too long')
       : error;
@@ -57,7 +57,7 @@ export async function tryUpload(options: TryOptions): Promise<Stored> {
     const prefix = backupPrefix(upload.egressId);
     return { ...(await putInto(openBackup(), prefix, signal, options)), backup: true };
   } catch (error) {
-    if (signal.aborted) throw error;
+    signal.throwIfAborted();
     logger.warn({ err: error }, 'the backup storage fails too');
     throw failure;
   }

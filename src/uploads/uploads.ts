@@ -166,7 +166,10 @@ export class Uploads {
           try {
             const stored = await this.#once(claim, plan, waiting, signal, logger);
             await added;
-            if (!waiting.take()) return await this.#late(claim, stored, logger);
+            if (!waiting.take()) {
+              await this.#late(claim, stored, logger);
+              return;
+            }
             await this.#list.remove(claim);
             await removeNote(this.#options.spoolDir, claim.upload);
             waiting.answer({ state: 'stored', stored });

@@ -1,8 +1,8 @@
 /** A file: made of the whole log when the egress ends, then put into its storage. */
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { FileInfo } from '@livekit/protocol';
-import type { Storage, StoredObject } from '../../storage/types.ts';
+import type { FileUpload, UploadOutcome } from '../../uploads/index.ts';
 import { fileName } from '../filename.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import { writeFileView } from '../outputs/file/index.ts';
@@ -10,11 +10,21 @@ import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
 import type { FileOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
-import type { Sink, SinkContext } from './types.ts';
+import { uploadNote } from './late.ts';
+import type { Sink, SinkContext, SinkUploads } from './types.ts';
+
+/** Where the file is now. */
+interface Uploaded {
+  outcome: UploadOutcome;
+  location: string;
+  bytes: number;
+}
 
 export class FileSink implements Sink {
   readonly #context: SinkContext;
-  readonly #storage: Storage;
+  readonly #output: FileOutput;
+  readonly #index: number;
+  readonly #uploads: SinkUploads;
   readonly #format: FileViewFormat;
   /** Name in the storage. */
   readonly #key: string;
@@ -22,9 +32,12 @@ export class FileSink implements Sink {
   readonly #path: string;
   readonly #abort = new AbortController();
 
-  constructor(output: FileOutput, storage: Storage, context: SinkContext) {
+  /** @param index of the output in the plan */
+  constructor(output: FileOutput, index: number, context: SinkContext, uploads: SinkUploads) {
     this.#context = context;
-    this.#storage = storage;
+    this.#output = output;
+    this.#index = index;
+    this.#uploads = uploads;
     const known = context.attempt > 1 ? context.record.info.fileResults[0]?.filename : undefined;
     const hasVideo = context.tracks.some(({ track }) => track.kind === 'video');
     this.#format = formatOf(known) ?? fileFormat(output, context.program, hasVideo);
@@ -36,7 +49,7 @@ export class FileSink implements Sink {
     });
   }
 
-  async finish(log: SegmentLog): Promise<void> {
+  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
     const { status, logger, epochMs } = this.#context;
     const { signal } = this.#abort;
     const made = await writeFileView(this.#format, { log, path: this.#path, logger, signal });
@@ -51,44 +64,49 @@ export class FileSink implements Sink {
       'file made',
     );
     await this.#context.assertCurrent();
-    const stored = await this.#put(made);
-    await rm(made.path, { force: true });
+    const { outcome, location, bytes } = await this.#upload(made);
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
       filename: this.#key,
       startedAt: nowNs(startedAtMs),
       endedAt: nowNs(startedAtMs + made.durationNs / 1e6),
       duration: BigInt(Math.round(made.durationNs)),
-      size: BigInt(stored.bytes),
-      location: stored.location,
+      size: BigInt(bytes),
+      location,
     });
     status.update((info) => {
       info.fileResults = [file];
+      if (outcome.state === 'stored' && outcome.stored.backup) info.backupStorageUsed = true;
     });
     for (const gap of made.gaps) {
       const from = (gap.startNs / 1e9).toFixed(1);
       const to = (gap.endNs / 1e9).toFixed(1);
       status.remark(`gap from ${from} s to ${to} s: ${gap.reason}`);
     }
+    if (outcome.state === 'refused') throw outcome.error;
+    return outcome.state === 'pending' ? 'pending' : 'done';
   }
 
-  /** What could not be stored stays where it was made, with the log it was made of. */
-  async #put({ path, bytes }: FileViewResult): Promise<StoredObject> {
-    const { status, logger } = this.#context;
-    const { signal } = this.#abort;
-    try {
-      return await this.#storage.putFile(this.#key, path, {
-        contentType: CONTENT_TYPES[this.#format],
-        size: bytes,
-        signal,
-      });
-    } catch (error) {
-      if (!signal.aborted) {
-        logger.error({ err: error, file: this.#key, kept: path }, 'file not stored, kept here');
-        status.remark(`${this.#key} is kept at ${path}`);
-      }
-      throw error;
+  /** What could not be stored yet stays where it was made, with the log it was made of. */
+  async #upload({ path, bytes }: FileViewResult): Promise<Uploaded> {
+    const { plan, record, status, logger, logDir } = this.#context;
+    const storage = plan.storages[this.#output.storage];
+    if (!storage) throw new Error(`the plan has no storage ${this.#output.storage}`);
+    const upload: FileUpload = {
+      ...{ kind: 'file', egressId: record.egressId, output: this.#index, storage: this.#output.storage },
+      ...{ own: storage.type === 'default', file: basename(path), key: this.#key, bytes },
+      contentType: CONTENT_TYPES[this.#format],
+    };
+    const outcome = await this.#uploads.store(upload, storage);
+    if (outcome.state === 'stored') {
+      await rm(path, { force: true });
+      return { outcome, location: outcome.stored.location, bytes: outcome.stored.bytes };
     }
+    const isRefused = outcome.state === 'refused';
+    const err = isRefused ? outcome.error : undefined;
+    logger.warn({ err, file: this.#key, kept: path }, 'file not stored yet, kept here');
+    status.remark(uploadNote(upload, logDir, isRefused ? 'kept' : 'pending'));
+    return { outcome, location: path, bytes };
   }
 
   async close(): Promise<void> {

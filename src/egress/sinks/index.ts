@@ -55,7 +55,9 @@ export class Sinks {
     const results = await Promise.allSettled(this.#sinks.map(async (sink) => sink.finish?.(log)));
     const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
     if (failures.length > 0) throw failures.find((each) => !(each instanceof StorageError)) ?? failures[0];
-    return results.some((each) => each.status === 'fulfilled' && each.value === 'pending') ? 'pending' : 'done';
+    return results.some((each) => each.status === 'fulfilled' && each.value === 'pending')
+      ? 'pending'
+      : 'done';
   }
 
   async close(): Promise<void> {

@@ -1,63 +1,161 @@
-/** An HLS broadcast: follows the log while it grows. */
+/** An HLS broadcast: follows the log while it grows, and changes to the backup storage when its own fails. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SegmentsInfo } from '@livekit/protocol';
+import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
+import { backupPrefix, isRefusal } from '../../uploads/index.ts';
+import type { SegmentsUpload } from '../../uploads/index.ts';
 import { segmentNames } from '../filename.ts';
 import type { Chunk } from '../log/types.ts';
 import { HlsOutput } from '../outputs/hls/index.ts';
 import type { HlsStatus } from '../outputs/hls/index.ts';
 import type { SegmentsOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
+import { uploadNote } from './late.ts';
 import { nameValues } from './names.ts';
-import type { Sink, SinkContext } from './types.ts';
+import type { Sink, SinkContext, SinkUploads } from './types.ts';
+
+export interface SegmentsSinkOptions {
+  output: SegmentsOutput;
+  /** Of the output in the plan. */
+  index: number;
+  storage: Storage;
+  context: SinkContext;
+  uploads: SinkUploads;
+  /** The broadcast cannot go on. */
+  onFailure: (error: Error) => void;
+}
 
 export class SegmentsSink implements Sink {
-  readonly #context: SinkContext;
-  readonly #hls: HlsOutput;
-  readonly #info: SegmentsInfo;
+  readonly #options: SegmentsSinkOptions;
+  readonly #upload: SegmentsUpload;
+  /** Chunks of this attempt: the backup storage gets them from the first on. */
+  readonly #pushed: Chunk[] = [];
+  #hls: HlsOutput;
+  #info: SegmentsInfo;
+  #backup: Storage | undefined;
 
-  /** @param onFailure the broadcast cannot go on. */
-  constructor(
-    output: SegmentsOutput,
-    storage: Storage,
-    context: SinkContext,
-    onFailure: (error: Error) => void,
-  ) {
-    this.#context = context;
+  constructor(options: SegmentsSinkOptions) {
+    const { output, index, storage, context } = options;
+    this.#options = options;
     const names = segmentNames(output, nameValues(context));
-    const playlistKey = names.dir + names.playlist;
     const livePlaylistKey = names.livePlaylist === undefined ? undefined : names.dir + names.livePlaylist;
-    this.#info = new SegmentsInfo({
-      playlistName: playlistKey,
-      livePlaylistName: livePlaylistKey ?? '',
-      playlistLocation: storage.location(playlistKey),
-      livePlaylistLocation: livePlaylistKey === undefined ? '' : storage.location(livePlaylistKey),
-    });
-    this.#hls = new HlsOutput({
-      storage,
+    this.#upload = {
+      ...{ kind: 'segments', egressId: context.record.egressId, output: index, storage: output.storage },
+      own: context.plan.storages[output.storage]?.type === 'default',
       segmentPrefix: names.dir + names.segmentPrefix,
-      playlistKey,
+      playlistKey: names.dir + names.playlist,
       ...(livePlaylistKey !== undefined && { livePlaylistKey }),
-      suffix: output.suffix,
-      segmentDuration: output.segmentDuration,
-      earlier: context.earlier.chunks,
-      assertCurrent: context.assertCurrent,
-      logger: context.logger,
-      onUpdate: (status) => this.#report(status),
-      onFailure,
-    });
+      ...{ suffix: output.suffix, segmentDuration: output.segmentDuration },
+    };
+    this.#info = this.#infoFor(storage, '');
+    this.#hls = this.#open(storage, '');
     this.#report(this.#hls.status);
   }
 
   onChunk(chunk: Chunk): void {
+    this.#pushed.push(chunk);
     this.#hls.push(chunk);
   }
 
-  async finish(): Promise<void> {
-    await this.#hls.finish();
+  async finish(): Promise<'done' | 'pending'> {
+    let failure = await this.#end();
+    if (failure && !this.#backup && this.#options.uploads.openBackup) {
+      await this.#useBackup(failure);
+      failure = (await this.#end()) && failure;
+    }
+    if (!failure) return 'done';
+    if (!(failure instanceof StorageError)) throw failure;
+    await this.#hls.close();
+    await this.#leave(failure);
+    return 'pending';
   }
 
   async close(): Promise<void> {
     await this.#hls.close();
+    await this.#backup?.close();
+  }
+
+  /** Ends the playlists within the time uploads have; answers what kept it from it. */
+  async #end(): Promise<Error | undefined> {
+    const { waitMs } = this.#options.uploads;
+    const timer = new AbortController();
+    const late = sleep(waitMs, undefined, { signal: timer.signal }).then(
+      () =>
+        new StorageError('destination', 504, `the storage did not take everything within ${waitMs / 1000} s`),
+      () => undefined,
+    );
+    const finished = this.#hls.finish().then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+    );
+    try {
+      return await Promise.race([finished, late]);
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** What is missing is made of the log, in the background. @throws the failure when it is a refusal */
+  async #leave(failure: StorageError): Promise<void> {
+    const { context, uploads } = this.#options;
+    const refused = isRefusal(failure);
+    await context.assertCurrent();
+    await uploads.queue(this.#upload, refused);
+    context.logger.warn(
+      { err: failure, playlist: this.#upload.playlistKey },
+      'broadcast not stored whole yet',
+    );
+    context.status.remark(uploadNote(this.#upload, context.logDir, refused ? 'kept' : 'pending'));
+    if (refused) throw failure;
+  }
+
+  async #useBackup(failure: Error): Promise<void> {
+    const { context, uploads } = this.#options;
+    const storage = uploads.openBackup?.();
+    if (!storage) return;
+    context.logger.warn({ err: failure }, 'the broadcast goes on in the backup storage');
+    this.#backup = storage;
+    const before = this.#hls;
+    const prefix = backupPrefix(context.record.egressId);
+    this.#info = this.#infoFor(storage, prefix);
+    this.#hls = this.#open(storage, prefix);
+    for (const chunk of this.#pushed) this.#hls.push(chunk);
+    context.status.update((info) => {
+      info.backupStorageUsed = true;
+    });
+    await before.close();
+  }
+
+  #open(storage: Storage, prefix: string): HlsOutput {
+    const { context, uploads } = this.#options;
+    const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = this.#upload;
+    const mayChange = uploads.openBackup !== undefined && this.#backup === undefined;
+    return new HlsOutput({
+      ...{ storage, suffix, segmentDuration },
+      segmentPrefix: prefix + segmentPrefix,
+      playlistKey: prefix + playlistKey,
+      ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
+      ...(mayChange && { giveUpMs: Math.max(uploads.waitMs, 1) }),
+      earlier: context.earlier.chunks,
+      assertCurrent: context.assertCurrent,
+      logger: context.logger,
+      onUpdate: (status) => this.#report(status),
+      onFailure: (error) => {
+        if (mayChange && error instanceof StorageError) void this.#useBackup(error);
+        else this.#options.onFailure(error);
+      },
+    });
+  }
+
+  #infoFor(storage: Storage, prefix: string): SegmentsInfo {
+    const { playlistKey, livePlaylistKey } = this.#upload;
+    return new SegmentsInfo({
+      playlistName: playlistKey,
+      livePlaylistName: livePlaylistKey ?? '',
+      playlistLocation: storage.location(prefix + playlistKey),
+      livePlaylistLocation: livePlaylistKey === undefined ? '' : storage.location(prefix + livePlaylistKey),
+    });
   }
 
   #report({ segments, bytes, durationNs, startedMs, endedMs }: HlsStatus): void {
@@ -67,7 +165,7 @@ export class SegmentsSink implements Sink {
     info.duration = BigInt(Math.round(durationNs));
     if (startedMs !== undefined) info.startedAt = nowNs(startedMs);
     if (endedMs !== undefined) info.endedAt = nowNs(endedMs);
-    this.#context.status.update((egress) => {
+    this.#options.context.status.update((egress) => {
       egress.segmentResults = [info];
     });
   }

@@ -9,6 +9,7 @@ import type { EgressPlan, StoragePlan } from '../plan-types.ts';
 import type { Program } from '../program.ts';
 import type { WantedTrack } from '../selection.ts';
 import type { StatusKeeper } from '../status.ts';
+import type { Uploads } from '../../uploads/index.ts';
 
 export interface SinkContext {
   plan: EgressPlan;
@@ -43,10 +44,16 @@ export interface Sink {
   onDesired?(desired: EgressDesired): void;
   /** No media comes any more: end what is live. Must not wait for the log. */
   endLive?(): Promise<void>;
-  /** The log is complete: make what is made of it. @throws what ends the egress as FAILED */
-  finish?(log: SegmentLog): Promise<void>;
+  /**
+   * The log is complete: make what is made of it. `pending`: its upload goes on, and needs what is on this machine.
+   * @throws what ends the egress as FAILED
+   */
+  finish?(log: SegmentLog): Promise<'done' | 'pending'>;
   /** Lets go of everything, finished or not. */
   close?(): Promise<void>;
 }
+
+/** What sinks need of the uploads. */
+export type SinkUploads = Pick<Uploads, 'store' | 'queue' | 'openBackup' | 'waitMs'>;
 
 export type StorageFactory = (plan: StoragePlan) => Storage;

@@ -27,9 +27,11 @@ export interface HlsOptions {
   /** Asked before each write; what it throws ends the output. */
   assertCurrent?: () => Promise<void>;
   logger: Logger;
+  /** A store that fails for this long without one success is given up, ms; default: never. The log keeps everything. */
+  giveUpMs?: number;
   /** Called once the first playlist is stored, and after each further segment. */
   onUpdate?: (status: HlsStatus) => void;
-  /** The output cannot go on: the request's fault (no such bucket), or {@link GIVE_UP_MS} of failure. */
+  /** The output cannot go on: the request's fault (no such bucket), or `giveUpMs` of failure. */
   onFailure?: (error: Error) => void;
 }
 
@@ -47,8 +49,6 @@ export interface HlsResult extends HlsStatus {
   livePlaylist: StoredObject | undefined;
 }
 
-/** A store that fails for this long without one success is given up, ms. */
-const GIVE_UP_MS = 120_000;
 const RETRY_MS = { first: 500, most: 10_000 };
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
@@ -212,16 +212,28 @@ export class HlsOutput {
 
   /** Tries again for as long as it is the store that fails: the log keeps everything meanwhile. */
   async #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = this.#cancel.signal;
-    const deadline = Date.now() + GIVE_UP_MS;
+    const cancelled = this.#cancel.signal;
+    const { giveUpMs } = this.#options;
+    // Also a store that hangs has only so long.
+    const late = giveUpMs === undefined ? undefined : AbortSignal.timeout(giveUpMs);
+    const signal = late ? AbortSignal.any([cancelled, late]) : cancelled;
+    let failure: StorageError | undefined;
     for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.most)) {
       try {
         return await work(signal);
       } catch (error) {
-        const again = error instanceof StorageError && error.blame === 'destination' && Date.now() < deadline;
-        if (!again || signal.aborted) throw error;
-        this.#options.logger.warn({ err: error, retryMs: pause }, 'the store failed: trying again');
-        await delay(pause, undefined, { signal });
+        if (error instanceof StorageError) failure = error;
+        if (cancelled.aborted || (!late?.aborted && failure?.blame !== 'destination')) throw error;
+        if (!late?.aborted) {
+          this.#options.logger.warn({ err: error, retryMs: pause }, 'the store failed: trying again');
+          await delay(pause, undefined, { signal }).catch(() => undefined);
+        }
+        cancelled.throwIfAborted();
+        if (late?.aborted) {
+          const seconds = (giveUpMs ?? 0) / 1000;
+          const what = `the store ${this.#options.storage.name} has not answered for ${seconds} s`;
+          throw failure ?? new StorageError('destination', 504, what);
+        }
       }
     }
   }

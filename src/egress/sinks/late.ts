@@ -1,0 +1,94 @@
+/** What becomes of outputs that reach their storage after the end of their egress. */
+import { join } from 'node:path';
+import type { EgressInfo } from '@livekit/protocol';
+import type { Logger } from 'pino';
+import type { EgressRecord } from '../../store/types.ts';
+import type { Stored, Upload, UploadWork } from '../../uploads/index.ts';
+import { setDeprecatedResult } from '../info.ts';
+import { readLog } from '../log/reader.ts';
+import { HlsOutput } from '../outputs/hls/index.ts';
+import { planOfRecord } from '../plan.ts';
+import { nowNs } from '../status.ts';
+
+/** A broadcast that could not be stored is tried again from the start after this, ms. */
+const SEGMENTS_GIVE_UP_MS = 20_000;
+
+type Note = 'pending' | 'kept';
+
+/** What `EgressInfo.details` says of an output that is not in its storage. */
+export function uploadNote(upload: Upload, logDir: string, note: Note): string {
+  const name = upload.kind === 'file' ? upload.key : upload.playlistKey;
+  const path = upload.kind === 'file' ? join(logDir, upload.file) : logDir;
+  return note === 'kept'
+    ? `${name} is kept at ${path}`
+    : `${name} is still to be uploaded, until then it is at ${path}`;
+}
+
+/** @param spoolDir holds a folder an egress */
+export function lateWork(spoolDir: string, logger: Logger): UploadWork {
+  return {
+    planOf(record: EgressRecord, upload: Upload) {
+      const plan = planOfRecord(record).storages[upload.storage];
+      if (!plan) throw new Error(`the plan of ${upload.egressId} has no storage ${upload.storage}`);
+      return plan;
+    },
+
+    async storeSegments(upload, { storage, prefix, logDir, signal }) {
+      signal.throwIfAborted();
+      const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = upload;
+      const hls = new HlsOutput({
+        ...{ storage, suffix, segmentDuration, logger },
+        segmentPrefix: prefix + segmentPrefix,
+        playlistKey: prefix + playlistKey,
+        ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
+        earlier: (await readLog(logDir)).chunks,
+        giveUpMs: SEGMENTS_GIVE_UP_MS,
+      });
+      const stop = () => void hls.close();
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        const { bytes, segments, durationNs, playlist, livePlaylist } = await hls.finish();
+        return {
+          ...{ bytes, segments, durationNs, playlistLocation: playlist.location },
+          livePlaylistLocation: livePlaylist?.location ?? '',
+        };
+      } finally {
+        signal.removeEventListener('abort', stop);
+        await hls.close();
+      }
+    },
+
+    amend(info: EgressInfo, upload: Upload, stored: Stored | undefined): void {
+      const logDir = join(spoolDir, upload.egressId);
+      const name = upload.kind === 'file' ? upload.key : upload.playlistKey;
+      const before = info.details;
+      for (const note of ['pending', 'kept'] as const) {
+        const text = uploadNote(upload, logDir, note);
+        const becomes = stored
+          ? `${name} was uploaded at ${new Date().toISOString()}`
+          : `${name} was not uploaded, and is kept at ${upload.kind === 'file' ? join(logDir, upload.file) : logDir}`;
+        info.details = info.details.replace(text, () => becomes);
+      }
+      if (stored) setResult(info, upload, stored);
+      // The same again, after a crash: nothing to tell.
+      if (info.details !== before) info.updatedAt = nowNs();
+    },
+  };
+}
+
+function setResult(info: EgressInfo, upload: Upload, { location, bytes, backup, segments }: Stored): void {
+  if (backup) info.backupStorageUsed = true;
+  const [file] = info.fileResults;
+  const [broadcast] = info.segmentResults;
+  if (upload.kind === 'file' && file) {
+    file.location = location;
+    file.size = BigInt(bytes);
+  } else if (segments && broadcast) {
+    broadcast.playlistLocation = segments.playlistLocation;
+    broadcast.livePlaylistLocation = segments.livePlaylistLocation;
+    broadcast.segmentCount = BigInt(segments.segments);
+    broadcast.size = BigInt(bytes);
+    broadcast.duration = BigInt(Math.round(segments.durationNs));
+  }
+  setDeprecatedResult(info);
+}
