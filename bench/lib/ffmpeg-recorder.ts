@@ -44,7 +44,7 @@ export class FfmpegRecorder {
     const { sluice, room, name, folder, port } = options;
     const bridge = await connectBridge({
       url: `${sluice.url.replace(/^http/, 'ws')}/bridge`,
-      token: await sluice.token(name, { room, hidden: true, recorder: true }),
+      token: await sluice.bridgeToken(name, { room, hidden: true, recorder: true }),
       attempt: 1,
       logger: quiet,
     });

@@ -40,7 +40,7 @@ export class RoomViewer {
     const { sluice, room, identity, videoTrackId, port, folder } = options;
     const bridge = await connectBridge({
       url: `${sluice.url.replace(/^http/, 'ws')}/bridge`,
-      token: await sluice.token(identity, { room, hidden: true, recorder: true }),
+      token: await sluice.bridgeToken(identity, { room, hidden: true, recorder: true }),
       attempt: 1,
       logger: quiet,
     });

@@ -64,12 +64,15 @@ export const claimsSchema = z
     video: videoGrantSchema.nullish(),
     /** base64(SHA-256(body)), of webhook tokens. */
     sha256: text,
+    /** Of a worker's token: the egress, ingress or ingress session it is for, and which attempt at it. */
+    job: z.object({ id: z.string().min(1), attempt: z.number().int().min(1) }).nullish(),
   })
-  .transform(({ iss, sub, jti, exp, video, ...rest }) => ({
+  .transform(({ iss, sub, jti, exp, video, job, ...rest }) => ({
     ...rest,
     apiKey: iss,
     identity: sub || jti,
     expiresAtMs: exp * 1000,
     video: video ?? undefined,
+    job: job ?? undefined,
   }));
 export type Claims = z.infer<typeof claimsSchema>;

@@ -15,6 +15,11 @@ export interface ParticipantGrant {
   permissions: Permissions;
 }
 
+/** What a worker is let in for: one attempt at one job, in one room. */
+export interface WorkerGrant extends ParticipantGrant {
+  attempt: number;
+}
+
 /** Grants that hold for the whole server. */
 export type ServerGrant = 'roomCreate' | 'roomList' | 'roomRecord' | 'ingressAdmin';
 
@@ -71,4 +76,14 @@ export function participantGrant(claims: Claims): ParticipantGrant {
     roomName: video.room,
     permissions: permissionsOf(video),
   };
+}
+
+/**
+ * Whom a worker's token lets in over the bridge.
+ * @param claims verified for the door `bridge`
+ * @throws AuthError as {@link participantGrant}, and `permission_denied` when it names no job
+ */
+export function workerGrant(claims: Claims): WorkerGrant {
+  if (!claims.job) throw permissionDenied();
+  return { ...participantGrant(claims), attempt: claims.job.attempt };
 }

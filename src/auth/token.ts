@@ -20,6 +20,12 @@ export interface TokenGrants {
   recorder?: boolean;
 }
 
+/** A door that is opened by tokens of workers, and by no others; they open nothing else. */
+export type WorkerDoor = 'bridge' | 'relay';
+
+/** The token's `aud`. */
+export const audienceOf = (door: WorkerDoor): string => `sluice-${door}`;
+
 export interface TokenOptions {
   /** API key: the token's `iss`. */
   key: string;
@@ -35,6 +41,8 @@ export interface TokenOptions {
   kind?: ParticipantInfo_Kind;
   /** base64(SHA-256(body)), for webhooks. */
   sha256?: string;
+  /** A worker's token for one job: opens this door and nothing else. */
+  job?: { door: WorkerDoor; id: string; attempt: number };
 }
 
 export const DEFAULT_TTL_SECONDS = 6 * 60 * 60;
@@ -58,6 +66,7 @@ export async function createAccessToken(options: TokenOptions): Promise<string> 
     ...(options.attributes ? { attributes: options.attributes } : {}),
     ...(options.kind === undefined ? {} : { kind: ParticipantInfo_Kind[options.kind].toLowerCase() }),
     ...(options.sha256 ? { sha256: options.sha256 } : {}),
+    ...(options.job ? { job: { id: options.job.id, attempt: options.job.attempt } } : {}),
   })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setIssuer(key)
@@ -65,5 +74,6 @@ export async function createAccessToken(options: TokenOptions): Promise<string> 
     .setNotBefore(now)
     .setExpirationTime(now + Math.ceil(ttl));
   if (identity) token.setSubject(identity);
+  if (options.job) token.setAudience(audienceOf(options.job.door));
   return token.sign(new TextEncoder().encode(secret));
 }

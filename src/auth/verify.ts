@@ -4,11 +4,15 @@ import { z } from 'zod';
 import { claimsSchema } from './claims.ts';
 import type { Claims } from './claims.ts';
 import { AuthError } from './errors.ts';
+import { audienceOf } from './token.ts';
+import type { WorkerDoor } from './token.ts';
 
 /** Seconds a clock may be off, LiveKit's own. */
 const LEEWAY_SECONDS = 60;
 /** No real token comes near; longer ones are not worth decoding. */
 const MAX_TOKEN_LENGTH = 64 * 1024;
+
+const DOORS: readonly WorkerDoor[] = ['bridge', 'relay'];
 
 const invalid = (why: string, cause?: unknown) =>
   new AuthError('unauthenticated', `invalid token: ${why}`, { cause });
@@ -39,9 +43,10 @@ export class TokenVerifier {
   /**
    * Service tokens need neither `sub` nor `iat`; `exp` is required, `nbf` obeyed. The signature is compared
    * in constant time.
+   * @param door whose tokens are taken; undefined: everything that is not for workers
    * @throws AuthError `unauthenticated`; its message says what is wrong and never holds the token.
    */
-  async verify(token: string): Promise<Claims> {
+  async verify(token: string, door?: WorkerDoor): Promise<Claims> {
     if (token.length > MAX_TOKEN_LENGTH) throw invalid('it is too long');
     let apiKey: string | undefined;
     try {
@@ -62,9 +67,12 @@ export class TokenVerifier {
         issuer: apiKey,
         clockTolerance: LEEWAY_SECONDS,
         requiredClaims: ['exp'],
+        ...(door ? { audience: audienceOf(door) } : {}),
       });
+      if (!door && isForWorkers(payload.aud)) throw invalid("it is a worker's, and opens only its job");
       return claimsSchema.parse(payload);
     } catch (error) {
+      if (error instanceof AuthError) throw error;
       if (error instanceof z.ZodError) {
         const [issue] = error.issues;
         throw invalid(`claim "${issue?.path.join('.')}": ${issue?.message}`, error);
@@ -72,6 +80,11 @@ export class TokenVerifier {
       throw explain(error);
     }
   }
+}
+
+/** Other audiences mean nothing to us, as they mean nothing to LiveKit. */
+function isForWorkers(audience: string | string[] | undefined): boolean {
+  return DOORS.some((door) => [audience ?? []].flat().includes(audienceOf(door)));
 }
 
 /**

@@ -6,7 +6,11 @@ import { keepsSeat } from './held-seats.ts';
 import type { HeldSeats } from './held-seats.ts';
 
 /** Whom an access token lets in, where, and to do what. */
-export type BridgeGrant = JoinOptions & { roomName: string };
+export type BridgeGrant = JoinOptions & {
+  roomName: string;
+  /** The only attempt it lets in; undefined: any. */
+  attempt?: number;
+};
 
 /** Who stands behind a participant of the bridge. */
 export interface Occupant {

@@ -143,6 +143,9 @@ export class BridgeSession implements Occupant {
         `protocol version ${version} is not spoken here; it must be ${BRIDGE_PROTOCOL_VERSION}`,
       );
     }
+    if (this.#grant.attempt !== undefined && attempt !== this.#grant.attempt) {
+      throw new BridgeRequestError('not_allowed', `the token is for another attempt than ${attempt}`);
+    }
     const room = await roomOf(this.#grant, this.#parts.sfu);
     if (this.#socket.readyState !== this.#socket.OPEN) {
       throw new BridgeRequestError('not_joined', 'the socket closed before the join was done');

@@ -29,6 +29,8 @@ export interface BridgeSeat {
   metadata: string;
   /** `publish`: the ingress's participant. `subscribe`: hidden, for what is to be transcoded. */
   role: 'publish' | 'subscribe';
+  /** What it is for. */
+  job: { id: string; attempt: number };
 }
 
 export interface IngressAttemptDeps {
@@ -81,6 +83,7 @@ export class IngressAttempt {
           name: info.participantName,
           metadata: info.participantMetadata,
           role: 'publish',
+          job: { id: ingressId, attempt },
         }),
       attempt,
       signal: this.#over.signal,
@@ -206,7 +209,10 @@ export class IngressAttempt {
     return roomSources({
       bridgeUrl,
       token: () =>
-        bridgeToken({ room: source.roomName, identity, name: '', metadata: '', role: 'subscribe' }),
+        bridgeToken({
+          ...{ room: source.roomName, identity, name: '', metadata: '', role: 'subscribe' },
+          job: { id: this.#record.ingressId, attempt },
+        }),
       attempt,
       identity: source.identity,
       path: this.#path(),

@@ -4,7 +4,7 @@
  * changes its mind leads elsewhere. CONNECT is refused: TLS is spoken here, see proxied-urls.ts. (With CONNECT FFmpeg
  * would need its `httpproxy` protocol, and a playlist that names `httpproxy://127.0.0.1/` makes it connect there.)
  */
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http';
@@ -13,6 +13,7 @@ import { isIP } from 'node:net';
 import { extname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
+import { sameSecret } from '../auth/same-secret.ts';
 import { playlistText, reasonOf, rest } from './answers.ts';
 import { GuardError } from './errors.ts';
 import { plainHost } from './policy.ts';
@@ -141,9 +142,8 @@ class SourceProxy implements GuardProxy {
 
   /** Each process gets a secret of its own: nobody else on this machine reads with this source's credentials. */
   #knows(header: string | undefined): boolean {
-    const expected = Buffer.from(`Basic ${Buffer.from(`ffmpeg:${this.#secret}`).toString('base64')}`);
-    const given = Buffer.from(header ?? '');
-    return given.length === expected.length && timingSafeEqual(given, expected);
+    const credentials = Buffer.from(`ffmpeg:${this.#secret}`).toString('base64');
+    return sameSecret(header ?? '', `Basic ${credentials}`);
   }
 
   async #ask(target: URL, method: string, from: IncomingMessage): Promise<IncomingMessage> {

@@ -295,7 +295,7 @@ describe('single tracks', () => {
   it('refuses AV1 by its name', async () => {
     const bridge = await connectBridge({
       url: `${sluice.url.replace(/^http/, 'ws')}/bridge`,
-      token: await sluice.token('eve', { room: ROOM, canPublish: true }),
+      token: await sluice.bridgeToken('eve', { room: ROOM, canPublish: true }),
       attempt: 1,
       logger: quiet,
     });

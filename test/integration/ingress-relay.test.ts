@@ -30,7 +30,12 @@ const KEY = 'devkey';
 const SECRET = 'a-secret-of-at-least-32-characters!';
 const GRACE_MS = 3000;
 const logger = pino({ level: 'silent' });
-const token = () => createAccessToken({ key: KEY, secret: SECRET, ttl: 60, grants: { ingressAdmin: true } });
+/** As the worker's of that session. */
+const token = (url: string) =>
+  createAccessToken({
+    ...{ key: KEY, secret: SECRET, ttl: 60, grants: {} },
+    job: { door: 'relay', id: url.slice(url.lastIndexOf('/') + 1), attempt: 1 },
+  });
 
 let folder: string;
 let server: TestRedis;
@@ -123,7 +128,7 @@ async function sessionUrl(): Promise<string> {
 }
 
 async function read(url: string): Promise<InputConnection> {
-  const input = relayInput({ url, token, logger });
+  const input = relayInput({ url, token: () => token(url), logger });
   const connection = await input.connect(AbortSignal.timeout(15_000));
   connections.add(connection);
   return connection;
@@ -317,8 +322,15 @@ describe('a publisher of the relay', () => {
     const status = async (headers: Record<string, string>) => (await fetch(url, { headers })).status;
     const other = await createAccessToken({ key: KEY, secret: SECRET, grants: { roomList: true } });
     expect(await status({})).toBeGreaterThanOrEqual(400);
-    expect(await status({ authorization: `Bearer ${other}` })).toBeGreaterThanOrEqual(400);
-    const unreachable = relayInput({ url: 'http://127.0.0.1:1/ingress/relay/x', token, logger });
+    const admin = await createAccessToken({ key: KEY, secret: SECRET, grants: { ingressAdmin: true } });
+    for (const wrong of [other, admin, await token('IR_another')]) {
+      expect(await status({ authorization: `Bearer ${wrong}` })).toBeGreaterThanOrEqual(400);
+    }
+    const unreachable = relayInput({
+      url: 'http://127.0.0.1:1/ingress/relay/x',
+      token: () => token('x'),
+      logger,
+    });
     await expect(unreachable.connect(AbortSignal.timeout(5000))).rejects.toMatchObject({ retry: true });
   });
 });

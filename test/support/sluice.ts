@@ -9,6 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AccessToken, EgressClient, RoomServiceClient } from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
+import { createAccessToken } from '../../src/auth/token.ts';
+import type { TokenGrants } from '../../src/auth/token.ts';
 import { freePort } from './ports.ts';
 
 export const API_KEY = 'devkey';
@@ -195,6 +197,15 @@ export class Sluice {
     const token = new AccessToken(API_KEY, this.#secret, { identity, ttl: 600 });
     token.addGrant({ roomJoin: true, ...grant });
     return token.toJwt();
+  }
+
+  /** As a worker's for attempt 1, of a test that is one. */
+  async bridgeToken(identity: string, grants: TokenGrants): Promise<string> {
+    return createAccessToken({
+      ...{ key: API_KEY, secret: this.#secret, identity, ttl: 600 },
+      job: { door: 'bridge', id: identity, attempt: 1 },
+      grants: { roomJoin: true, ...grants },
+    });
   }
 
   /** Polls ListEgress until `done`. */

@@ -1,8 +1,7 @@
 /** `GET /ingress/relay/:resourceId`: a publisher's media as one FLV, for the worker that has its session. */
 import type { ServerResponse } from 'node:http';
 import type { FastifyPluginAsync } from 'fastify';
-import { AuthError } from '../../auth/errors.ts';
-import { requireGrant } from '../../auth/grants.ts';
+import { AuthError, permissionDenied } from '../../auth/errors.ts';
 import { tokenFromRequest } from '../../auth/verify.ts';
 import type { TokenVerifier } from '../../auth/verify.ts';
 import type { RelayOutput } from './reader.ts';
@@ -13,13 +12,14 @@ export const END_TRAILER = 'x-sluice-end';
 /** How often TCP asks a silent worker, ms. */
 const KEEP_ALIVE_MS = 5000;
 
-/** Asks for the grant `ingressAdmin`: 401 without a token or grant; 404 when the session is over, or not held here. */
+/** Asks for the token of this session's worker: 401 without it; 404 when the session is over, or not held here. */
 export function relayPlugin(relay: RtmpRelay, verifier: Pick<TokenVerifier, 'verify'>): FastifyPluginAsync {
   return async (app) => {
     app.get<{ Params: { resourceId: string } }>('/ingress/relay/:resourceId', async (request, reply) => {
       const token = tokenFromRequest(request.headers.authorization, new URLSearchParams());
       if (token === undefined) throw new AuthError('unauthenticated', 'an access token is needed');
-      requireGrant(await verifier.verify(token), 'ingressAdmin');
+      const { job } = await verifier.verify(token, 'relay');
+      if (job?.id !== request.params.resourceId) throw permissionDenied();
       const session = relay.session(request.params.resourceId);
       if (!session) return reply.code(404).type('text/plain').send('this session is over');
 

@@ -8,6 +8,7 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
+import { sameSecret } from '../../../auth/same-secret.ts';
 import { InputError } from '../types.ts';
 import {
   BAD_SECRET,
@@ -114,7 +115,7 @@ export class SrtGate {
       if (entered) this.#forward(packet, entered);
     } else if (handshake?.type === 'conclusion' && caller) {
       const { streamId } = this.#options;
-      if (streamId !== undefined && handshake.streamId !== streamId) {
+      if (streamId !== undefined && !sameSecret(handshake.streamId ?? '', streamId)) {
         this.#refuse(packet, remote, FORBIDDEN, 'its streamid is not the one expected');
         this.#forget(caller);
         return;
