@@ -8,6 +8,7 @@ const IN_PAIRS = [
   'crash-pipeline',
   'ingress-docs',
   'ingress-restart',
+  'redis-away',
   'passthrough',
   'passthrough-sources',
   'security-basics',
