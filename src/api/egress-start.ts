@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { TrackCompositeEgressRequest, TrackEgressRequest } from '@livekit/protocol';
 import type { EgressInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
+import { bridgeTrackSource } from '../bridge/view.ts';
 import { abortedInfo, initialInfo } from '../egress/info.ts';
 import { planEgress } from '../egress/plan.ts';
 import type { EgressPlan } from '../egress/plan-types.ts';
@@ -11,7 +12,7 @@ import { storeRequest } from '../egress/request/types.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
 import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
-import type { EgressStore } from '../store/types.ts';
+import type { EgressStore, TrackRole } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
 import { checkOutbound, plannedUrls, unusedUrls } from './outbound-urls.ts';
@@ -45,10 +46,10 @@ function newEgressId(): string {
 }
 
 /** A visible track of the room. @throws TwirpError `not_found` */
-function findTrack(room: SfuRoom, trackId: string): SfuTrack {
-  for (const participant of room.participants.values()) {
-    const track = participant.permissions.hidden ? undefined : participant.tracks.get(trackId);
-    if (track) return track;
+function findTrack(room: SfuRoom, trackId: string): { track: SfuTrack; identity: string } {
+  for (const { identity, permissions, tracks } of room.participants.values()) {
+    const track = permissions.hidden ? undefined : tracks.get(trackId);
+    if (track) return { track, identity };
   }
   throw new TwirpError('not_found', `track ${trackId.slice(0, 64)} not found`);
 }
@@ -62,16 +63,26 @@ function checkKind(field: string, track: SfuTrack, kind: 'audio' | 'video'): voi
   );
 }
 
-/** The tracks a plan names, as they are now; errors are found here rather than by a worker. */
-function checkTracks(plan: EgressPlan, room: SfuRoom): void {
-  if (plan.source.type !== 'tracks') return;
+/**
+ * The tracks a plan names, as they are now; errors are found here rather than by a worker.
+ * @returns whose they are, by id; undefined when it names none
+ */
+function checkTracks(plan: EgressPlan, room: SfuRoom): Record<string, TrackRole> | undefined {
+  if (plan.source.type !== 'tracks') return undefined;
   const { audioTrackId, videoTrackId } = plan.source;
   const audio = audioTrackId === undefined ? undefined : findTrack(room, audioTrackId);
   const video = videoTrackId === undefined ? undefined : findTrack(room, videoTrackId);
-  if (audio) checkKind('audio_track_id', audio, 'audio');
-  if (video) checkKind('video_track_id', video, 'video');
+  if (audio) checkKind('audio_track_id', audio.track, 'audio');
+  if (video) checkKind('video_track_id', video.track, 'video');
   // Throws for codecs that cannot be recorded, or not into what was asked for.
-  chooseProgram(plan, video?.mimeType, audio?.mimeType);
+  chooseProgram(plan, video?.track.mimeType, audio?.track.mimeType);
+  return Object.fromEntries(
+    [audio, video].flatMap((found) => {
+      if (!found) return [];
+      const { sid, kind, source } = found.track;
+      return [[sid, { identity: found.identity, source: bridgeTrackSource(source), kind }]];
+    }),
+  );
 }
 
 /** Identifiers of rooms and tracks are checked by the SFU; here only that they are named. */
@@ -89,10 +100,10 @@ export async function startEgress(
   if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
   let trackKind: 'audio' | 'video' | undefined;
   if (request instanceof TrackEgressRequest) {
-    trackKind = findTrack(room, request.trackId).kind;
+    trackKind = findTrack(room, request.trackId).track.kind;
     plan = planEgress(request, { egressId, trackKind });
   }
-  checkTracks(plan, room);
+  const trackRoles = checkTracks(plan, room);
 
   const refused = await withDeadline('the list of workers', Promise.resolve(refusal?.(plan)));
   if (refused !== undefined) throw new TwirpError('resource_exhausted', refused);
@@ -109,6 +120,7 @@ export async function startEgress(
       roomName: plan.roomName,
       ...storeRequest(request),
       trackKind,
+      trackRoles,
       createdAtMs,
       info,
       desired: { revision: 0, streamUrls: streams?.urls ?? [] },

@@ -104,6 +104,8 @@ export class EgressAttempt {
     });
     this.#source = new RoomSource({
       source: deps.plan.source,
+      roles: record.trackRoles ?? {},
+      continues: attempt > 1,
       participants: () => this.#bridge?.participants.values() ?? [],
       onLeftOut: (track) => this.#remarkLeftOut(track),
       onGone: () => this.#end({ type: 'finish', reason: 'Source closed' }),

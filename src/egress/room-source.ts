@@ -1,16 +1,21 @@
 /** What of the room an egress wants, as the room changes: which tracks, and whether they are gone for good. */
 import type { BridgeParticipant } from '../bridge/protocol.ts';
+import type { TrackRole } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import type { EgressSource } from './plan-types.ts';
 import { isReadable } from './program.ts';
 import { selectTracks } from './selection.ts';
-import type { TrackRole, WantedTrack } from './selection.ts';
+import type { WantedTrack } from './selection.ts';
 
 /** Named tracks that are not there (yet, or any more) are waited for this long, ms. */
 const TRACK_GRACE_MS = 10_000;
 
 export interface RoomSourceOptions {
   source: EgressSource;
+  /** Whose the named tracks were when they were asked for, by id. */
+  roles: Readonly<Record<string, TrackRole>>;
+  /** An earlier attempt may have recorded them: that they do not come back is the end, not a failure. */
+  continues: boolean;
   participants: () => Iterable<BridgeParticipant>;
   /** A track of a room is left out, because nothing here can read its codec. Told once a track. */
   onLeftOut: (track: WantedTrack) => void;
@@ -20,13 +25,14 @@ export interface RoomSourceOptions {
 
 export class RoomSource {
   readonly #options: RoomSourceOptions;
-  readonly #roles = new Map<string, TrackRole>();
+  readonly #roles: Map<string, TrackRole>;
   readonly #leftOut = new Set<string>();
   #goneTimer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
   constructor(options: RoomSourceOptions) {
     this.#options = options;
+    this.#roles = new Map(Object.entries(options.roles));
   }
 
   /** The tracks wanted now, in the order they are to be shown. */
@@ -60,7 +66,7 @@ export class RoomSource {
   /**
    * Named tracks must be there before the program can be chosen; a room may be empty.
    * @param over whether waiting has lost its reason; asked after each {@link changed} and {@link close}
-   * @throws EgressAborted when none of them comes
+   * @throws EgressAborted when none of them comes, and no earlier attempt had them
    */
   async ready(over: () => boolean): Promise<WantedTrack[]> {
     const { source } = this.#options;
@@ -73,6 +79,10 @@ export class RoomSource {
       const left = deadline - Date.now();
       if (left <= 0) {
         if (wanted.length > 0) return wanted;
+        if (this.#options.continues) {
+          this.#options.onGone();
+          return wanted;
+        }
         throw new EgressAborted(
           'the track was never published: start the egress while its track is in the room',
         );

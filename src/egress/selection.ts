@@ -1,5 +1,6 @@
 /** Which tracks an egress wants of a room. Pure. */
-import type { BridgeParticipant, BridgeTrack, BridgeTrackSource } from '../bridge/protocol.ts';
+import type { BridgeParticipant, BridgeTrack } from '../bridge/protocol.ts';
+import type { TrackRole } from '../store/types.ts';
 import type { EgressSource } from './plan-types.ts';
 
 /** A track an egress wants, with whose it is. */
@@ -7,13 +8,6 @@ export interface WantedTrack {
   track: BridgeTrack;
   participantId: string;
   identity: string;
-}
-
-/** Whose track, and which of theirs: how a track is found again after it was republished under a new id. */
-export interface TrackRole {
-  identity: string;
-  source: BridgeTrackSource;
-  kind: 'audio' | 'video';
 }
 
 /** Participants in the order they joined, so that tiles do not jump when somebody comes or goes. */

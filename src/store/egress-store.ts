@@ -57,6 +57,7 @@ class RedisEgressStore implements EgressStore {
     const info = record.info.toJsonString();
     const desired = JSON.stringify(record.desired);
     const trackKind = record.trackKind ?? '';
+    const trackRoles = record.trackRoles ? JSON.stringify(record.trackRoles) : '';
     const start = { attempt: 0, appliedRevision: 0 };
     const fields = {
       roomName,
@@ -64,6 +65,7 @@ class RedisEgressStore implements EgressStore {
       requestJson,
       createdAtMs,
       trackKind,
+      trackRoles,
       bridgeUrl,
       info,
       desired,

@@ -11,6 +11,15 @@ const desiredSchema = z.object({
   layout: z.string().optional(),
 });
 
+const trackRolesSchema = z.record(
+  z.string(),
+  z.object({
+    identity: z.string(),
+    source: z.enum(['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio']),
+    kind: z.enum(['audio', 'video']),
+  }),
+);
+
 /** The hash's fields; Redis holds text. */
 const hashSchema = z.object({
   roomName: z.string(),
@@ -18,6 +27,8 @@ const hashSchema = z.object({
   requestJson: z.string(),
   /** Empty: unknown. */
   trackKind: z.enum(['audio', 'video', '']).transform((kind) => (kind === '' ? undefined : kind)),
+  /** JSON; missing or empty: no track was named. */
+  trackRoles: z.string().optional(),
   createdAtMs: z.coerce.number(),
   info: z.string(),
   desired: z.string(),
@@ -36,8 +47,9 @@ export function hasEnded(status: EgressStatus): boolean {
 export function decodeRecord(egressId: string, hash: Record<string, string>): EgressRecord {
   const parsed = hashSchema.safeParse(hash);
   if (!parsed.success) throw new StoreError('data_loss', `the stored record of ${egressId} cannot be read`);
-  const { info, desired, epochMs, ...rest } = parsed.data;
-  return { egressId, ...rest, epochMs, info: decodeInfo(info), desired: decodeDesired(desired) };
+  const { info, desired, epochMs, trackRoles, ...rest } = parsed.data;
+  const roles = trackRoles ? { trackRoles: trackRolesSchema.parse(JSON.parse(trackRoles)) } : {};
+  return { egressId, ...rest, ...roles, epochMs, info: decodeInfo(info), desired: decodeDesired(desired) };
 }
 
 export function decodeInfo(json: string): EgressInfo {

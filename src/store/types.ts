@@ -12,6 +12,13 @@ export interface EgressDesired {
   layout?: string;
 }
 
+/** Whose track, and which of theirs: how a track is found again after it was republished under a new id. */
+export interface TrackRole {
+  identity: string;
+  source: 'unknown' | 'camera' | 'microphone' | 'screen_share' | 'screen_share_audio';
+  kind: 'audio' | 'video';
+}
+
 export interface EgressRecord {
   egressId: string;
   roomName: string;
@@ -21,6 +28,8 @@ export interface EgressRecord {
   requestJson: string;
   /** TrackEgressRequest: kind of its track, as it was in the room; the request does not say. */
   trackKind: 'audio' | 'video' | undefined;
+  /** By the id that was asked for: a later attempt may find the tracks of named ones under new ids only. */
+  trackRoles?: Readonly<Record<string, TrackRole>> | undefined;
   /** Wall clock of the request, ms since the epoch: `{time}` and `{utc}` in file names, the same in every attempt. */
   createdAtMs: number;
   info: EgressInfo;
@@ -63,7 +72,10 @@ export interface EgressStore {
    * Changes the info of an egress that has ended: its upload has come to an end. `running`, and nothing changed, when it
    * has not ended; `unknown` when there is no such egress.
    */
-  amendEnded(egressId: string, change: (info: EgressInfo) => void): Promise<'amended' | 'running' | 'unknown'>;
+  amendEnded(
+    egressId: string,
+    change: (info: EgressInfo) => void,
+  ): Promise<'amended' | 'running' | 'unknown'>;
   /** Writes the info of an egress no worker has taken; nobody is sent a webhook. False when one has. */
   saveUntaken(egressId: string, info: EgressInfo): Promise<boolean>;
   /** Ends an egress no worker has taken. False when one has. */
