@@ -17,6 +17,6 @@ export function notTakenText(seconds: number, workers: number): string {
   const why =
     workers === 0
       ? 'no worker is connected'
-      : `${workers === 1 ? 'the one connected worker has' : `none of ${workers} connected workers has`} room for it`;
+      : `${workers === 1 ? 'the one connected worker has no' : `none of ${workers} connected workers has`} room for it`;
   return `not started within ${seconds} s (egress.start_deadline): ${why}; add workers or end other jobs`;
 }

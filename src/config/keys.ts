@@ -62,7 +62,7 @@ export const KEYS = {
   'worker.address': address(),
   'worker.max_jobs': integer(1, 10000),
   'worker.max_ingress_jobs': integer(1, 10000),
-  'worker.cpu_limit': decimal(0.1, 100),
+  'worker.cpu_limit': decimal(0.01, 100),
   'worker.min_free_disk': byteSize(),
   'worker.stop_free_disk': byteSize(),
   'worker.drain_deadline': integer(0, 86_400, 'a whole number of seconds from 0 to 86400'),
