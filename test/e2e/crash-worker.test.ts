@@ -35,8 +35,8 @@ import type { WebhookServer } from '../support/webhook-receiver.ts';
 
 const ROOM = 'takeover';
 const BUCKET = 'takeover';
-/** Media missing, seconds: worker killed, worker stopped (found out by its silence), worker told to go. */
-const MOST_MISSING = { killed: 5, stopped: 5, handedOver: 1 };
+/** Media missing, seconds: worker killed, worker stopped as its machine would be, worker told to go. */
+const MOST_MISSING = { killed: 5, stopped: 10, handedOver: 1 };
 /** What a pipeline holds when it is lost begins this much before, seconds. */
 const UNFLUSHED = 1.5;
 const PLAYLIST = 'takeover/hls/room.m3u8';
@@ -180,11 +180,13 @@ describe('egresses that outlive their workers', () => {
     workers.push(await sluice.addWorker());
     await sleep(3000);
 
-    // The second is stopped until the third has taken over, then woken.
+    // The second is stopped, as its machine would be, until the third has taken over, then woken.
     const pids: number[] = [];
     for (const id of [room, copy]) pids.push(await pipelinePid(sluice, id, { attempt: 2 }));
     moments.stopped = Date.now();
+    // Its pipelines with it: a machine that is gone sends no FIN and answers nothing.
     workers[1]!.child.kill('SIGSTOP');
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
     for (const id of [room, copy]) await pipelinePid(sluice, id, { attempt: 3 });
     const taken = await Promise.all([room, copy].map((id) => attemptContent(sluice, id, 2)));
     infoBefore = await info(copy);
