@@ -23,7 +23,7 @@ export function isPlaylist(head: Uint8Array): boolean {
 export function rewritePlaylist(text: string, base: URL, write: (url: URL) => string): Playlist {
   const lines = text
     .replace(/^\uFEFF/, '')
-    .split(/\r?\n|\r/)
+    .split(/\r?\n|\r|\0/)
     .map((line) => line.trim());
   const master = lines.some((line) => line.startsWith('#EXT-X-STREAM-INF:'));
   const link = (reference: string): string => {
@@ -35,11 +35,10 @@ export function rewritePlaylist(text: string, base: URL, write: (url: URL) => st
     return write(resolved);
   };
   const kept = master ? bestVariant(lines) : lines;
-  const written = kept.map((line) =>
-    line === '' || line.startsWith('#')
-      ? line.replace(/\bURI="([^"]*)"/g, (_whole, reference: string) => `URI="${link(reference)}"`)
-      : link(line),
-  );
+  const written = kept.map((line) => {
+    if (line.startsWith('#EXT')) return rewriteAttributes(line, link);
+    return line === '' || line.startsWith('#') ? line : link(line);
+  });
   const ended = lines.some((line) => line === '#EXT-X-ENDLIST');
   const target = lines
     .map((line) => /^#EXT-X-TARGETDURATION:(\d+)/.exec(line)?.[1])
@@ -49,6 +48,27 @@ export function rewritePlaylist(text: string, base: URL, write: (url: URL) => st
     kind: master ? 'master' : ended ? 'ended' : 'live',
     targetSeconds: Number(target ?? 0),
   };
+}
+
+/**
+ * One attribute as FFmpeg reads it (`ff_parse_key_value`), more than RFC 8216 allows: quotes may be left out, and in
+ * them a backslash escapes. Whoever reads it otherwise can be shown a URI where FFmpeg sees another.
+ */
+const ATTRIBUTE = /([^=, \f\t\v]+)=("(?:\\.|[^"\\])*"?|[^, \f\t\v]*)/g;
+
+/** The tag with what `link` makes of each of its URIs. */
+function rewriteAttributes(tag: string, link: (reference: string) => string): string {
+  return tag.replace(ATTRIBUTE, (whole: string, name: string, value: string) => {
+    // The first attribute's name has the tag's before it.
+    if (!/(^|:)URI$/.test(name)) return whole;
+    const reference = value.startsWith('"')
+      ? value
+          .slice(1)
+          .replace(/^((?:\\.|[^"\\])*)"$/, '$1')
+          .replace(/\\(.)/g, '$1')
+      : value;
+    return `${name}="${link(reference).replaceAll('\\', '%5C')}"`;
+  });
 }
 
 interface Variant {

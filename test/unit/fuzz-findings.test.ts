@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError, loadConfig } from '../../src/config/index.ts';
 import { inspectMkv } from '../../src/egress/log/mkv-inspect.ts';
 import { MkvInspector } from '../../src/ingress/inputs/inspect/index.ts';
+import { rewritePlaylist } from '../../src/outbound/playlist.ts';
 import { VP8_KEY, buildMkv } from '../support/mkv-builder.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-findings-'));
@@ -115,5 +116,39 @@ describe('Matroska', () => {
     const inside = Buffer.concat([Buffer.alloc(5000), data]).subarray(5000);
     const [change] = inspectMkv(inside).video?.changes ?? [];
     expect(inside.subarray(change?.offset, (change?.offset ?? 0) + key.length)).toEqual(key);
+  });
+});
+
+describe('HLS playlists as FFmpeg reads them', () => {
+  const rewrite = (...lines: string[]): string[] =>
+    rewritePlaylist(['#EXTM3U', ...lines].join('\n'), new URL('http://host/live/'), (url) => `<${url.href}>`)
+      .text.split('\n')
+      .slice(1);
+
+  test.each([
+    ['#EXT-X-MAP:URI=file:///etc/passwd', /names a file: URL/],
+    ['#EXT-X-KEY:METHOD=AES-128,URI=crypto:x,IV=0x1', /names a crypto: URL/],
+    ['#EXT-X-MAP:X="a\\",Y=",URI=file:///etc/passwd,Z="', /names a file: URL/],
+    ['# a comment\0file:///etc/passwd', /names a file: URL/],
+    ['# \0#EXT-X-MAP:URI=file:///etc/passwd', /names a file: URL/],
+  ])('%j is refused', (line, message) => {
+    expect(() => rewrite(line)).toThrow(message);
+  });
+
+  test.each([
+    ['#EXT-X-MAP:URI=init.mp4', ['#EXT-X-MAP:URI="<http://host/live/init.mp4>"']],
+    ['#EXT-X-MAP:URI="a.mp4",BYTERANGE="1@0"', ['#EXT-X-MAP:URI="<http://host/live/a.mp4>",BYTERANGE="1@0"']],
+    [
+      '#EXT-X-MAP:URI="?a\\\\",URI="b"',
+      ['#EXT-X-MAP:URI="<http://host/live/?a%5C>",URI="<http://host/live/b>"'],
+    ],
+    [
+      '#EXT-X-MEDIA:NAME="x, URI=file:y",URI="b"',
+      ['#EXT-X-MEDIA:NAME="x, URI=file:y",URI="<http://host/live/b>"'],
+    ],
+    ['# a comment with URI=file:x', ['# a comment with URI=file:x']],
+    ['a.ts\0b.ts', ['<http://host/live/a.ts>', '<http://host/live/b.ts>']],
+  ])('%j is written so that nothing else can be read from it', (line, written) => {
+    expect(rewrite(line)).toEqual(written);
   });
 });
