@@ -7,6 +7,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  renameSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -240,7 +241,7 @@ describe('local storage', () => {
       ).rejects.toMatchObject(refused);
     }
     await expect(storage.size('link/secret')).rejects.toMatchObject(refused);
-    await expect(storage.size('file-link')).rejects.toMatchObject(refused);
+    expect(await storage.size('file-link')).toBeUndefined();
     await expect(storage.delete('link/secret')).rejects.toMatchObject(refused);
     // A link in the target's place is replaced, not followed.
     await storage.putBytes('file-link', Buffer.from('mine'), { contentType: 'text/plain' });
@@ -251,6 +252,34 @@ describe('local storage', () => {
     symlinkSync(join(root(), 'real'), join(root(), 'alias'));
     await storage.putBytes('alias/a', Buffer.from('x'), { contentType: 'text/plain' });
     expect(readFileSync(join(root(), 'real/a'), 'utf8')).toBe('x');
+  });
+
+  it('writes nothing outside while a link in its way is turned in and out', async () => {
+    const [outside, real] = [join(folder, 'outside'), join(root(), 'real')];
+    mkdirSync(join(real, 'b'), { recursive: true });
+    mkdirSync(join(outside, 'b'), { recursive: true });
+    const storage = local();
+    let ended = false;
+    const results = { put: 0, refused: 0 };
+    const swapping = (async () => {
+      for (let i = 0; !ended; i++) {
+        symlinkSync(i % 2 === 0 ? real : outside, join(root(), 'next'));
+        renameSync(join(root(), 'next'), join(root(), 'a'));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    for (let i = 0; i < 60; i++) {
+      await storage.putBytes('a/b/c', Buffer.from('x'), { contentType: 'text/plain' }).then(
+        () => results.put++,
+        () => results.refused++,
+      );
+    }
+    ended = true;
+    await swapping;
+    expect(results.put).toBeGreaterThan(0);
+    expect(results.refused).toBeGreaterThan(0);
+    expect(readdirSync(outside)).toEqual(['b']);
+    expect(readdirSync(join(outside, 'b'))).toEqual([]);
   });
 
   it('never shows a half file to who reads it', async () => {

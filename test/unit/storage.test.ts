@@ -47,6 +47,8 @@ describe('normaliseKey', () => {
     'a/..',
     'a/../b',
     'a\0b',
+    'a\r\nb',
+    'a\u009bb',
     'a/',
     'a/.',
     'x'.repeat(1025),
