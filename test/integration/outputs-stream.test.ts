@@ -17,6 +17,7 @@ import type { DestinationState, TapFanoutOptions } from '../../src/egress/output
 import { makeChunks } from '../support/chunks.ts';
 import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import type { PacketInfo } from '../../src/demo/content/ffprobe.ts';
+import { watchProcesses } from '../support/process-list.ts';
 import { withFolder } from '../support/log-fixtures.ts';
 import { startBadPort, startFfmpegReceiver, startNginxRtmp } from '../support/rtmp.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
@@ -339,6 +340,8 @@ describe('RTMPS', () => {
     const rtmp = use(await startNginxRtmp());
     const { port, cert } = await tlsBefore(rtmp.port);
     const url = `rtmps://localhost:${port}/live/secretkey-tls`;
+    const watch = watchProcesses((command) => command.includes('ffmpeg'));
+    cleanups.push(() => watch.stop());
     const plain = `rtmp://live.invalid:${rtmp.port}/live/secretkey-plain`;
     const forbidden = `rtmp://localhost:${rtmp.port}/live/secretkey-inside`;
     // The name is nobody's: only what the policy says of it leads anywhere.
@@ -370,7 +373,10 @@ describe('RTMPS', () => {
     await source.stop();
     await trusting.close();
     const [recording] = await rtmp.recordings('secretkey-tls');
+    await watch.stop();
     await expectDecodes(recording!);
     expect(logged.join('')).not.toContain('secretkey');
+    expect([...watch.seen].join('\n')).toContain(`rtmps://localhost:${port}`);
+    expect([...watch.seen].join('\n')).not.toContain('secretkey');
   });
 });

@@ -35,6 +35,7 @@ export function pullArguments({ options, url, audio }: PullArguments): string[] 
         '-max_muxing_queue_size',
         '4096',
       )
+      .outputOptions('-protocol_whitelist', 'pipe')
       .output('pipe:1'),
   );
 }
