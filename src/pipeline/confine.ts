@@ -20,9 +20,9 @@ export interface Confinement {
 
 const GIB = 1024 ** 3;
 
-/** FFmpeg: a 4K encode with its threads takes about 1.5 GiB. */
+/** FFmpeg: a remux takes some 0.1 GiB; encoding large pictures again takes several times that for each thread. */
 export const FFMPEG_LIMITS = { memoryBytes: 4 * GIB, files: 256 } as const;
-/** gjs with GStreamer: a composite of several 1080p participants takes about 1.5 GiB. */
+/** gjs with GStreamer: a composite of a few participants was seen to take 0.55 GiB. */
 export const PIPELINE_LIMITS = { memoryBytes: 8 * GIB, files: 4096 } as const;
 
 /** What this machine has and permits. */
