@@ -368,7 +368,9 @@ export class EgressAttempt {
       return 'superseded';
     }
     if (cause.type === 'hand-over') {
-      await this.#recorder?.stop();
+      // Together: connections of streams take a moment to end, and the next attempt waits for both.
+      await Promise.all([this.#recorder?.stop(), this.#sinks?.close()]);
+      this.#sinks = undefined;
       return 'handed-over';
     }
     if (cause.type === 'finish') this.#status.ending(cause.reason);
