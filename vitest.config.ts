@@ -5,6 +5,7 @@ const SECOND = 1000;
 const AT_ONCE = 4;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const IN_PAIRS = [
+  'admission',
   'crash-pipeline',
   'ingress-docs',
   'ingress-restart',

@@ -1,5 +1,6 @@
 /** What the jobs of a worker ask its admission: their costs, read out of what is stored of them. */
 import { join } from 'node:path';
+import { EgressStatus } from '@livekit/protocol';
 import { egressCost, ingressCost } from '../admission/cost.ts';
 import { copiesAtEnd, expectedBytes } from '../admission/disk.ts';
 import { WorkerAdmission } from '../admission/worker-admission.ts';
@@ -76,6 +77,9 @@ export function egressAdmission(
     async ({ id, attempt }) => {
       const record = await store.get(id);
       if (!record || isEnded(record.info.status) || record.attempt > attempt) return undefined;
+      // All that is left is to finish what was recorded: that is not to wait for anybody.
+      if (record.desired.stop !== undefined || record.info.status === EgressStatus.EGRESS_ENDING)
+        return undefined;
       let plan: EgressPlan;
       try {
         plan = planOfRecord(record);
