@@ -88,7 +88,13 @@ function buildProgram(): Command {
     .action(async (options: Parameters<typeof createTokenFor>[0]) => {
       process.stdout.write(`${await createTokenFor(options)}\n`);
     });
+  program.command('fuzz').description('run the fuzzers for long (only from a checkout, through ./sluice)');
   program.command('test').description('run the whole test suite (only from a checkout, through ./sluice)');
+  program
+    .command('chaos')
+    .description(
+      'cause faults and account for every second recorded (only from a checkout, through ./sluice)',
+    );
   return program;
 }
 

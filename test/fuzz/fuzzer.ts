@@ -60,7 +60,7 @@ export interface Report {
   past: number;
   kinds: Map<string, number>;
   crashes: Crash[];
-  /** More of heap and buffers in use after it than after its first tenth, bytes. */
+  /** More of heap and buffers in use after it than after its first tenth (500 inputs at most), bytes. */
   grown: number;
   /** The most there was at a time, beyond what there was before, bytes. */
   peak: number;
@@ -133,7 +133,7 @@ export async function runFuzzer(target: Target, options: RunOptions): Promise<Re
     report.runs++;
     if (report.runs % 64 === 0) report.peak = Math.max(report.peak, inUse() - before);
     // Caches and compiled code are there by then.
-    if (report.runs === Math.ceil(count / 10)) warm = await memoryInUse();
+    if (report.runs === Math.min(Math.ceil(count / 10), 500)) warm = await memoryInUse();
   }
   try {
     await target.check?.();

@@ -243,7 +243,7 @@ function checked(urls: string[]): string[] {
 export const playlistsFuzzer = fuzzer<Source>({
   name: 'playlists',
   about: 'HLS playlists, redirects and broken answers of evil servers, through the proxy before FFmpeg',
-  count: 150,
+  count: 80,
   async start() {
     const web = await startEvilWeb();
     const guard = createGuard({ allowNetworks: ['127.0.0.1/32'], fileRoots: [], logger: silentLogger });

@@ -1,4 +1,7 @@
 /** Every parser that can be called by itself, with damaged input: it answers or refuses, soon, and keeps nothing. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { amfFuzzer } from '../fuzz/amf.ts';
 import { chunksFuzzer } from '../fuzz/chunks.ts';
@@ -37,6 +40,15 @@ test('any input can be made again by its seed and number', async () => {
   const made = (index: number) => target.make(index, randomOf(SEED, index)).bytes.toString('hex');
   expect(made(70)).toBe(made(70));
   expect(made(70)).not.toBe(made(71));
+});
+
+test('the long run, on demand: prints what it did, and refuses fuzzers that are none', async () => {
+  const run = promisify(execFile);
+  const program = fileURLToPath(new URL('../fuzz/run.ts', import.meta.url));
+  const { stdout } = await run(process.execPath, [program, 'amf', '--minutes', '0.005', '--seed', '3']);
+  expect(stdout).toMatch(/^amf: \d+ inputs of seed 3 in .* past the first step, 0 crashes/);
+  const refused = await run(process.execPath, [program, 'nothing']).catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: 2, stdout: expect.stringMatching(/^there is no fuzzer nothing\nUsage/) });
 });
 
 test('the runner finds what throws, what hangs and what is slow to end, with the input that did it', async () => {
