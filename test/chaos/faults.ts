@@ -1,0 +1,211 @@
+/** What goes wrong, how long, and what it may cost which recording. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pipelinePid } from '../support/takeover.ts';
+import type { Chance } from './chance.ts';
+import { latestAttempt, streamProcesses } from './processes.ts';
+import type { RecordingName, Rig } from './rig.ts';
+import { RECORDINGS } from './rig.ts';
+
+/** What may not be hit by two faults at once. */
+export type Target = RecordingName | 'workers' | 'redis' | 'network' | 'rtmp' | 'sender' | 'guest-seat';
+
+/** What a fault may cost, seconds; see Excuse. */
+export interface Cost {
+  recordings: readonly RecordingName[];
+  kind: 'gap' | 'absence';
+  /** Longest gap. */
+  most: number;
+  /** How long after the fault's end its effects may begin (a gap) or last (an absence). */
+  after: number;
+}
+
+export interface Fault {
+  name: string;
+  targets: readonly Target[];
+  /** Causes it and waits until its cause is over. @returns what was done, for the log */
+  cause(rig: Rig, chance: Chance): Promise<string>;
+  costs: readonly Cost[];
+  /** Seconds of peace its targets have afterwards. */
+  settle: number;
+}
+
+/** Recordings of who publishes directly: what they miss must be named by a gap. */
+const DIRECT: readonly RecordingName[] = ['copy', 'room', 'track', 'guest'];
+const PULLED: readonly RecordingName[] = ['encoder', 'film'];
+/** How long a restarted or taken-over stream takes to be on air again, seconds. */
+const STREAM_BACK = 8;
+/** The same for an ingress. */
+const INGRESS_BACK = 8;
+
+/** What losing workers may cost. @param most the longest gap in what is recorded directly, seconds */
+function workersLost(most: number): Cost[] {
+  return [
+    { recordings: [...DIRECT, ...PULLED, 'stream'], kind: 'gap', most, after: 4 },
+    { recordings: ['stream'], kind: 'absence', most: 0, after: STREAM_BACK },
+    { recordings: PULLED, kind: 'absence', most: 0, after: INGRESS_BACK },
+  ];
+}
+const EVERYTHING: readonly Target[] = [...RECORDINGS, 'workers', 'sender', 'rtmp', 'guest-seat'];
+
+function pipelineKilled(name: RecordingName): Fault {
+  return {
+    name: `pipeline of ${name} killed`,
+    targets: [name],
+    async cause(rig) {
+      const id = rig.egressIds.get(name) ?? '';
+      const pid = await pipelinePid(rig.sluice, id, { attempt: await latestAttempt(rig.sluice, id) });
+      process.kill(pid, 'SIGKILL');
+      return `pid ${pid}`;
+    },
+    costs: [
+      { recordings: [name], kind: 'gap', most: 3, after: 2 },
+      ...(name === 'stream'
+        ? [{ recordings: [name], kind: 'absence', most: 0, after: STREAM_BACK } as const]
+        : []),
+    ],
+    settle: 4,
+  };
+}
+
+/**
+ * All that can go wrong.
+ * @param scale lengths of what lasts: 1 is a short run; long faults grow with it up to the promised ones
+ */
+export function faults(scale: number): Fault[] {
+  return [
+    pipelineKilled('copy'),
+    pipelineKilled('room'),
+    pipelineKilled('track'),
+    pipelineKilled('stream'),
+    {
+      name: 'FFmpeg of the stream killed',
+      targets: ['stream', 'rtmp'],
+      async cause(rig) {
+        const pids = streamProcesses(rig.workers.map(({ child }) => child.pid ?? 0));
+        for (const pid of pids) process.kill(pid, 'SIGKILL');
+        return pids.length > 0 ? `pid ${pids.join(', ')}` : 'none ran';
+      },
+      costs: [{ recordings: ['stream'], kind: 'absence', most: 0, after: STREAM_BACK }],
+      settle: 6,
+    },
+    {
+      name: 'worker killed',
+      targets: EVERYTHING,
+      async cause(rig, chance) {
+        const worker = chance.pick(rig.workers);
+        rig.take(worker);
+        worker.child.kill('SIGKILL');
+        await worker.ended();
+        await rig.addWorker();
+        return `pid ${String(worker.child.pid)}, and a new one started`;
+      },
+      costs: workersLost(5),
+      settle: 8,
+    },
+    {
+      name: 'worker stopped for 8 s',
+      targets: EVERYTHING,
+      async cause(rig, chance) {
+        const worker = chance.pick(rig.workers);
+        worker.child.kill('SIGSTOP');
+        await sleep(8000);
+        worker.child.kill('SIGCONT');
+        return `pid ${String(worker.child.pid)}`;
+      },
+      costs: workersLost(5),
+      settle: 8,
+    },
+    {
+      name: 'worker told to go',
+      targets: EVERYTHING,
+      async cause(rig, chance) {
+        const worker = chance.pick(rig.workers);
+        await rig.addWorker();
+        rig.take(worker);
+        const code = await worker.stop();
+        if (code !== 0) throw new Error(`a worker told to go exited with ${String(code)}`);
+        return `pid ${String(worker.child.pid)}, and a new one started before`;
+      },
+      costs: workersLost(1),
+      settle: 8,
+    },
+    {
+      name: 'Redis killed',
+      targets: ['redis', 'workers'],
+      async cause(rig, chance) {
+        const downMs = Math.round(chance.between(200, 2000));
+        await rig.redis.restart({ downMs });
+        return `away for ${downMs} ms`;
+      },
+      costs: [],
+      settle: 8,
+    },
+    {
+      name: 'Redis silent',
+      targets: ['redis', 'workers'],
+      async cause(rig) {
+        const seconds = Math.min(60, Math.round(5 * scale));
+        rig.redis.pause();
+        await sleep(seconds * 1000);
+        rig.redis.resume();
+        return `for ${seconds} s`;
+      },
+      costs: [],
+      settle: 8,
+    },
+    {
+      name: 'RTMP destination away',
+      targets: ['rtmp', 'stream'],
+      async cause(rig, chance) {
+        const seconds = chance.between(1, Math.min(30, 6 * scale));
+        rig.rtmpWire.cut();
+        await sleep(seconds * 1000);
+        rig.rtmpWire.restore();
+        return `for ${seconds.toFixed(1)} s`;
+      },
+      costs: [{ recordings: ['stream'], kind: 'absence', most: 0, after: 12 }],
+      settle: 10,
+    },
+    {
+      name: 'RTMP sender killed',
+      targets: ['sender', 'encoder'],
+      async cause(rig, chance) {
+        const seconds = chance.between(1, 5);
+        await rig.stopSending();
+        await sleep(seconds * 1000);
+        rig.startSending();
+        return `back after ${seconds.toFixed(1)} s`;
+      },
+      costs: [{ recordings: ['encoder'], kind: 'absence', most: 0, after: INGRESS_BACK }],
+      settle: 6,
+    },
+    {
+      name: 'guest leaves',
+      targets: ['guest-seat', 'guest'],
+      async cause(rig, chance) {
+        const seconds = chance.between(1, 6);
+        await rig.leave('guest');
+        await sleep(seconds * 1000);
+        await rig.enter('guest');
+        return `and is back after ${seconds.toFixed(1)} s`;
+      },
+      costs: [{ recordings: ['guest'], kind: 'absence', most: 0, after: 4 }],
+      settle: 5,
+    },
+    {
+      name: 'packets lost and reordered',
+      targets: ['network'],
+      async cause(rig, chance) {
+        const seconds = chance.between(4, 10);
+        const before = { ...rig.path.network.counts };
+        rig.path.network.faults = { loss: 0.02, reorder: { share: 0.02, byMs: 20 } };
+        await sleep(seconds * 1000);
+        rig.path.network.faults = {};
+        const { lost, seen } = rig.path.network.counts;
+        return `${lost - before.lost} of ${seen - before.seen} lost in ${seconds.toFixed(1)} s`;
+      },
+      costs: [],
+      settle: 2,
+    },
+  ];
+}

@@ -1,0 +1,257 @@
+/** Reads recordings back, and puts what they show and sound on the recording's own clock. */
+import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import type { EgressInfo } from 'livekit-server-sdk';
+import { analyse } from '../../src/demo/content/analyse.ts';
+import type { ColorName, TileReport, TileSpec } from '../../src/demo/content/types.ts';
+import { gridRegion } from '../support/callers.ts';
+import { gapsIn } from '../support/takeover.ts';
+import type { Observed, Stretch } from './account.ts';
+import { CANVAS, CLIP_SECONDS, PICTURE, PUBLISHERS } from './rig.ts';
+import type { Life, PublisherName, RecordingName, Rig } from './rig.ts';
+
+export interface Reading {
+  recording: RecordingName;
+  /** Whom it is of. */
+  person: string;
+  /** Wall clock, ms, of the recording's 0. */
+  startedMs: number;
+  observed: Observed;
+  /** What is wrong with it as a file. */
+  wrong: string[];
+}
+
+const { fps } = PICTURE;
+/** Left out at the ends, seconds: what an encoder, a segment or a connection has not finished. */
+const EDGE = { start: 1.5, end: 1.5 };
+/** A picture belongs to the time it was published at, give or take so much, ms. */
+const DRIFT_MS = 1500;
+/** Flash and beep, 95th percentile, ms. */
+const LIP_SYNC_MS = 150;
+
+const name = (recording: RecordingName, who: string) => (recording === who ? who : `${recording}: ${who}`);
+
+/** Everything that was recorded. */
+export async function observeAll(
+  rig: Rig,
+  infos: ReadonlyMap<RecordingName, EgressInfo>,
+): Promise<Reading[]> {
+  const readings: Reading[] = [];
+  for (const [recording, info] of infos) {
+    if (recording === 'stream') readings.push(await observeStream(rig, info));
+    else readings.push(...(await observeFile(rig, recording, info)));
+    if (recording === 'room') readings.push(await observeBroadcast(rig, info));
+  }
+  return readings;
+}
+
+const WHO: Record<Exclude<RecordingName, 'stream'>, readonly (PublisherName | 'encoder' | 'film')[]> = {
+  copy: ['alice'],
+  room: ['alice', 'carol'],
+  track: ['carol'],
+  guest: ['guest'],
+  encoder: ['encoder'],
+  film: ['film'],
+};
+
+const isPublisher = (who: string): who is PublisherName => who in PUBLISHERS;
+const colorOf = (who: string): ColorName =>
+  isPublisher(who) ? PUBLISHERS[who].color : who === 'encoder' ? 'yellow' : 'green';
+const tileOf = (who: string, region?: TileSpec['region']): TileSpec => ({
+  ...{ name: who, color: colorOf(who), fps },
+  ...(region && { region }),
+});
+const ms = (ns: bigint) => Number(ns) / 1e6;
+
+async function observeFile(
+  rig: Rig,
+  recording: Exclude<RecordingName, 'stream'>,
+  info: EgressInfo,
+): Promise<Reading[]> {
+  const [file] = info.fileResults;
+  const startedMs = ms(file?.startedAt ?? info.startedAt);
+  const length = (ms(info.endedAt) - startedMs) / 1000;
+  const people = WHO[recording];
+  const tiles = people.map((who, index) =>
+    tileOf(who, people.length > 1 ? gridRegion(index, people.length, CANVAS) : undefined),
+  );
+  if (!file?.location) throw new Error(`${recording} has no file: ${info.toJsonString()}`);
+  const report = await analyse(file.location, { tiles });
+  const wrong = [...report.decodeErrors.slice(0, 3)];
+  if (Math.abs(report.duration - length) > 1)
+    wrong.push(`the file is ${report.duration.toFixed(1)} s long, the egress was ${length.toFixed(1)} s`);
+  return report.tiles.map((tile, index): Reading => {
+    const who = people[index]!;
+    const lives = isPublisher(who) ? (rig.lives.get(who) ?? []) : undefined;
+    const strange = lives ? misplaced(tile, lives, startedMs) : [];
+    const { p95, count } = tile.avOffset;
+    const late = report.audio && count > 5 && p95 > LIP_SYNC_MS;
+    return {
+      recording,
+      person: who,
+      startedMs,
+      observed: {
+        name: name(recording, who),
+        span: { from: EDGE.start, to: length - EDGE.end },
+        fps,
+        pictures: fresh(tile).map(({ time }) => time),
+        silences: report.audio ? (tile.soundGaps ?? [{ from: 0, to: length }]) : undefined,
+        doubled: lives ? backwards(tile, lives, startedMs) : jumpsBack(tile),
+        gaps: gapsIn(info.details),
+      },
+      wrong: [
+        ...(index === 0 ? wrong : []),
+        ...strange,
+        ...(late ? [`flash and beep are ${p95.toFixed(0)} ms apart (p95)`] : []),
+      ],
+    };
+  });
+}
+
+/** What the RTMP destination has: a file for each connection, in the publisher's time. */
+async function observeStream(rig: Rig, info: EgressInfo): Promise<Reading> {
+  const startedMs = ms(info.startedAt);
+  const [life] = rig.lives.get('alice') ?? [];
+  if (!life) throw new Error('alice has not published');
+  const pictures: number[] = [];
+  const heard: Stretch[] = [];
+  const doubled: number[] = [];
+  for (const path of await rig.streamed()) {
+    // A connection that was cut at its start has nothing to read.
+    if ((await stat(path)).size < 20_000) continue;
+    const { tiles, audio, video } = await analyse(path, { tiles: [tileOf('alice')] });
+    const [tile] = tiles;
+    if (!tile || tile.read === 0) continue;
+    const { shown, shift } = byCounter(tile, life, startedMs);
+    pictures.push(...shown);
+    doubled.push(...backwards(tile, [life], startedMs - shift * 1000));
+    if (audio && video) heard.push(...loud(tile, audio.firstTime, audio.lastTime, shift));
+  }
+  return {
+    recording: 'stream',
+    person: 'alice',
+    startedMs,
+    observed: {
+      name: name('stream', 'alice'),
+      span: { from: EDGE.start + 1, to: (ms(info.endedAt) - startedMs) / 1000 - EDGE.end },
+      fps,
+      pictures,
+      silences: complement(heard, (ms(info.endedAt) - startedMs) / 1000),
+      doubled,
+      gaps: [],
+    },
+    wrong: [],
+  };
+}
+
+/** The HLS broadcast, which leaves gaps out: by counters, so only what is seen. */
+async function observeBroadcast(rig: Rig, info: EgressInfo): Promise<Reading> {
+  const startedMs = ms(info.startedAt);
+  const [life] = rig.lives.get('alice') ?? [];
+  if (!life) throw new Error('alice has not published');
+  const playlist = join(rig.sluice.dataDir, 'recordings', 'hls', 'room.m3u8');
+  const { tiles, decodeErrors } = await analyse(playlist, {
+    tiles: [tileOf('alice', gridRegion(0, 2, CANVAS))],
+  });
+  const [tile] = tiles;
+  return {
+    recording: 'room',
+    person: 'alice',
+    startedMs,
+    observed: {
+      name: 'room: HLS',
+      span: { from: EDGE.start, to: (ms(info.endedAt) - startedMs) / 1000 - EDGE.end },
+      fps,
+      pictures: tile ? byCounter(tile, life, startedMs).shown : [],
+      silences: undefined,
+      doubled: tile ? jumpsBack(tile, Infinity) : [],
+      gaps: gapsIn(info.details),
+    },
+    wrong: decodeErrors.slice(0, 3),
+  };
+}
+
+interface Shown {
+  time: number;
+  counter: number;
+}
+
+/** The first frame of each new counter. */
+function fresh({ frames }: TileReport): Shown[] {
+  const result: Shown[] = [];
+  for (const { time, counter } of frames)
+    if (counter !== null && counter !== result.at(-1)?.counter) result.push({ time, counter });
+  return result;
+}
+
+/** When pictures were published, in the recording's time, and how far the file's clock is from it, seconds. */
+function byCounter(tile: TileReport, life: Life, startedMs: number): { shown: number[]; shift: number } {
+  const published = (counter: number) => (life.startedAtMs - startedMs) / 1000 + counter / fps;
+  const all = fresh(tile);
+  const shifts = all.map(({ time, counter }) => published(counter) - time).sort((a, b) => a - b);
+  return {
+    shown: all.map(({ counter }) => published(counter)),
+    shift: shifts[Math.floor(shifts.length / 2)] ?? 0,
+  };
+}
+
+/** Which of the lives a picture is of, and how long after its publication it is shown, ms. */
+function origin({ time, counter }: Shown, lives: readonly Life[], startedMs: number) {
+  const late = lives.map((life) => startedMs + time * 1000 - (life.startedAtMs + (counter * 1000) / fps));
+  const life = late.reduce((best, each, at) => (Math.abs(each) < Math.abs(late[best]!) ? at : best), 0);
+  return { life, late: late[life] ?? NaN };
+}
+
+function misplaced(tile: TileReport, lives: readonly Life[], startedMs: number): string[] {
+  const strange = fresh(tile).filter((each) => !(Math.abs(origin(each, lives, startedMs).late) <= DRIFT_MS));
+  const [first] = strange;
+  if (!first) return [];
+  const { late } = origin(first, lives, startedMs);
+  return [
+    `${strange.length} pictures of another time, first at ${first.time.toFixed(1)} s (${late.toFixed(0)} ms)`,
+  ];
+}
+
+/** Where a picture is not newer than all before it. */
+function backwards(tile: TileReport, lives: readonly Life[], startedMs: number): number[] {
+  let newest = -1;
+  return fresh(tile).flatMap((each) => {
+    const { life } = origin(each, lives, startedMs);
+    const place = life * 1e9 + each.counter;
+    if (place <= newest) return each.time;
+    newest = place;
+    return [];
+  });
+}
+
+/** The same for clips that are repeated, and for what has no common clock: only where the picture runs on. */
+function jumpsBack(tile: TileReport, clipSeconds = CLIP_SECONDS): number[] {
+  const all = fresh(tile);
+  return all.flatMap(({ time, counter }, index) => {
+    const before = all[index - 1];
+    if (!before || counter > before.counter || time - before.time > 0.5) return [];
+    const again = before.counter > (clipSeconds - 2) * fps && counter < 2 * fps;
+    return again ? [] : time;
+  });
+}
+
+/** Where somebody is heard, in the recording's time. */
+function loud({ soundGaps }: TileReport, from: number, to: number, shift: number): Stretch[] {
+  if (!soundGaps) return [];
+  const edges = [from, ...soundGaps.flatMap((gap) => [gap.from, gap.to]), to];
+  const result: Stretch[] = [];
+  for (let index = 0; index + 1 < edges.length; index += 2)
+    result.push({ from: edges[index]! + shift, to: edges[index + 1]! + shift });
+  return result;
+}
+
+function complement(stretches: readonly Stretch[], end: number): Stretch[] {
+  const result: Stretch[] = [];
+  let at = 0;
+  for (const { from, to } of [...stretches].sort((a, b) => a.from - b.from)) {
+    if (from > at) result.push({ from: at, to: from });
+    at = Math.max(at, to);
+  }
+  if (at < end) result.push({ from: at, to: end });
+  return result;
+}

@@ -1,0 +1,102 @@
+/** Lets faults happen, one at a time for each target, in an order the seed decides. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Excuse } from './account.ts';
+import type { Chance } from './chance.ts';
+import type { Fault, Target } from './faults.ts';
+import type { RecordingName, Rig } from './rig.ts';
+import type { Starved } from './witness.ts';
+
+export interface Happened {
+  fault: Fault;
+  /** Wall clock, ms: when it began, and when its cause was over. */
+  fromMs: number;
+  toMs: number;
+  what: string;
+}
+
+/** At most so many faults at once, on targets that have nothing to do with each other. */
+const AT_ONCE = 2;
+
+/**
+ * Every fault once in a random order, then again, until the time is over. Resolves when all are healed.
+ * @throws when a fault cannot be caused or healed
+ */
+export async function storm(
+  rig: Rig,
+  faults: readonly Fault[],
+  { chance, ms, say }: { chance: Chance; ms: number; say: (text: string) => void },
+): Promise<Happened[]> {
+  const start = Date.now();
+  const happened: Happened[] = [];
+  const busy = new Set<Target>();
+  const running = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  let deck: Fault[] = [];
+
+  const begin = async (fault: Fault) => {
+    const fromMs = Date.now();
+    const at = `${((fromMs - start) / 1000).toFixed(1).padStart(6)} s`;
+    say(`${at}  ${fault.name}`);
+    const what = await fault.cause(rig, chance);
+    const toMs = Date.now();
+    happened.push({ fault, fromMs, toMs, what });
+    say(`${((toMs - start) / 1000).toFixed(1).padStart(6)} s    ${fault.name}: ${what}`);
+    await sleep(fault.settle * 1000);
+  };
+
+  while (Date.now() - start < ms && failures.length === 0) {
+    if (deck.length === 0) deck = chance.shuffled(faults);
+    const index = deck.findIndex(({ targets }) => targets.every((target) => !busy.has(target)));
+    const fault = running.size < AT_ONCE ? deck[index] : undefined;
+    if (!fault) {
+      await sleep(100);
+      continue;
+    }
+    deck.splice(index, 1);
+    for (const target of fault.targets) busy.add(target);
+    const run = begin(fault)
+      .catch((error: unknown) =>
+        failures.push(new Error(`${fault.name}: ${String(error)}`, { cause: error })),
+      )
+      .then(() => {
+        for (const target of fault.targets) busy.delete(target);
+        running.delete(run);
+      });
+    running.add(run);
+    await sleep(chance.between(500, 3000));
+  }
+  await Promise.all(running);
+  if (failures.length > 0) throw failures[0];
+  return happened;
+}
+
+/**
+ * What may be missing from a recording, in its own time: what faults may cost, and what was not published.
+ * @param person whom the recording is of
+ * @param startedMs when it began, wall clock
+ * @param slack seconds every gap may be longer than was promised
+ */
+export function excusesOf(
+  { recording, person, startedMs }: { recording: RecordingName; person: string; startedMs: number },
+  happened: readonly Happened[],
+  starved: readonly Starved[],
+  slack: number,
+): Excuse[] {
+  const seconds = (wallMs: number) => (wallMs - startedMs) / 1000;
+  const unpublished = starved
+    .filter(({ who }) => who === '' || who === person)
+    .map(({ who, fromMs, toMs }) => ({
+      ...({ kind: 'absence', most: 0, from: seconds(fromMs), to: seconds(toMs) } as const),
+      reason: who === '' ? 'the machine stood still' : 'not published: no processor time',
+    }));
+  const lost = happened.flatMap(({ fault, fromMs, toMs }) =>
+    fault.costs
+      .filter(({ recordings }) => recordings.includes(recording))
+      .map(({ kind, most, after }) => ({
+        ...{ kind, most: most + slack, reason: fault.name },
+        from: seconds(fromMs) - (kind === 'absence' ? 1.5 : 0),
+        to: seconds(toMs) + after,
+      })),
+  );
+  return [...lost, ...unpublished];
+}
