@@ -2,7 +2,7 @@
 
 /** The houses of src/, from the bottom up: a house imports from its own row and from rows above it here. */
 const ROWS = [
-  ['config', 'auth', 'store', 'media', 'outbound'],
+  ['config', 'auth', 'store', 'media', 'limits', 'outbound'],
   ['sfu'],
   ['pipeline', 'bridge', 'storage', 'webhooks'],
   ['uploads'],

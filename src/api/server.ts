@@ -7,6 +7,8 @@ import type { TokenVerifier } from '../auth/verify.ts';
 import { toTwirpError } from './errors.ts';
 import { filesPlugin } from './files.ts';
 import type { FilesOptions } from './files.ts';
+import { limitPeers } from './limits.ts';
+import type { HttpLimits } from './limits.ts';
 import { healthPlugin } from './health.ts';
 import type { Health } from './health.ts';
 import { Metrics, processMetrics } from './metrics.ts';
@@ -31,17 +33,34 @@ export interface HttpOptions {
   pages?: string | undefined;
   /** WHIP, WHEP, ...: each gets a context of its own, errors and content types included. */
   plugins?: readonly FastifyPluginAsync[];
+  /** What one peer may; default: anything. */
+  limits?: HttpLimits;
+  timeouts?: Partial<HttpTimeouts>;
   /** By path, e.g. `/bridge`. */
   upgrades?: Readonly<Record<string, UpgradeHandler>>;
 }
 
-/** Limits for peers that are slow on purpose. Milliseconds. */
-const HEADERS_TIMEOUT = 10_000;
-const REQUEST_TIMEOUT = 30_000;
-const IDLE_TIMEOUT = 60_000;
-const KEEP_ALIVE_TIMEOUT = 30_000;
-/** How often Node looks for the first two. */
-const CHECK_INTERVAL = 2_000;
+/** For peers that are slow on purpose. Milliseconds. */
+export interface HttpTimeouts {
+  /** From a connection's first moment, or a request's first byte, to the end of its headers. */
+  headers: number;
+  /** The same to the end of its body. */
+  request: number;
+  /** Without a byte in either direction. */
+  idle: number;
+  /** Between two requests. */
+  keepAlive: number;
+  /** How often Node looks for the first two. */
+  check: number;
+}
+
+const TIMEOUTS: HttpTimeouts = {
+  headers: 10_000,
+  request: 30_000,
+  idle: 60_000,
+  keepAlive: 30_000,
+  check: 2_000,
+};
 const MAX_REQUESTS_PER_SOCKET = 10_000;
 
 /** Asked for every few seconds by machines. */
@@ -142,21 +161,20 @@ function withoutDoubleSlash(url: string | undefined): string {
  */
 export function buildHttp(options: HttpOptions): FastifyInstance {
   const { logger, verifier, tls, metrics = new Metrics() } = options;
-  const limits = {
-    headersTimeout: HEADERS_TIMEOUT,
-    connectionsCheckingInterval: CHECK_INTERVAL,
-  };
+  const timeouts = { ...TIMEOUTS, ...options.timeouts };
+  const limits = { headersTimeout: timeouts.headers, connectionsCheckingInterval: timeouts.check };
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
-    requestTimeout: REQUEST_TIMEOUT,
-    connectionTimeout: IDLE_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    requestTimeout: timeouts.request,
+    connectionTimeout: timeouts.idle,
+    keepAliveTimeout: timeouts.keepAlive,
     maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
     rewriteUrl: (request) => withoutDoubleSlash(request.url),
-    ...(tls ? { https: { ...limits, ...tls } } : { http: limits }),
+    ...(tls ? { https: { ...limits, ...tls, handshakeTimeout: timeouts.headers } } : { http: limits }),
   }) as unknown as FastifyInstance;
 
+  if (options.limits) limitPeers(app, options.limits, logger);
   const closeUpgrades = routeUpgrades(app.server, options.upgrades ?? {}, logger);
   app.addHook('preClose', async () => closeUpgrades());
   allowOtherOrigins(app);

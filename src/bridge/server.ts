@@ -12,6 +12,7 @@ import type { MediaAddresses } from './media-address.ts';
 import { BridgeCloseCode } from './protocol.ts';
 import { closeSocket } from './close-socket.ts';
 import type { BridgeGrant } from './entrance.ts';
+import { limitMessages } from './message-rate.ts';
 import { BridgeSession } from './session.ts';
 import type { SessionParts } from './session.ts';
 
@@ -104,6 +105,7 @@ export function createBridge(options: BridgeOptions): Bridge {
       closeSocket(socket, BridgeCloseCode.refused, 'the access token was refused');
       return;
     }
+    limitMessages(socket, () => logger.warn({ identity: grant.identity }, 'bridge: worker says too much'));
     const session = new BridgeSession(socket, grant, reachedAt, parts);
     sessions.add(session);
     socket.once('close', () => sessions.delete(session));

@@ -47,6 +47,10 @@ export async function openRtmpDoor(options: RtmpDoorOptions): Promise<RtmpDoor> 
   const listen = async (port: number, tls?: { cert: Buffer; key: Buffer }): Promise<number> => {
     const server = await createRtmpServer({
       ...{ host: config.http.host, port, authorise: relay.authorise, logger },
+      limits: {
+        maxConnections: config.ingress.maxRtmpConnections,
+        maxConnectionsPerAddress: config.ingress.maxRtmpConnectionsPerAddress,
+      },
       ...(tls ? { tls } : {}),
     });
     servers.push(server);

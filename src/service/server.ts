@@ -23,6 +23,7 @@ import { createIngressWhip } from '../ingress/whip/whip.ts';
 import { EgressRecovery, IngressRecovery } from '../jobs/recovery.ts';
 import { WaitingLine } from '../jobs/waiting-line.ts';
 import { createSfu, externalAddress, isUnspecified } from '../sfu/sfu.ts';
+import { PendingSessions } from '../signaling/pending.ts';
 import { whepPlugin } from '../signaling/whep.ts';
 import { whipPlugin } from '../signaling/whip.ts';
 import { connectSfuWebhooks, createWebhooks } from '../webhooks/index.ts';
@@ -104,6 +105,7 @@ export async function startServer(
         ),
       iceServers: (client: { identity: string }) => clientIceServers(rtc.iceServers, client),
       logger: logger.child({ component: 'signaling' }),
+      pending: new PendingSessions(rtc.maxPendingSessions),
     };
 
     const recovery = new EgressRecovery({
@@ -171,6 +173,7 @@ export async function startServer(
       logger: logger.child({ component: 'http' }),
       verifier,
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
+      limits: http,
       services: [
         new RoomService(sfu),
         new EgressService({

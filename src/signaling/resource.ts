@@ -70,7 +70,12 @@ export function addResource<E extends Entrance>(
     checkAccept(request.headers.accept);
     const offer = bodyOf(request, SDP);
     const entrance = await resource.authenticate(request);
-    const { session, answer } = await resource.begin(offer, entrance, request);
+    const settled = options.pending?.enter() ?? (() => undefined);
+    const { session, answer } = await resource.begin(offer, entrance, request).catch((error: unknown) => {
+      settled();
+      throw error;
+    });
+    void session.settled.then(settled);
     if (session.closed) throw new SignalingError(409, 'the participant was removed before it had joined');
     sessions.set(session.id, session);
     session.transport.observer.once('close', () => sessions.delete(session.id));

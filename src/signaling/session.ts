@@ -40,6 +40,9 @@ export class Session {
   /** 160 random bits: part of a URL nobody can guess. */
   readonly id = randomBytes(20).toString('base64url');
   readonly transport: ms.WebRtcTransport;
+  /** Resolves when the media connection is up, or the session is over. */
+  readonly settled: Promise<unknown>;
+  readonly #settle: () => void;
   readonly #parts: SessionParts;
   readonly #watch: ConnectionWatch;
   /** The peer's current ICE user name. */
@@ -50,13 +53,19 @@ export class Session {
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    const settled = Promise.withResolvers();
+    this.settled = settled.promise;
+    this.#settle = () => settled.resolve(undefined);
     this.transport = parts.transport;
     this.#remoteUfrag = parts.offer.transport.usernameFragment;
     this.#watch = new ConnectionWatch(
       parts.transport,
       parts.timing,
       {
-        connected: () => parts.connected(),
+        connected: () => {
+          this.#settle();
+          parts.connected();
+        },
         ended: (reason, why) => {
           parts.logger.info({ reason, why }, 'media connection ended');
           this.close(reason);
@@ -131,6 +140,7 @@ export class Session {
   close(reason: LeaveReason, deleted = false): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#settle();
     this.#watch.close();
     this.transport.close();
     this.#parts.seat.release(reason, deleted);

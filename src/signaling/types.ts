@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { ParticipantGrant } from '../auth/grants.ts';
+import type { PendingSessions } from './pending.ts';
 import type { Sfu } from '../sfu/types.ts';
 
 /** Whom a request's access token lets in, and where. */
@@ -21,6 +22,8 @@ export interface SignalingOptions {
   iceServers(client: { identity: string }): IceServer[];
   logger: Logger;
   timing?: Partial<SignalingTiming>;
+  /** Shared by WHIP and WHEP; absent: any number may wait. */
+  pending?: PendingSessions;
 }
 
 /** Milliseconds. */

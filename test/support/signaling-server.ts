@@ -9,6 +9,7 @@ import { participantGrant } from '../../src/auth/grants.ts';
 import { AuthError } from '../../src/auth/errors.ts';
 import { TokenVerifier, tokenFromRequest } from '../../src/auth/verify.ts';
 import type { SfuNode } from '../../src/sfu/sfu.ts';
+import type { PendingSessions } from '../../src/signaling/pending.ts';
 import type { IceServer, SignalingTiming } from '../../src/signaling/types.ts';
 import { whepPlugin } from '../../src/signaling/whep.ts';
 import { whipPlugin } from '../../src/signaling/whip.ts';
@@ -30,7 +31,7 @@ export interface SignalingServer {
 }
 
 export async function startSignaling(
-  options: { iceServers?: IceServer[]; timing?: Partial<SignalingTiming> } = {},
+  options: { iceServers?: IceServer[]; timing?: Partial<SignalingTiming>; pending?: PendingSessions } = {},
 ): Promise<SignalingServer> {
   const sfu = await startSfu();
   const app = Fastify({ forceCloseConnections: true });
@@ -44,6 +45,7 @@ export async function startSignaling(
       if (token === undefined) throw new AuthError('unauthenticated', 'no access token');
       return participantGrant(await verifier.verify(token));
     },
+    ...(options.pending ? { pending: options.pending } : {}),
     ...(options.timing ? { timing: options.timing } : {}),
   };
   await app.register(whipPlugin, signaling);
