@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { FfmpegProgress } from './ffmpeg-arguments.ts';
 import { FfmpegProcess } from './ffmpeg-process.ts';
 import type { FfmpegExit } from './ffmpeg-process.ts';
+import { watchForHang } from './hung.ts';
 
 export { ffmpegArguments, parseProgress } from './ffmpeg-arguments.ts';
 export type { FfmpegCommand, FfmpegProgress } from './ffmpeg-arguments.ts';
@@ -35,12 +36,19 @@ export interface RunFfmpegOptions {
   logger: Logger;
   onProgress?: (progress: FfmpegProgress) => void;
   secrets?: readonly string[];
+  /** It stands still for this long although it has something to do: it is ended, ms. Default 20 s. */
+  hungMs?: number;
 }
+
+const HUNG_MS = 20_000;
+
+/** FFmpeg stood still and was ended: it may work when it is run again. */
+export class FfmpegHungError extends FfmpegError {}
 
 /**
  * Runs FFmpeg to its end.
  * @returns its last messages
- * @throws FfmpegError when it fails or leaves input unread; what `input` throws; the signal's reason when aborted
+ * @throws FfmpegHungError when it stands still; FfmpegError when it fails or leaves input unread; what `input` throws; the signal's reason when aborted
  */
 export async function runFfmpeg(options: RunFfmpegOptions): Promise<readonly string[]> {
   options.signal?.throwIfAborted();
@@ -55,10 +63,25 @@ export async function runFfmpeg(options: RunFfmpegOptions): Promise<readonly str
   });
   const abort = (): void => void child.kill();
   options.signal?.addEventListener('abort', abort, { once: true });
+  let hungFor: number | undefined;
+  const waitsForUs = (): boolean =>
+    options.input !== undefined && !child.stdin.writableEnded && child.stdin.writableLength === 0;
+  const endWatch = watchForHang(
+    child.pid ?? 0,
+    options.hungMs ?? HUNG_MS,
+    () => child.running && !waitsForUs(),
+    (stillMs) => {
+      hungFor = stillMs;
+      options.logger.error({ ffmpeg: child.pid, stillMs }, 'FFmpeg hangs: ended');
+      void child.kill();
+    },
+  );
   try {
     const unread = options.input ? !(await feed(child, options.input)) : false;
     const exit = await child.exited;
     options.signal?.throwIfAborted();
+    if (hungFor !== undefined)
+      throw new FfmpegHungError(`FFmpeg stood still for ${hungFor} ms`, exit, child.stderrTail);
     const last = child.stderrTail.at(-1);
     const because = last === undefined ? '' : `: ${last}`;
     if (exit.code !== 0) {
@@ -69,6 +92,7 @@ export async function runFfmpeg(options: RunFfmpegOptions): Promise<readonly str
       throw new FfmpegError(`FFmpeg stopped before the end of its input${because}`, exit, child.stderrTail);
     return child.stderrTail;
   } finally {
+    endWatch();
     options.signal?.removeEventListener('abort', abort);
     await child.kill();
   }

@@ -15,7 +15,7 @@ import { type ProgramProtocol, type ProgramTypes, type ResultOf, sharedResults }
 const READY_TIMEOUT_MS = 20_000;
 const COMMAND_TIMEOUT_MS = 10_000;
 const PING_INTERVAL_MS = 1000;
-const HUNG_MS = 5000;
+const HUNG_MS = 4000;
 
 /** `G_DEBUG=fatal-warnings` in a developer's shell must not end a recording. */
 const FOREIGN_ENVIRONMENT = ['G_DEBUG', 'G_MESSAGES_DEBUG', 'GJS_DEBUG_OUTPUT', 'GJS_DEBUG_TOPICS'];
@@ -61,6 +61,8 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
   readonly #pings: NodeJS.Timeout;
   #lastId = 0;
   #heardAt = performance.now();
+  #lookedAt = performance.now();
+  #ready = false;
   #rssBytes = 0;
   #exitReason: string | undefined;
   #programError: string | undefined;
@@ -217,8 +219,13 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
   }
 
   #ping(): void {
-    const silentMs = performance.now() - this.#heardAt;
-    if (silentMs > this.#hungMs) {
+    const now = performance.now();
+    // We stood still ourselves (a stopped worker that goes on): what the program has said is still to be read.
+    if (now - this.#lookedAt > 3 * PING_INTERVAL_MS) this.#heardAt = now;
+    this.#lookedAt = now;
+    const silentMs = now - this.#heardAt;
+    // How long it takes to come up is watched by whoever starts it.
+    if (this.#ready && silentMs > this.#hungMs) {
       void this.kill(`hung: no answer for ${Math.round(silentMs)} ms`);
       return;
     }
@@ -249,6 +256,7 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
       return;
     }
     if (parsed.type === 'event') {
+      this.#ready ||= parsed.event.event === 'ready';
       if (isError(parsed.event)) this.#programError = parsed.event.message;
       notify(this.#events, parsed.event, this.#logger);
       return;

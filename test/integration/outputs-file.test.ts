@@ -1,8 +1,9 @@
 /** Files made of real chunks: every frame, every gap, whatever happened to the chunks. */
-import { readFile, readdir, rename, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, truncate, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { readLog } from '../../src/egress/log/reader.ts';
 import type { SegmentLog } from '../../src/egress/log/reader.ts';
@@ -401,4 +402,28 @@ it('says how much room is wanting', () =>
     ).rejects.toMatchObject({
       code: 'no_space',
     });
+  }));
+
+it('is made once more when FFmpeg hangs', () =>
+  withFolder(async (dir) => {
+    const log = await record(dir, [{ seconds: 3 }]);
+    // In front of the real one: the first to be run stops itself, as SIGSTOP from outside would.
+    const { stdout: real } = await runTool('which', ['ffmpeg']);
+    const bin = join(dir, 'bin');
+    await mkdir(bin);
+    const once = `mkdir '${join(dir, 'hung')}' 2>/dev/null && kill -STOP $$`;
+    await writeFile(join(bin, 'ffmpeg'), `#!/bin/sh\n${once}\nexec ${real.trim()} "$@"\n`, { mode: 0o755 });
+    const path = process.env.PATH;
+    process.env.PATH = `${bin}:${path ?? ''}`;
+    try {
+      const file = join(dir, 'out', 'room.mp4');
+      const said: string[] = [];
+      const logger = pino({ level: 'warn' }, { write: (line: string) => void said.push(line) });
+      const result = await writeFileView('mp4', { log, path: file, logger, hungMs: 2000 });
+      expect(said.join('')).toContain('FFmpeg hangs: ended');
+      expect(result.videoFrames).toBe(log.videoFrames);
+      await expectDecodes(file);
+    } finally {
+      process.env.PATH = path;
+    }
   }));

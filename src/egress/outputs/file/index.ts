@@ -1,10 +1,12 @@
 /** File views: one finished file out of a segment log. */
 import { mkdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { FfmpegHungError } from '../../../pipeline/ffmpeg.ts';
 import type { SegmentLog } from '../../log/reader.ts';
 import { OutputError } from '../errors.ts';
 import { writeOgg } from './ogg.ts';
 import { remux } from './remux.ts';
+import type { RemuxFormat } from './remux-plan.ts';
 import type { FileViewOptions, FileViewResult } from './view.ts';
 
 export type { FileViewOptions, FileViewResult } from './view.ts';
@@ -39,13 +41,25 @@ export async function writeFileView(
   await rm(part, { force: true });
   try {
     const partOptions = { ...options, path: part };
-    const result = format === 'ogg' ? await writeOgg(partOptions) : await remux(partOptions, format);
+    const result = format === 'ogg' ? await writeOgg(partOptions) : await remuxOrAgain(partOptions, format);
     await rename(part, path);
     options.onProgress?.(1);
     return { ...result, path, bytes: (await stat(path)).size };
   } catch (error) {
     await rm(part, { force: true });
     throw error;
+  }
+}
+
+/** An FFmpeg that stood still is no fault of the log: it is run once more. */
+async function remuxOrAgain(options: FileViewOptions, format: RemuxFormat): Promise<FileViewResult> {
+  try {
+    return await remux(options, format);
+  } catch (error) {
+    if (!(error instanceof FfmpegHungError)) throw error;
+    options.logger.warn({ reason: error.message }, 'the file is made once more');
+    await rm(options.path, { force: true });
+    return remux(options, format);
   }
 }
 

@@ -23,6 +23,7 @@ export async function remux(options: FileViewOptions, format: RemuxFormat): Prom
     input: joinChunks(log.chunks, log.container, (bytes) => onProgress?.((read += bytes) / total)),
     logger,
     ...(signal ? { signal } : {}),
+    ...(options.hungMs === undefined ? {} : { hungMs: options.hungMs }),
   });
   const found = await verify(log, plan, path, messages, logger, signal);
   return {

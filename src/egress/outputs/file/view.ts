@@ -9,6 +9,8 @@ export interface FileViewOptions {
   path: string;
   logger: Logger;
   signal?: AbortSignal;
+  /** FFmpeg that stands still for this long is ended and run once more, ms. */
+  hungMs?: number;
   /** Share of the log that has been worked through, 0 to 1. */
   onProgress?: (done: number) => void;
 }
