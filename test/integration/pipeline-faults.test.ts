@@ -1,0 +1,255 @@
+/** What publishers and networks do wrong, recorded twice at once: copied, each alone, and composed, all together. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+
+import { analyse } from '../../src/demo/content/analyse.ts';
+import type { ColorName, ContentReport, TileReport } from '../../src/demo/content/analyse.ts';
+import { COLORS } from '../../pipelines/publisher/signal.ts';
+import type { ClockFaults } from '../support/broken-clock.ts';
+import { UdpPath } from '../support/network.ts';
+import type { NetworkFaults } from '../support/network.ts';
+import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
+import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import type { Published } from '../support/rtp-source.ts';
+
+const PASSTHROUGH = {
+  program: 'passthrough',
+  video: { mimeType: 'video/H264' },
+  audio: { mode: 'encode', encoding: AAC },
+} as const;
+const COMPOSITE = { program: 'composite', video: X264, audio: AAC } as const;
+const NAMES = Object.keys(COLORS) as ColorName[];
+const REGIONS = NAMES.map((_, index) => ({
+  x: (index % 2) * 320,
+  y: Math.floor(index / 2) * 180,
+  width: 320,
+  height: 180,
+}));
+/** Of a recording, left out: lip sync settles within its first Sender Reports. */
+const FROM = 2.5;
+const SECONDS = 8;
+
+let folder: string;
+const clips = new Map<ColorName, string>();
+const open: { close(): unknown }[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-clips-'));
+  await Promise.all(
+    NAMES.map(async (color) => clips.set(color, await makeRtpClip(folder, color, { seconds: 11, color }))),
+  );
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+async function started(init: Parameters<typeof TestPipeline.start>[0]): Promise<TestPipeline> {
+  const run = await TestPipeline.start(init);
+  open.push(run);
+  return run;
+}
+
+interface Recorded {
+  name: ColorName;
+  copied: ContentReport;
+  composed: TileReport;
+}
+
+/** Records every publisher for `seconds`. */
+async function record(
+  seconds: number,
+  router: TestRouter,
+  publishers: { name: ColorName; published: Published; network?: NetworkFaults }[],
+): Promise<{
+  each: Recorded[];
+  composed: ContentReport;
+  composedFor: number;
+  copiedFor: number;
+  paths: UdpPath[];
+}> {
+  const startedAt: number[] = [];
+  const begin = async (init: typeof COMPOSITE | typeof PASSTHROUGH): Promise<TestPipeline> => {
+    const run = await started(init);
+    startedAt.push(performance.now());
+    return run;
+  };
+  const together = await begin(COMPOSITE);
+  const alone = await Promise.all(publishers.map(() => begin(PASSTHROUGH)));
+  const paths: UdpPath[] = [];
+  const path = (faults: NetworkFaults | undefined): { path?: UdpPath } => {
+    if (!faults) return {};
+    const made = new UdpPath(faults, 1000 + paths.length);
+    open.push(made);
+    paths.push(made);
+    return { path: made };
+  };
+  const tiles = publishers.map(({ name }, index) => ({ trackId: `${name}-video`, z: 1, ...REGIONS[index]! }));
+  await together.host.send({ cmd: 'layout', tiles });
+  for (const [index, { name, published, network }] of publishers.entries()) {
+    for (const run of [together, alone[index]!])
+      for (const kind of ['video', 'audio'] as const)
+        await router.subscribe(run.host, {
+          trackId: `${name}-${kind}`,
+          producer: published[kind]!,
+          syncGroup: name,
+          ...path(network),
+        });
+  }
+  for (const { published } of publishers) published.source.start();
+  await sleep(seconds * 1000);
+  // The copies have begun within a moment of each other.
+  const [composedFor, copiedFor] = [0, 1].map((index) => (performance.now() - startedAt[index]!) / 1000);
+  await Promise.all([together, ...alone].map((run) => run.stop()));
+  const [composed, ...copied] = await Promise.all([
+    together.joined().then((file) =>
+      analyse(file, {
+        tiles: publishers.map(({ name }, index) => ({
+          name,
+          color: name,
+          region: REGIONS[index]!,
+          from: FROM,
+        })),
+      }),
+    ),
+    ...alone.map(async (run, index) => {
+      const { name } = publishers[index]!;
+      return analyse(await run.joined(), { tiles: [{ name, color: name, from: FROM }] });
+    }),
+  ]);
+  for (const run of [together, ...alone]) expect(run.of('trackError')).toEqual([]);
+  return {
+    each: publishers.map(({ name }, index) => ({
+      name,
+      copied: copied[index]!,
+      composed: composed.tiles[index]!,
+    })),
+    composed: composed,
+    composedFor: composedFor!,
+    copiedFor: copiedFor!,
+    paths,
+  };
+}
+
+/** What a recording may lose. */
+interface Bounds {
+  /** Share of the frames that must be there. */
+  share: number;
+  /** Longest time without a new frame, ms. */
+  gapMs: number;
+  /** Which of the seconds' A/V offsets stays within 80 ms. */
+  offset: 'p50' | 'p95';
+}
+const REPAIRED: Bounds = { share: 0.97, gapMs: 500, offset: 'p95' };
+const STEADY: Bounds = { share: 0.97, gapMs: 500, offset: 'p50' };
+/** A jump of less than a second cannot be told from a pause: it stays in the file until it is made up for. */
+const JUMPY: Bounds = { share: 0.8, gapMs: 1000, offset: 'p50' };
+
+/** Of a picture that was shown and a sound that was heard throughout. */
+function expectShown(tile: TileReport, bounds: Bounds): void {
+  const shown = JSON.stringify({ ...tile, frames: tile.frames.length });
+  expect(tile.share, shown).toBeGreaterThanOrEqual(bounds.share);
+  expect(tile.inOrder, shown).toBe(true);
+  expect(tile.longestGapMs, shown).toBeLessThan(bounds.gapMs);
+  expect(Math.abs(tile.avOffset[bounds.offset]), shown).toBeLessThanOrEqual(80);
+  expect(tile.beepShare, shown).toBe(1);
+}
+
+function expectWhole(report: ContentReport, seconds: number, { gapMs }: Bounds): void {
+  expect(report.decodeErrors).toEqual([]);
+  expect(report.video?.monotonic).toBe(true);
+  expect(report.audio?.monotonic).toBe(true);
+  expect(report.audio?.gaps).toEqual([]);
+  expect(report.video?.maxGapMs).toBeLessThan(gapMs);
+  expect(Math.abs(report.duration - seconds)).toBeLessThan(1);
+}
+
+test('loss, bursts and reordering between SFU and worker are repaired', async () => {
+  const router = await TestRouter.start();
+  open.push(router);
+  const networks: NetworkFaults[] = [
+    { loss: 0.02, delayMs: 15 },
+    { loss: 0.02, bursts: { loss: 0.1, everyMs: 3000, forMs: 1000 }, delayMs: 15 },
+    { reorder: { share: 0.05, byMs: 25 }, delayMs: 5 },
+  ];
+  const publishers = await Promise.all(
+    networks.map(async (network, index) => {
+      const name = NAMES[index]!;
+      return { name, network, published: await router.publish([clips.get(name)!], { held: true }) };
+    }),
+  );
+  const { each, composed, composedFor, copiedFor, paths } = await record(SECONDS, router, publishers);
+  // Each publisher has four paths: picture and sound, copied and composed.
+  const [lossy, bursty, disorderly] = [0, 4, 8].map((from) =>
+    paths.slice(from, from + 4).reduce(
+      (sum, { network: { counts } }) => ({
+        lost: sum.lost + counts.lost / counts.seen / 4,
+        reordered: sum.reordered + counts.reordered / counts.seen / 4,
+      }),
+      { lost: 0, reordered: 0 },
+    ),
+  );
+  expect(lossy!.lost).toBeGreaterThan(0.012);
+  expect(bursty!.lost).toBeGreaterThan(0.03);
+  expect(disorderly!.reordered).toBeGreaterThan(0.03);
+  expectWhole(composed, composedFor, REPAIRED);
+  for (const { copied, composed: tile } of each) {
+    expectWhole(copied, copiedFor, REPAIRED);
+    expectShown(copied.tiles[0]!, REPAIRED);
+    expectShown(tile, REPAIRED);
+  }
+});
+
+describe('publishers with a broken clock', () => {
+  const CASES: {
+    name: string;
+    bounds: Bounds;
+    faults: Record<ColorName, ClockFaults | { audio: ClockFaults }>;
+  }[] = [
+    {
+      name: 'that is 1 % off, of the timestamps or of the media itself, and absurd Sender Reports',
+      bounds: STEADY,
+      faults: {
+        red: { rate: 1.01 },
+        green: { rate: 0.99, ntp: () => 0n },
+        blue: { pace: 1.01, ntp: (_, index) => [0n, 2n ** 64n - 1n, 1n << 40n][index % 3]! },
+        yellow: { pace: 0.99, ntp: (right, index) => right + (index % 2 ? 1n : -1n) * (3n << 32n) },
+      },
+    },
+    {
+      name: 'that jumps, by an hour and by less than a second, there and back,',
+      bounds: JUMPY,
+      faults: {
+        red: { jumps: [{ atMs: 4000, seconds: 3600 }] },
+        green: { jumps: [{ atMs: 4000, seconds: -3600 }] },
+        blue: {
+          jumps: [
+            { atMs: 3500, seconds: 0.8 },
+            { atMs: 5500, seconds: -0.8 },
+          ],
+        },
+        yellow: { audio: { jumps: [{ atMs: 4000, seconds: 3600 }] } },
+      },
+    },
+  ];
+  test.each(CASES)('$name are recorded whole', async ({ faults, bounds }) => {
+    const router = await TestRouter.start();
+    open.push(router);
+    const publishers = await Promise.all(
+      NAMES.map(async (name) => ({
+        name,
+        published: await router.publish([clips.get(name)!], { held: true, clock: faults[name] }),
+      })),
+    );
+    const { each, composed, composedFor, copiedFor } = await record(SECONDS, router, publishers);
+    expectWhole(composed, composedFor, bounds);
+    for (const { copied, composed: tile } of each) {
+      expectWhole(copied, copiedFor, bounds);
+      expectShown(copied.tiles[0]!, bounds);
+      expectShown(tile, bounds);
+    }
+  });
+});
