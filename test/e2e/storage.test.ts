@@ -1,5 +1,6 @@
 /** Recordings and broadcasts in an S3 bucket, and what becomes of those whose bucket does not take them. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -15,6 +16,7 @@ import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
 import { startSwift } from '../support/swift.ts';
 import type { Swift } from '../support/swift.ts';
 import { until } from '../support/takeover.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { startWebhookServer } from '../support/webhook-receiver.ts';
 import type { WebhookServer } from '../support/webhook-receiver.ts';
 
@@ -37,6 +39,8 @@ describe('recordings in S3', () => {
   let alice: TestPublisher;
   let configured: EgressInfo;
   let requested: EgressInfo;
+  /** Everything of the configured bucket goes through it. */
+  let proxy: TcpProxy;
   let noBucket: EgressInfo;
   let denied: EgressInfo;
   /** What was wrong whenever the live playlists were looked at: segments they listed that were not there. */
@@ -67,6 +71,7 @@ describe('recordings in S3', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-storage-test-'));
     [swift, webhooks] = await Promise.all([startSwift(), startWebhookServer(API_KEY, API_SECRET)]);
+    proxy = await TcpProxy.start(swift.endpoint);
     await swift.createBucket(CONFIGURED);
     await swift.createBucket(REQUESTED);
     sluice = await Sluice.start({
@@ -75,7 +80,8 @@ describe('recordings in S3', () => {
         SLUICE_STORAGE_TYPE: 's3',
         SLUICE_STORAGE_S3_BUCKET: CONFIGURED,
         SLUICE_STORAGE_S3_REGION: swift.region,
-        SLUICE_STORAGE_S3_ENDPOINT: swift.endpoint,
+        SLUICE_STORAGE_S3_ENDPOINT: proxy.url,
+        SLUICE_STORAGE_UPLOAD_WAIT: '2',
         SLUICE_STORAGE_S3_ACCESS_KEY: swift.accessKey,
         SLUICE_STORAGE_S3_SECRET: swift.secret,
         SLUICE_STORAGE_S3_FORCE_PATH_STYLE: 'true',
@@ -167,6 +173,7 @@ describe('recordings in S3', () => {
     await alice?.stop();
     await sluice?.stop();
     await webhooks?.close();
+    await proxy?.stop();
     await swift?.stop();
     if (folder) await rm(folder, { recursive: true, force: true });
   });
@@ -182,7 +189,7 @@ describe('recordings in S3', () => {
   it('stores the file in the configured bucket, whole', async () => {
     expect(configured.status, `${configured.error}\n${sluice.tail()}`).toBe(EgressStatus.EGRESS_COMPLETE);
     const [file] = configured.fileResults;
-    expect(file?.location).toBe(`${swift.endpoint}/${CONFIGURED}/show/call.mp4`);
+    expect(file?.location).toBe(`${proxy.url}/${CONFIGURED}/show/call.mp4`);
     const head = await swift.head(CONFIGURED, 'show/call.mp4');
     const bytes = await swift.get(CONFIGURED, 'show/call.mp4');
     expect(head.ContentType).toBe('video/mp4');
@@ -294,5 +301,94 @@ describe('recordings in S3', () => {
     ].join('\n');
     expect(shown).toContain(REQUESTED);
     for (const secret of [swift.secret, WRONG_SECRET]) expect(shown).not.toContain(secret);
+  });
+
+  describe('whose storage goes away', () => {
+    let atTheEnd: EgressInfo;
+    let afterwards: EgressInfo;
+    let kept: string;
+    /** Whether the file was still here when the bucket did not have it whole. */
+    const lostMoments: string[] = [];
+
+    beforeAll(async () => {
+      const { audio, video } = await trackIds(sluice, ROOM, 'alice');
+      const { egressId } = await sluice.egress.startTrackCompositeEgress(
+        ROOM,
+        {
+          file: new EncodedFileOutput({ filepath: 'late/call' }),
+          segments: new SegmentedFileOutput({
+            ...{ filenamePrefix: 'late/part', playlistName: 'call.m3u8', segmentDuration: 2 },
+          }),
+        },
+        { ...(audio && { audioTrackId: audio }), ...(video && { videoTrackId: video }) },
+      );
+      await until('a playlist is there', async () =>
+        (await swift.list(CONFIGURED)).includes('late/call.m3u8'),
+      );
+      await proxy.cut();
+      await sleep(4500);
+      await sluice.egress.stopEgress(egressId);
+      atTheEnd = await sluice.waitForEgress(egressId, ended);
+      kept = atTheEnd.fileResults[0]!.location;
+      // Everything there is dies, and comes back while the storage is still away.
+      sluice.main.child.kill('SIGKILL');
+      await sluice.main.ended();
+      await sluice.restartMain();
+      await sleep(1000);
+      const watching = (async () => {
+        while (existsSync(kept)) await sleep(5);
+        if (!(await swift.list(CONFIGURED)).includes('late/call.mp4')) lostMoments.push('the file');
+      })();
+      await proxy.restore();
+      const done = ({ fileResults, segmentResults }: EgressInfo) =>
+        fileResults[0]!.location !== kept && segmentResults[0]!.segmentCount > 3n;
+      afterwards = await sluice.waitForEgress(egressId, done, 60_000);
+      await watching;
+      await until('the folder is gone', () => !existsSync(dirname(kept)));
+      await until('it was told', () =>
+        webhooks.received.some(
+          ({ event }) =>
+            event.event === 'egress_updated' &&
+            event.egressInfo?.egressId === egressId &&
+            event.egressInfo.fileResults[0]?.location === afterwards.fileResults[0]!.location,
+        ),
+      );
+    }, 120_000);
+
+    it('ends all the same, and says what is still to be uploaded', () => {
+      expect(atTheEnd.status, atTheEnd.error).toBe(EgressStatus.EGRESS_COMPLETE);
+      expect(kept).toContain(join(sluice.dataDir, 'egress', atTheEnd.egressId));
+      expect(atTheEnd.details).toContain(
+        `late/call.mp4 is still to be uploaded, until then it is at ${kept}`,
+      );
+      expect(atTheEnd.details).toContain('late/call.m3u8 is still to be uploaded');
+    });
+
+    it('is stored whole after everything was killed, before anything goes from here', async () => {
+      expect(lostMoments).toEqual([]);
+      expect(afterwards.status).toBe(EgressStatus.EGRESS_COMPLETE);
+      expect(afterwards.details).toMatch(/late\/call.mp4 was uploaded at 20/);
+      const [file] = afterwards.fileResults;
+      expect(file!.location).toBe(`${proxy.url}/${CONFIGURED}/late/call.mp4`);
+      const path = await download(CONFIGURED, 'late/call.mp4');
+      expect((await stat(path)).size).toBe(Number(file!.size));
+      const report = await analyse(path, { tiles: [] });
+      expect(report.decodeErrors).toEqual([]);
+      expect(Math.abs(report.duration - Number(file!.duration) / 1e9)).toBeLessThan(0.1);
+    });
+
+    it('has every segment its playlist names, and is as long as the file', async () => {
+      const playlist = await text(CONFIGURED, 'late/call.m3u8');
+      assertPlaylist(playlist);
+      expect(playlist).toContain('#EXT-X-ENDLIST');
+      const names = segmentsOf(playlist).map((name) => `late/${name}`);
+      expect(names).toHaveLength(Number(afterwards.segmentResults[0]!.segmentCount));
+      expect((await swift.list(CONFIGURED)).filter((key) => /^late\/.*ts$/.test(key))).toEqual(names);
+      const seconds = [...playlist.matchAll(/#EXTINF:([\d.]+)/g)].reduce(
+        (sum, [, each]) => sum + Number(each),
+        0,
+      );
+      expect(Math.abs(seconds - Number(afterwards.fileResults[0]!.duration) / 1e9)).toBeLessThan(0.5);
+    });
   });
 });
