@@ -251,7 +251,7 @@ export class EgressAttempt {
     for (const { attempt, pid } of log.leftovers) {
       endLeftover(pid, attemptDir(this.#deps.logDir, attempt), this.#logger);
     }
-    const sinks = this.#deps.createSinks(
+    const sinks = await this.#deps.createSinks(
       {
         plan: this.#deps.plan,
         program,

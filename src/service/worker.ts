@@ -15,6 +15,7 @@ import { EgressWorker } from '../jobs/egress-worker.ts';
 import { createAddressPolicy } from '../outbound/index.ts';
 import { PipelinePool } from '../pipeline/pool.ts';
 import { createStorage } from '../storage/index.ts';
+import { createNameClaims } from '../store/name-claims.ts';
 import type { StoragePlan } from '../storage/index.ts';
 import { keepFolder } from '../uploads/index.ts';
 import { jobIdOf } from '../jobs/queues.ts';
@@ -82,6 +83,7 @@ async function startEgressWorker(
     ...{ config, redis, store, spoolDir: logs, open: openStorage },
     logger: logger.child({ component: 'uploads' }),
   });
+  const claims = createNameClaims(redis.shared);
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const worker = new EgressWorker({
     connection: redis.shared,
@@ -124,7 +126,8 @@ async function startEgressWorker(
           admission.runs(job, egressCost(plan, options.program.program), host.pid);
           return PipelineRun.start(host, options);
         },
-        createSinks: (context, callbacks) => createSinks(context, callbacks, openStorage, uploads, policy),
+        createSinks: (context, callbacks) =>
+          createSinks(context, callbacks, openStorage, uploads, policy, claims),
         discardLog: () => rm(logDir, { recursive: true, force: true }),
         keepLog: (reason) =>
           keepFolder(logs, record.egressId, reason).catch((error: unknown) =>

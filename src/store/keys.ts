@@ -24,6 +24,8 @@ export const keys = {
   leases: (set: string) => `sluice:leases:${set}`,
   /** Text: who does what only one may do at a time. */
   holder: (what: string) => `sluice:holder:${what}`,
+  /** Text: id of the egress whose file gets this name in this storage; see name-claims.ts. */
+  nameClaim: (store: string, name: string) => `sluice:name:${store}:${name}`,
 } as const;
 
 export const ingressKeys = {

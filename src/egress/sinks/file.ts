@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { FileInfo } from '@livekit/protocol';
+import type { Storage } from '../../storage/types.ts';
 import type { FileUpload, UploadOutcome } from '../../uploads/index.ts';
 import { fileName } from '../filename.ts';
 import type { SegmentLog } from '../log/reader.ts';
@@ -10,8 +11,9 @@ import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
 import type { FileOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
+import { aside, isFree } from './free-name.ts';
 import { uploadNote } from './late.ts';
-import type { Sink, SinkContext, SinkUploads } from './types.ts';
+import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
 
 /** Where the file is now. */
 interface Uploaded {
@@ -20,24 +22,37 @@ interface Uploaded {
   bytes: number;
 }
 
+export interface FileSinkOptions {
+  output: FileOutput;
+  /** Of the output in the plan. */
+  index: number;
+  storage: Storage;
+  claims: NameClaims;
+  context: SinkContext;
+  uploads: SinkUploads;
+}
+
 export class FileSink implements Sink {
   readonly #context: SinkContext;
   readonly #output: FileOutput;
   readonly #index: number;
   readonly #uploads: SinkUploads;
+  readonly #storage: Storage;
+  readonly #claims: NameClaims;
   readonly #format: FileViewFormat;
-  /** Name in the storage. */
-  readonly #key: string;
+  /** Name in the storage; another one when it turns out to be another egress's. */
+  #key: string;
   /** The finished file until the storage has it. */
   readonly #path: string;
   readonly #abort = new AbortController();
 
-  /** @param index of the output in the plan */
-  constructor(output: FileOutput, index: number, context: SinkContext, uploads: SinkUploads) {
+  constructor({ output, index, storage, claims, context, uploads }: FileSinkOptions) {
     this.#context = context;
     this.#output = output;
     this.#index = index;
     this.#uploads = uploads;
+    this.#storage = storage;
+    this.#claims = claims;
     const known = context.attempt > 1 ? context.record.info.fileResults[0]?.filename : undefined;
     const hasVideo = context.tracks.some(({ track }) => track.kind === 'video');
     this.#format = formatOf(known) ?? fileFormat(output, context.program, hasVideo);
@@ -64,6 +79,7 @@ export class FileSink implements Sink {
       'file made',
     );
     await this.#context.assertCurrent();
+    await this.#takeName();
     const { outcome, location, bytes } = await this.#upload(made);
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
@@ -85,6 +101,19 @@ export class FileSink implements Sink {
     }
     if (outcome.state === 'refused') throw outcome.error;
     return outcome.state === 'pending' ? 'pending' : 'done';
+  }
+
+  /** At the end, when the name is needed: a start waits for nobody's storage. */
+  async #takeName(): Promise<void> {
+    const { record, status, logger } = this.#context;
+    const { egressId } = record;
+    const wanted = this.#key;
+    const free = await isFree({
+      ...{ keys: [wanted], egressId, storage: this.#storage, claims: this.#claims, logger },
+    });
+    if (free || wanted.includes(egressId)) return;
+    this.#key = aside(wanted, egressId);
+    status.remark(`${wanted} is another egress's: the file is called ${this.#key}`);
   }
 
   /** What could not be stored yet stays where it was made, with the log it was made of. */

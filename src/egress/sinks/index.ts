@@ -8,7 +8,7 @@ import type { Chunk } from '../log/types.ts';
 import { FileSink } from './file.ts';
 import { SegmentsSink } from './segments.ts';
 import { StreamsSink } from './streams.ts';
-import type { Sink, SinkContext, SinkUploads, StorageFactory } from './types.ts';
+import type { NameClaims, Sink, SinkContext, SinkUploads, StorageFactory } from './types.ts';
 
 export type { SinkContext } from './types.ts';
 
@@ -19,7 +19,7 @@ export interface SinkCallbacks {
   onNothingLeft: () => void;
 }
 
-export type SinksFactory = (context: SinkContext, callbacks: SinkCallbacks) => Sinks;
+export type SinksFactory = (context: SinkContext, callbacks: SinkCallbacks) => Promise<Sinks>;
 
 /** Calls reach every sink; one that fails does not keep the others from finishing. */
 export class Sinks {
@@ -68,15 +68,17 @@ export class Sinks {
 
 /**
  * @param policy where destinations of streams may be.
+ * @param claims which names are another egress's.
  * @throws StorageError, NameConflict
  */
-export function createSinks(
+export async function createSinks(
   context: SinkContext,
   callbacks: SinkCallbacks,
   storageFor: StorageFactory,
   uploads: SinkUploads,
   policy: AddressPolicy,
-): Sinks {
+  claims: NameClaims,
+): Promise<Sinks> {
   const { outputs } = context.plan;
   const storages = context.plan.storages.map(storageFor);
   const storage = (index: number): Storage => {
@@ -85,18 +87,20 @@ export function createSinks(
     return found;
   };
   const streamsOnly = outputs.every(({ type }) => type === 'stream');
-  const sinks = outputs.map((output, index): Sink => {
+  const open = async (output: (typeof outputs)[number], index: number): Promise<Sink> => {
     switch (output.type) {
       case 'file':
-        return new FileSink(output, index, context, uploads);
+        return new FileSink({
+          ...{ output, index, context, uploads, claims, storage: storage(output.storage) },
+        });
       case 'segments':
-        return new SegmentsSink({
-          ...{ output, index, context, uploads, storage: storage(output.storage) },
+        return SegmentsSink.open({
+          ...{ output, index, context, uploads, storage: storage(output.storage), claims },
           onFailure: callbacks.onFailure,
         });
       case 'stream':
         return new StreamsSink(context, policy, streamsOnly ? callbacks.onNothingLeft : () => undefined);
     }
-  });
-  return new Sinks(sinks, storages);
+  };
+  return new Sinks(await Promise.all(outputs.map(open)), storages);
 }

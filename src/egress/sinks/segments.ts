@@ -6,20 +6,24 @@ import type { Storage } from '../../storage/types.ts';
 import { backupPrefix, isRefusal } from '../../uploads/index.ts';
 import type { SegmentsUpload } from '../../uploads/index.ts';
 import { segmentNames } from '../filename.ts';
+import type { SegmentNames } from '../filename.ts';
 import type { Chunk } from '../log/types.ts';
 import { HlsOutput } from '../outputs/hls/index.ts';
 import type { HlsStatus } from '../outputs/hls/index.ts';
+import { segmentKey } from '../outputs/hls/names.ts';
 import type { SegmentsOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
+import { aside, isFree } from './free-name.ts';
 import { uploadNote } from './late.ts';
 import { nameValues } from './names.ts';
-import type { Sink, SinkContext, SinkUploads } from './types.ts';
+import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
 
 export interface SegmentsSinkOptions {
   output: SegmentsOutput;
   /** Of the output in the plan. */
   index: number;
   storage: Storage;
+  claims: NameClaims;
   context: SinkContext;
   uploads: SinkUploads;
   /** The broadcast cannot go on. */
@@ -35,10 +39,25 @@ export class SegmentsSink implements Sink {
   #info: SegmentsInfo;
   #backup: Storage | undefined;
 
-  constructor(options: SegmentsSinkOptions) {
+  /** With names that are not another egress's. @throws NameConflict */
+  static async open(options: SegmentsSinkOptions): Promise<SegmentsSink> {
+    const { output, storage, claims, context } = options;
+    const { egressId, info } = context.record;
+    const names = segmentNames(output, nameValues(context));
+    const own = segmentsAside(names, egressId);
+    const known = context.attempt > 1 ? info.segmentResults[0]?.playlistName : undefined;
+    if (known) return new SegmentsSink(options, known === own.dir + own.playlist ? own : names);
+    // The first segment stands for all of them.
+    const keys = [names.dir + names.playlist, segmentKey(names.dir + names.segmentPrefix, 'index', 0, 0)];
+    if (await isFree({ keys, egressId, storage, claims, logger: context.logger }))
+      return new SegmentsSink(options, names);
+    context.status.remark(`${keys[0] ?? ''} is another egress's: the playlist is called ${own.playlist}`);
+    return new SegmentsSink(options, own);
+  }
+
+  private constructor(options: SegmentsSinkOptions, names: SegmentNames) {
     const { output, index, storage, context } = options;
     this.#options = options;
-    const names = segmentNames(output, nameValues(context));
     const livePlaylistKey = names.livePlaylist === undefined ? undefined : names.dir + names.livePlaylist;
     this.#upload = {
       ...{ kind: 'segments', egressId: context.record.egressId, output: index, storage: output.storage },
@@ -169,4 +188,13 @@ export class SegmentsSink implements Sink {
       egress.segmentResults = [info];
     });
   }
+}
+
+/** A live playlist keeps its name: it is an address, and shows the broadcast that came last. */
+function segmentsAside(names: SegmentNames, egressId: string): SegmentNames {
+  return {
+    ...names,
+    playlist: aside(names.playlist, egressId),
+    segmentPrefix: `${names.segmentPrefix}-${egressId}`,
+  };
 }

@@ -53,6 +53,9 @@ export interface Sink {
   close?(): Promise<void>;
 }
 
+/** Whose names are. */
+export type { NameClaims } from '../../store/name-claims.ts';
+
 /** What sinks need of the uploads. */
 export type SinkUploads = Pick<Uploads, 'store' | 'queue' | 'openBackup' | 'waitMs'>;
 
