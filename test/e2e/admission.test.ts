@@ -51,18 +51,20 @@ describe('a worker that is full', () => {
   let sluice: Sluice;
   let webhooks: WebhookServer;
   let alice: TestPublisher;
+  /** Of free disk, bytes: below it no recording may run. */
+  let limit: number;
   const ids = new Map<string, string>();
 
   beforeAll(async () => {
     folder = await quietFolder();
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
-    const limit = String((await freeOf(folder)) - SPARE_BYTES);
+    limit = (await freeOf(folder)) - SPARE_BYTES;
     sluice = await Sluice.start({
       env: {
         SLUICE_DATA_DIR: folder,
         SLUICE_WORKER_CPU_LIMIT: String(CAPACITY / availableParallelism()),
-        SLUICE_WORKER_MIN_FREE_DISK: limit,
-        SLUICE_WORKER_STOP_FREE_DISK: limit,
+        SLUICE_WORKER_MIN_FREE_DISK: String(limit),
+        SLUICE_WORKER_STOP_FREE_DISK: String(limit),
         SLUICE_EGRESS_START_DEADLINE: String(DEADLINE_SECONDS),
         SLUICE_INGRESS_ALLOW_NETWORKS: '127.0.0.0/8',
         SLUICE_WEBHOOK_URLS: webhooks.url,
@@ -97,6 +99,18 @@ describe('a worker that is full', () => {
     info.status === EgressStatus.EGRESS_STARTING &&
     info.details === `waiting for a worker, position ${position}`;
   const hasEnded = ({ status }: EgressInfo) => status >= EgressStatus.EGRESS_COMPLETE;
+
+  const readMetrics = async () => (await fetch(`${sluice.url}/metrics`)).text();
+  /** Resolves when the worker has told the others of such a disk. */
+  async function announced(done: (free: number) => boolean): Promise<void> {
+    const deadline = Date.now() + 15_000;
+    for (;;) {
+      const free = Number(/^sluice_worker_free_disk_bytes\{.*\} (.*)$/m.exec(await readMetrics())?.[1]);
+      if (done(free)) return;
+      if (Date.now() > deadline) throw new Error(`the worker tells of ${free} bytes still`);
+      await sleep(200);
+    }
+  }
 
   it('lets jobs wait in order, each with its position; one that is stopped never runs', async () => {
     await start('first');
@@ -150,7 +164,7 @@ describe('a worker that is full', () => {
     const ended = told.filter(({ egressInfo }) => egressInfo?.egressId === ids.get('fourth'));
     expect(ended.map(({ event }) => event)).toEqual(['egress_started', 'egress_ended']);
     expect(ended.at(-1)?.egressInfo?.status).toBe(EgressStatus.EGRESS_FAILED);
-    const metrics = await (await fetch(`${sluice.url}/metrics`)).text();
+    const metrics = await readMetrics();
     expect(metrics).toContain('sluice_jobs_waiting{queue="egress"} 0');
     expect(Number(/^sluice_worker_capacity_cores\{.*\} (.*)$/m.exec(metrics)?.[1])).toBeCloseTo(CAPACITY);
     expect(Number(/^sluice_worker_committed_cores\{.*\} (.*)$/m.exec(metrics)?.[1])).toBeGreaterThan(0.07);
@@ -171,17 +185,16 @@ describe('a worker that is full', () => {
     expect(frames.length).toBeGreaterThan(5 * 15);
     expect(Number(file?.duration) / 1e9).toBeCloseTo(duration ?? NaN, 0);
 
-    // Workers tell of their disk every second.
-    await sleep(1500);
+    await announced((free) => free < limit);
     await expect(start('refused')).rejects.toMatchObject({
       code: 'resource_exhausted',
       status: 429,
       message: expect.stringMatching(
         /no worker has the disk for a new recording: .* free, .* more are needed/,
-      ),
+      ) as string,
     });
     await rm(filler);
-    await sleep(2500);
+    await announced((free) => free > limit + SPARE_BYTES / 2);
     await start('accepted');
     await until('accepted', isActive);
     await sluice.egress.stopEgress(ids.get('accepted') ?? '');

@@ -6,7 +6,7 @@ import { StatusKeeper } from '../../src/egress/status.ts';
 import type { EgressStore } from '../../src/store/types.ts';
 
 /** @param answers what each save is answered with; an Error is thrown. The last one stays. */
-function keeper(answers: (boolean | Error)[] = [true]) {
+function keeper(answers: (boolean | Error)[] = [true], info = new EgressInfo({ egressId: 'EG_1' })) {
   const saved: EgressInfo[] = [];
   let superseded = 0;
   const store = {
@@ -19,7 +19,7 @@ function keeper(answers: (boolean | Error)[] = [true]) {
   } as unknown as EgressStore;
   const status = new StatusKeeper({
     store,
-    info: new EgressInfo({ egressId: 'EG_1' }),
+    info,
     attempt: 1,
     appliedRevision: 0,
     logger: pino({ level: 'silent' }),
@@ -57,6 +57,28 @@ describe('StatusKeeper', () => {
       'End reason: StopEgress API; TR_1 of alice is left out: video/AV1 cannot be recorded; gap from 1.0 s to 2.0 s: killed',
     );
     expect(status.info).toMatchObject({ error: 'no such bucket', errorCode: 400 });
+  });
+
+  it('ends as LIMIT_REACHED what was ended because something ran out, also when a later attempt finishes it', async () => {
+    const { status } = keeper();
+    status.active(1);
+    status.limitReached('the disk is nearly full');
+    expect(status.info).toMatchObject({
+      status: EgressStatus.EGRESS_ENDING,
+      details: 'End reason: Session limit reached: the disk is nearly full',
+    });
+    const later = keeper([true], status.info.clone()).status;
+    for (const each of [status, later]) {
+      each.ending('Source closed');
+      each.complete(2);
+      await each.flush();
+      expect(each.info).toMatchObject({
+        status: EgressStatus.EGRESS_LIMIT_REACHED,
+        error: 'Session limit reached: the disk is nearly full',
+        errorCode: 413,
+        details: 'End reason: Session limit reached: the disk is nearly full',
+      });
+    }
   });
 
   it('ends as ABORTED with 412 what was over before it began', async () => {
