@@ -1,4 +1,4 @@
-/** A pipeline killed with -9 in the middle of a recording, and SIGTERM in the middle of another. */
+/** Pipelines killed with -9 and hung in the middle of recordings, and SIGTERM in the middle of another. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,14 +17,19 @@ import type { WebhookServer } from '../support/webhook-receiver.ts';
 const ROOM = 'crash';
 /** The issue's bound: media missing after a pipeline was killed, seconds. */
 const MOST_MISSING = 3;
+/** A pipeline that hangs is noticed after four to five seconds, and restarted within two. */
+const MOST_HUNG = 7;
+
+const HUNG = '"reason":"hung: no answer for';
 
 const file = (filepath: string) => ({ file: new EncodedFileOutput({ filepath }) });
 
-describe('one process, two recordings', () => {
+describe('one process, three recordings', () => {
   let sluice: Sluice;
   let webhooks: WebhookServer;
   const publishers: TestPublisher[] = [];
   const killed: number[] = [];
+  let noticedAt = 0;
   const infos: EgressInfo[] = [];
   const reports: ContentReport[] = [];
 
@@ -46,14 +51,20 @@ describe('one process, two recordings', () => {
         ...(audio && { audioTrackId: audio }),
         ...(video && { videoTrackId: video }),
       }),
+      await sluice.egress.startTrackCompositeEgress(ROOM, file('crash/hung'), {
+        ...(audio && { audioTrackId: audio }),
+        ...(video && { videoTrackId: video }),
+      }),
     ];
     for (const { egressId } of started) {
       await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
       killed.push(await pipelinePid(sluice, egressId));
     }
     await sleep(6000);
-    for (const pid of killed) process.kill(pid, 'SIGKILL');
-    await sleep(7000);
+    killed.forEach((pid, index) => process.kill(pid, index < 2 ? 'SIGKILL' : 'SIGSTOP'));
+    await until('the pipeline that hangs was noticed', () => sluice.main.output.includes(HUNG), 8000);
+    noticedAt = Date.now();
+    await sleep(4000);
     for (const { egressId } of started) await sluice.egress.stopEgress(egressId);
     for (const { egressId } of started) {
       const info = await sluice.waitForEgress(
@@ -76,7 +87,10 @@ describe('one process, two recordings', () => {
   describe.each([
     [0, 'composite'],
     [1, 'passthrough'],
+    [2, 'passthrough'],
   ])('egress %i, a %s', (index, program) => {
+    const most = index < 2 ? MOST_MISSING : MOST_HUNG;
+
     it('is of that kind, and its pipeline is gone', async () => {
       expect(sluice.main.output).toContain(`"program":"${program}"`);
       expect(await commandOf(killed[index]!)).toBeUndefined();
@@ -90,7 +104,7 @@ describe('one process, two recordings', () => {
       expect(gaps, info.details).toHaveLength(1);
       expect(gaps[0]!.reason).toBe('the pipeline was restarted');
       expect(gaps[0]!.from).toBeGreaterThan(3);
-      expect(gaps[0]!.to - gaps[0]!.from).toBeLessThanOrEqual(MOST_MISSING);
+      expect(gaps[0]!.to - gaps[0]!.from).toBeLessThanOrEqual(most);
       const { video } = reports[index]!;
       expect(Math.abs(video!.maxGapMs / 1000 - (gaps[0]!.to - gaps[0]!.from))).toBeLessThan(0.5);
     });
@@ -107,18 +121,26 @@ describe('one process, two recordings', () => {
       const { video, tiles } = reports[index]!;
       for (const tile of tiles) {
         expect(tile.inOrder).toBe(true);
-        expect(tile.longestGapMs).toBeLessThanOrEqual(MOST_MISSING * 1000);
+        expect(tile.longestGapMs).toBeLessThanOrEqual(most * 1000);
         // What is missing is missing in the one gap, and nowhere else.
         const lost = tile.missing.length / 30;
         expect(lost).toBeLessThan(tile.longestGapMs / 1000 + 0.03 * video!.lastTime);
         expect(tile.avOffset.p95).toBeLessThanOrEqual(80);
-        expect(tile.avOffset.count).toBeGreaterThan(6);
+        expect(tile.avOffset.count).toBeGreaterThan(5);
       }
     });
   });
 
+  it('restarts what hung within two seconds of noticing', () => {
+    const { startedAt, details } = infos[2]!;
+    const [gap] = gapsIn(details);
+    expect(Number(startedAt) / 1e6 + gap!.to * 1000 - noticedAt).toBeLessThan(2000);
+  });
+
   it('removes the log of what is finished', async () => {
-    expect(await readdir(join(sluice.dataDir, 'egress'))).toEqual([]);
+    expect((await readdir(join(sluice.dataDir, 'egress'))).filter((name) => name.startsWith('EG_'))).toEqual(
+      [],
+    );
   });
 
   describe('SIGTERM during a recording', () => {
@@ -157,7 +179,9 @@ describe('one process, two recordings', () => {
 
     it('leaves no process and no log', async () => {
       for (const pid of children) expect(await commandOf(pid)).toBeUndefined();
-      expect(await readdir(join(sluice.dataDir, 'egress'))).toEqual([]);
+      expect(
+        (await readdir(join(sluice.dataDir, 'egress'))).filter((name) => name.startsWith('EG_')),
+      ).toEqual([]);
     });
   });
 });
