@@ -84,7 +84,10 @@ export class WaitingLine {
   #isLate({ ageMs }: Waiting): boolean {
     const { startDeadlineMs } = this.#options;
     if (startDeadlineMs === 0 || ageMs < startDeadlineMs) return false;
-    return performance.now() - this.#wellSince >= Math.min(WORKERS_FIRST_MS, startDeadlineMs);
+    const now = performance.now();
+    // Redis may have gone since this walk began.
+    if (now - this.#walkedAt > PROMPT_MS) return false;
+    return now - this.#wellSince >= Math.min(WORKERS_FIRST_MS, startDeadlineMs);
   }
 
   async #egress(waiting: Waiting): Promise<void> {

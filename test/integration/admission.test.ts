@@ -1,7 +1,8 @@
 /** What a worker has no room for, on a real Redis: who takes it instead, in which order, and what it is learnt from. */
-import { EgressInfo, RoomCompositeEgressRequest } from '@livekit/protocol';
+import { EgressInfo, EgressStatus, RoomCompositeEgressRequest } from '@livekit/protocol';
 import { EncodedFileOutput, EncodingOptions } from '@livekit/protocol';
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Estimates } from '../../src/admission/estimates.ts';
@@ -10,24 +11,27 @@ import { WorkerAdmission } from '../../src/admission/worker-admission.ts';
 import { loadConfig } from '../../src/config/index.ts';
 import { storeRequest } from '../../src/egress/request/types.ts';
 import { EgressWorker } from '../../src/jobs/egress-worker.ts';
-import { egressQueue } from '../../src/jobs/queues.ts';
+import { egressQueue, ingressQueue } from '../../src/jobs/queues.ts';
 import type { EgressQueue } from '../../src/jobs/queues.ts';
+import { WaitingLine } from '../../src/jobs/waiting-line.ts';
 import { egressAdmission } from '../../src/service/admission.ts';
-import { connectRedis, createEgressStore } from '../../src/store/index.ts';
+import { connectRedis, createEgressStore, createIngressStore } from '../../src/store/index.ts';
 import type { EgressStore, RedisConnections } from '../../src/store/index.ts';
 import { startRedis } from '../support/redis.ts';
+import type { TestRedis } from '../support/redis.ts';
 import { until } from '../support/sfu.ts';
 
 const logger = pino({ level: 'silent' });
 const config = loadConfig({ env: {}, cwd: tmpdir() });
 
+let server: TestRedis;
 let redis: RedisConnections;
 let store: EgressStore;
 let queue: EgressQueue;
 const closers: (() => Promise<unknown>)[] = [];
 
 beforeEach(async () => {
-  const server = await startRedis();
+  server = await startRedis();
   closers.push(() => server.stop());
   redis = connectRedis({ url: server.url, logger });
   closers.push(() => redis.close());
@@ -146,6 +150,52 @@ describe('jobs that are more than there is room for', () => {
     expect(full.order).toEqual([]);
     const workers = await new Roster(redis.shared).workers();
     expect(workers.map(({ roomForNew }) => roomForNew > 0).toSorted()).toEqual([false, true]);
+  });
+});
+
+describe('the line of those that wait', () => {
+  /** A server's, without the server. */
+  function lineOf(startDeadlineMs: number): void {
+    const ingressStore = createIngressStore(redis, logger);
+    closers.push(() => ingressStore.close());
+    const ingresses = ingressQueue(redis.shared, logger);
+    closers.push(() => ingresses.close());
+    const waiting = new WaitingLine({
+      ...{ store, queue, ingressStore, ingressQueue: ingresses, startDeadlineMs, logger },
+    });
+    closers.push(() => Promise.resolve(waiting.close()));
+  }
+  const infoOf = async (id: string) => (await store.get(id))!.info;
+
+  it('gives up nothing that could not be taken because Redis was away, nor what has begun', async () => {
+    await enqueue('EG_begun', 720);
+    await store.begin('EG_begun', 1);
+    await enqueue('EG_a', 720);
+    lineOf(1500);
+    await sleep(1100);
+    expect((await infoOf('EG_a')).details).toBe('waiting for a worker, position 2');
+    expect((await infoOf('EG_begun')).details).toBe('');
+    server.pause();
+    await sleep(3500);
+    server.resume();
+    const { running } = await worker(0.9);
+    await until('what waited to run', () => running.has('EG_a'));
+    await sleep(1200);
+    expect((await infoOf('EG_a')).status).toBe(EgressStatus.EGRESS_STARTING);
+    expect(running.has('EG_begun')).toBe(true);
+
+    // The worker is full: this one waits, and too long.
+    await enqueue('EG_b', 720);
+    const from = performance.now();
+    while (
+      (await infoOf('EG_b')).status === EgressStatus.EGRESS_STARTING &&
+      performance.now() - from < 10_000
+    )
+      await sleep(100);
+    expect(await infoOf('EG_b')).toMatchObject({ status: EgressStatus.EGRESS_FAILED, errorCode: 429 });
+    expect(performance.now() - from).toBeGreaterThan(1400);
+    expect(await line()).toEqual([]);
+    expect(await store.saveUntaken('EG_a', await infoOf('EG_a'))).toBe(false);
   });
 });
 
