@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EgressStore } from '../store/types.ts';
 import type { Claim, UploadList } from './list.ts';
-import { egressFolder, isKept, removeNote } from './notes.ts';
+import { egressFolder, isKept, keepFolder, removeNote } from './notes.ts';
 import type { Stored, UploadWork } from './types.ts';
 
 /** The egress may be about to end; it is asked again after this, ms. */
@@ -33,8 +33,9 @@ export async function storedLate(claim: Claim, stored: Stored, options: LateOpti
     await rm(folder, { recursive: true, force: true });
 }
 
-/** Tells that it is not tried any more. What is on this machine stays, for somebody to look after. */
+/** Tells that it is not tried any more. What is on this machine stays, for somebody to look after. @throws Error */
 export async function givenUp(claim: Claim, options: LateOptions): Promise<void> {
+  await keepFolder(options.spoolDir, claim.upload.egressId, 'an upload was given up');
   await amend(claim, undefined, options);
   await removeNote(options.spoolDir, claim.upload);
   await options.list.remove(claim);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { hasEnded } from '../store/record.ts';
-import type { EgressStore } from '../store/types.ts';
+import type { EgressRecord, EgressStore } from '../store/types.ts';
 import type { UploadList } from './list.ts';
 import { egressFolder, isKept, readNotes } from './notes.ts';
 import { uploadId, uploadName } from './types.ts';
@@ -49,11 +49,19 @@ export async function findLeftovers({ spoolDir, store, list, logger }: LeftoverO
       logger.warn({ egressId, upload: uploadName(upload) }, 'found what was not uploaded');
     }
     if (waiting || (await isKept(spoolDir, egressId))) continue;
-    const complete =
-      record?.info.status === EgressStatus.EGRESS_COMPLETE ||
-      record?.info.status === EgressStatus.EGRESS_LIMIT_REACHED;
     // Its worker died between the last word about it and tidying up.
-    if (complete) await rm(egressFolder(spoolDir, egressId), { recursive: true, force: true });
+    if (record && (await isFinishedHere(record, spoolDir)))
+      await rm(egressFolder(spoolDir, egressId), { recursive: true, force: true });
     else logger.warn({ egressId, folder: egressFolder(spoolDir, egressId) }, 'media of an egress is kept');
   }
+}
+
+/** What only an earlier attempt has left here, and the last one on another machine never saw, is nowhere else. */
+async function isFinishedHere({ egressId, attempt, info }: EgressRecord, spoolDir: string): Promise<boolean> {
+  const { status } = info;
+  if (status !== EgressStatus.EGRESS_COMPLETE && status !== EgressStatus.EGRESS_LIMIT_REACHED) return false;
+  return stat(join(egressFolder(spoolDir, egressId), `attempt-${attempt}`)).then(
+    () => true,
+    () => false,
+  );
 }

@@ -16,8 +16,8 @@ import { Waiting } from './waiting.ts';
 
 /** Until the egress of a found upload has ended, it belongs to the egress's attempt. */
 const RUNNING_MS = 3000;
-/** In the background a storage that is away has at least this long before the backup storage takes its turn. */
-const TURN_MS = 2000;
+/** A storage that is away has at least this long before the backup storage takes its turn, ms. */
+export const TURN_MS = 2000;
 
 export interface TriesOptions {
   list: UploadList;

@@ -11,7 +11,7 @@ import { UploadList } from './list.ts';
 import type { Claim } from './list.ts';
 import { spoolId, writeNote } from './notes.ts';
 import { findLeftovers } from './leftovers.ts';
-import { Tries } from './tries.ts';
+import { TURN_MS, Tries } from './tries.ts';
 import type { TriesOptions } from './tries.ts';
 import type { Upload } from './types.ts';
 import { uploadId, uploadName } from './types.ts';
@@ -71,7 +71,9 @@ export class Uploads {
   async store(upload: Upload, plan: StoragePlan): Promise<UploadOutcome> {
     await writeNote(this.#options.spoolDir, upload);
     const claim = { id: uploadId(upload), token: randomUUID(), upload, tries: 0, ageMs: 0 };
-    const waiting = new Waiting(this.waitMs, this.openBackup !== undefined);
+    const hasBackup = this.openBackup !== undefined;
+    // A storage must have had its turn before the backup storage takes what is its.
+    const waiting = new Waiting(hasBackup ? Math.max(this.waitMs, TURN_MS) : this.waitMs, hasBackup);
     this.#waiting.add(waiting);
     // Redis may be away: that need not keep it from its storage.
     const added = this.#list.add(upload, claim.token);

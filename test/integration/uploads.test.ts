@@ -18,7 +18,10 @@ import { startSwift } from '../support/swift.ts';
 import type { Swift } from '../support/swift.ts';
 import { until } from '../support/takeover.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
-import { UploadRig, endEgress, makeRecording } from '../support/uploads.ts';
+import { createStorage } from '../../src/storage/index.ts';
+import { makeBroadcast } from '../support/broadcast.ts';
+import { silent } from '../support/log-fixtures.ts';
+import { UploadRig, endEgress, localPolicy, makeRecording } from '../support/uploads.ts';
 import type { Recording, UploadRigOptions } from '../support/uploads.ts';
 
 const MIB = 1024 * 1024;
@@ -175,6 +178,10 @@ describe('an upload whose storage is away', () => {
     await restart({ timing: { giveUp: 500 } });
     await settled(made);
     expect((await infoOf(made)).details).toContain(`was not uploaded, and is kept at ${made.path}`);
+    // Also a further start, with a store that is there, does not take it for what is stored.
+    await proxy.restore();
+    await restart();
+    await sleep(500);
     expect(sha(readFileSync(made.path))).toBe(sha(made.content));
   });
 });
@@ -269,11 +276,84 @@ describe('a process that is killed', () => {
   }, 60_000);
 });
 
+describe('a broadcast', () => {
+  const names = { segmentPrefix: 'part', playlist: 'call.m3u8' };
+  const listed = (playlist: string) => playlist.split('\n').filter((line) => line.endsWith('.ts'));
+
+  it('waits for its storage while it is live, and names only what is stored', async () => {
+    await start();
+    const live = await makeBroadcast(rig, spoolDir, { egressId: `EG_${++count}`, seconds: 10, names });
+    const [first, ...others] = live.chunks;
+    const sink = await live.open(
+      createStorage({ type: 'default' }, live.config(options.s3), silent, localPolicy),
+    );
+    sink.onChunk(first!);
+    await proxy.cut();
+    for (const chunk of others) sink.onChunk(chunk);
+    await sleep(300);
+    const wrong: string[] = [];
+    const watching = new AbortController();
+    const watched = (async () => {
+      while (!watching.signal.aborted) {
+        const playlist = await swift.get(BUCKET, `${live.egressId}/${names.playlist}`).catch(() => undefined);
+        const there = new Set(await swift.list(BUCKET));
+        const text = playlist ? Buffer.from(playlist).toString() : '';
+        wrong.push(...listed(text).filter((name) => !there.has(`${live.egressId}/${name}`)));
+        await sleep(30);
+      }
+    })();
+    setTimeout(() => void proxy.restore(), 200);
+    // In time or late: that is the machine's load.
+    if ((await sink.finish()) === 'pending')
+      await endEgress(rig, live.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
+    await until('everything is stored', async () =>
+      Buffer.from(await swift.get(BUCKET, `${live.egressId}/${names.playlist}`).catch(() => Buffer.alloc(0)))
+        .toString()
+        .includes('ENDLIST'),
+    );
+    watching.abort();
+    await watched;
+    await sink.close();
+    expect(wrong).toEqual([]);
+    const stored = (await swift.list(BUCKET)).filter((key) => key.startsWith(`${live.egressId}/part`));
+    expect(stored.length).toBeGreaterThanOrEqual(4);
+  });
+
+  it('goes on in the backup storage, from its first segment on', async () => {
+    const backup = join(folder, 'backup');
+    await start({ backup });
+    const live = await makeBroadcast(rig, spoolDir, { egressId: `EG_${++count}`, seconds: 10, names });
+    const [first, second, ...others] = live.chunks;
+    const sink = await live.open(
+      createStorage({ type: 'default' }, live.config(options.s3), silent, localPolicy),
+    );
+    sink.onChunk(first!);
+    await until('it has begun', async () =>
+      (await swift.list(BUCKET)).includes(`${live.egressId}/${names.playlist}`),
+    );
+    await proxy.cut();
+    sink.onChunk(second!);
+    await until('the backup has it', () => live.status.info.backupStorageUsed);
+    for (const chunk of others) sink.onChunk(chunk);
+    expect(await sink.finish()).toBe('done');
+    await sink.close();
+    const place = join(backup, live.egressId, live.egressId);
+    const playlist = readFileSync(join(place, names.playlist), 'utf8');
+    expect(playlist).toContain('#EXT-X-ENDLIST');
+    expect(listed(playlist).length).toBeGreaterThanOrEqual(4);
+    for (const name of listed(playlist)) expect(existsSync(join(place, name)), name).toBe(true);
+    const [info] = live.status.info.segmentResults;
+    expect(info!.playlistLocation).toBe(join(place, names.playlist));
+    expect(Number(info!.segmentCount)).toBe(listed(playlist).length);
+  });
+});
+
 describe('what lies in the spool at start', () => {
   it('is queued when it is noted, removed when it is stored, and kept otherwise', async () => {
     await start();
     await proxy.cut();
-    const [lost, stored, kept, running] = [
+    const [lost, stored, kept, running, other] = [
+      await recording(1000),
       await recording(1000),
       await recording(1000),
       await recording(1000),
@@ -282,12 +362,15 @@ describe('what lies in the spool at start', () => {
     expect(await rig.uploads.store(lost.upload, lost.plan)).toEqual({ state: 'pending' });
     await endPending(lost);
     await rig.close();
-    // Redis has lost its data, all but three records.
+    // Redis has lost its data, all but some records.
     await start();
     const redisKeys = await rig.redis.shared.keys('sluice:*');
-    const records = [stored, kept, running].map(({ upload }) => keys.egress(upload.egressId));
+    const records = [stored, kept, running, other].map(({ upload }) => keys.egress(upload.egressId));
     for (const key of redisKeys) if (!records.includes(key)) await rig.redis.shared.del(key);
-    for (const each of [stored, kept]) {
+    mkdirSync(join(stored.folder, 'attempt-1'));
+    const elsewhere = join(spoolDir, other.upload.egressId, 'attempt-0');
+    mkdirSync(elsewhere);
+    for (const each of [stored, kept, other]) {
       await endEgress(rig, each.upload.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
     }
     await keepFolder(spoolDir, kept.upload.egressId, 'the pipeline failed');
@@ -298,7 +381,7 @@ describe('what lies in the spool at start', () => {
     await start();
     await goneOnlyWhenStored(lost);
     await until('the stored one is removed', () => !existsSync(stored.folder));
-    for (const path of [kept.path, running.path, join(spoolDir, 'EG_unknown', 'output-1.mp4')]) {
+    for (const path of [kept.path, running.path, elsewhere, join(spoolDir, 'EG_unknown', 'output-1.mp4')]) {
       expect(existsSync(path), path).toBe(true);
     }
   });

@@ -26,7 +26,7 @@ export interface UploadRigOptions {
 
 const logger = pino({ level: process.env.UPLOADS_LOG ?? 'silent' });
 /** The tests' storages are on this machine. */
-const policy = createAddressPolicy({
+export const localPolicy = createAddressPolicy({
   allowNetworks: ['127.0.0.1/32'],
   setting: 'outbound.allow_networks',
   logger,
@@ -57,7 +57,7 @@ export class UploadRig {
     };
     const uploads = await Uploads.start({
       ...{ redis: redis.shared, store, spoolDir, logger, work: lateWork(spoolDir, logger) },
-      open: (plan: StoragePlan) => createStorage(plan, config, logger, policy),
+      open: (plan: StoragePlan) => createStorage(plan, config, logger, localPolicy),
       openBackup: backup === undefined ? undefined : () => new LocalStorage(backup),
       timing: { wait: 400, firstRetry: 100, maxRetry: 400, giveUp: 3_600_000, lease: 1500, ...timing },
     });
