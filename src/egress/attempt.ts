@@ -31,6 +31,7 @@ import { StatusKeeper, Superseded } from './status.ts';
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
 
+const SUPERSEDED = 'superseded: a newer attempt goes on';
 const LOST = 'Connection to the room lost';
 
 /** How an attempt ended; only `ended` means that the egress is over. */
@@ -364,7 +365,7 @@ export class EgressAttempt {
 
   async #conclude(cause: Cause): Promise<AttemptOutcome> {
     if (cause.type === 'superseded' || (cause.type === 'fail' && cause.error instanceof Superseded)) {
-      this.#logger.warn('superseded: a newer attempt goes on');
+      this.#logger.warn(SUPERSEDED);
       return 'superseded';
     }
     if (cause.type === 'hand-over') {
@@ -389,8 +390,13 @@ export class EgressAttempt {
         failure ??= new EgressAborted('the egress ended before it began to record');
       }
     } catch (error) {
-      if (error instanceof SupersededError || error instanceof Superseded) return 'superseded';
       failure ??= error;
+    }
+    // What fails may fail because another attempt has finished, and taken the log away.
+    const fenced = failure instanceof SupersededError || failure instanceof Superseded;
+    if (failure && (fenced || (await this.#isFenced()))) {
+      this.#logger.warn({ err: failure }, SUPERSEDED);
+      return 'superseded';
     }
     if (!failure) this.#status.complete(endedAtMs);
     else {
@@ -401,9 +407,11 @@ export class EgressAttempt {
       this.#status.fail(failure);
     }
     // Not before the end is on record: a worker that dies in between leaves the next one everything.
-    if (await this.#status.saved()) {
-      if (!failure && !pending) await this.#deps.discardLog();
+    if (!(await this.#status.saved())) {
+      this.#logger.warn(SUPERSEDED);
+      return 'superseded';
     }
+    if (!failure && !pending) await this.#deps.discardLog();
     return 'ended';
   }
 

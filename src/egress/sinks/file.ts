@@ -80,6 +80,8 @@ export class FileSink implements Sink {
     );
     await this.#context.assertCurrent();
     await this.#takeName();
+    // The storage may have taken a while to say.
+    await this.#context.assertCurrent();
     const { outcome, location, bytes } = await this.#upload(made);
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
