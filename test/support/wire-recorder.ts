@@ -43,7 +43,7 @@ export class WireRecorder {
 
   /** Answers once the track is received. */
   static async start(sluice: Sluice, room: string, trackId: string): Promise<WireRecorder> {
-    const token = await sluice.token(`wire-${trackId}`, { room, hidden: true, recorder: true });
+    const token = await sluice.bridgeToken(`wire-${trackId}`, { room, hidden: true, recorder: true });
     const url = `${sluice.url.replace(/^http/, 'ws')}/bridge`;
     const bridge = await connectBridge({ url, token, attempt: 1, logger: quiet });
     const socket = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER });
