@@ -6,6 +6,7 @@ const AT_ONCE = 4;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const IN_PAIRS = [
   'admission',
+  'crash-ends',
   'crash-pipeline',
   'ingress-docs',
   'ingress-restart',
