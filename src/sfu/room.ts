@@ -25,6 +25,8 @@ export interface RoomParts {
   router: ms.Router;
   audioLevels: ms.AudioLevelObserver;
   webRtcServer: ms.WebRtcServer;
+  /** Where clients reach the WebRtcServer over TCP. */
+  tcpPort: number;
   /** In the same mediasoup worker. */
   createRouter: (mediaCodecs: ms.RouterRtpCodecCapability[]) => Promise<ms.Router>;
   /** For PlainTransports. */
@@ -154,6 +156,11 @@ export class Room implements SfuRoom {
       preferUdp: true,
       initialAvailableOutgoingBitrate: INITIAL_OUTGOING_BITRATE,
     });
+  }
+
+  iceCandidates({ iceCandidates }: ms.WebRtcTransport): ms.IceCandidate[] {
+    const { tcpPort } = this.#parts;
+    return iceCandidates.map((each) => (each.protocol === 'tcp' ? { ...each, port: tcpPort } : each));
   }
 
   createPlainTransport(options: {

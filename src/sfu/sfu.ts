@@ -38,6 +38,9 @@ export interface SfuOptions {
     workers: number;
     /** IP address PlainTransports listen on. */
     plainListenIp: string;
+    /** Connections of ICE over TCP open at once, a worker: altogether (default 1024), and from one address (128). */
+    maxTcpConnections?: number;
+    maxTcpConnectionsPerAddress?: number;
   };
   /** mediasoup-worker's path; default: mediasoup's own, or the environment's MEDIASOUP_WORKER_BIN. */
   workerBin?: string | undefined;
@@ -72,6 +75,10 @@ export async function createSfu(options: SfuOptions): Promise<SfuNode> {
     host: rtc.host,
     announcedAddress: rtc.announcedAddress ?? (isUnspecified(rtc.host) ? externalAddress() : undefined),
     workerBin: options.workerBin,
+    tcpLimits: {
+      maxConnections: rtc.maxTcpConnections ?? 1024,
+      maxConnectionsPerAddress: rtc.maxTcpConnectionsPerAddress ?? 128,
+    },
   });
   return new SfuNode(options, pool);
 }
@@ -180,6 +187,7 @@ export class SfuNode implements Sfu {
         router,
         audioLevels,
         webRtcServer: running.webRtcServer,
+        tcpPort: running.tcpPort,
         createRouter: (mediaCodecs) => running.worker.createRouter({ mediaCodecs }),
         plainListenInfo: this.#plainListenInfo,
         events: this.#events,

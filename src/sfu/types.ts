@@ -154,6 +154,10 @@ export interface SfuRoom {
   /** On the node's WebRtcServer (UDP and TCP), for `router` of {@link createRouter} or else the room's. */
   createWebRtcTransport(router?: ms.Router): Promise<ms.WebRtcTransport>;
   /**
+   * Where clients reach a transport of this room: mediasoup's own list names its TCP port behind our gate. Use this one.
+   */
+  iceCandidates(transport: ms.WebRtcTransport): ms.IceCandidate[];
+  /**
    * Another router in the room's mediasoup worker: for viewers whose payload types are not the room's, as
    * consumers cannot have other ones than their router. Closed with the room; the caller may close it earlier.
    */

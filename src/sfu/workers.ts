@@ -1,12 +1,15 @@
 /** The mediasoup worker processes of this node, each with its WebRtcServer. */
 import type { types as ms } from 'mediasoup';
 import type { Logger } from 'pino';
+import type { ConnectionLimits } from '../limits/connections.ts';
+import { TcpGate } from './tcp-gate.ts';
 import { SfuError } from './types.ts';
 import { endWorker, startWorkerProcess } from './worker-process.ts';
 
 /** Pause before a worker that died is started again; doubled by every failure in a row. */
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 5000;
+const LOOPBACK = '127.0.0.1';
 
 export interface WorkerPoolOptions {
   logger: Logger;
@@ -19,12 +22,16 @@ export interface WorkerPoolOptions {
   /** Address told to clients, when it is another one. */
   announcedAddress: string | undefined;
   workerBin: string | undefined;
+  /** Of ICE over TCP, each worker. */
+  tcpLimits: ConnectionLimits;
 }
 
 /** A worker that runs. */
 export interface RunningWorker {
   readonly worker: ms.Worker;
   readonly webRtcServer: ms.WebRtcServer;
+  /** Where clients reach it over TCP: its own port is behind a gate. */
+  readonly tcpPort: number;
 }
 
 export class WorkerPool {
@@ -81,6 +88,8 @@ class WorkerSlot {
   #restart: NodeJS.Timeout | undefined;
   #starting: Promise<void> | undefined;
   #failures = 0;
+  /** Outlives the processes behind it. */
+  #gate: TcpGate | undefined;
   running: RunningWorker | undefined;
   rooms = 0;
 
@@ -102,6 +111,7 @@ class WorkerSlot {
     const running = this.running;
     this.running = undefined;
     if (running) await endWorker(running.worker, this.#logger);
+    await this.#gate?.close();
   }
 
   async #start(): Promise<void> {
@@ -109,7 +119,7 @@ class WorkerSlot {
     const worker = await startWorkerProcess(workerBin);
     let running: RunningWorker;
     try {
-      running = { worker, webRtcServer: await this.#listen(worker) };
+      running = { worker, ...(await this.#listen(worker)) };
     } catch (err) {
       await endWorker(worker, this.#logger);
       throw err;
@@ -124,18 +134,23 @@ class WorkerSlot {
     this.#logger.info({ pid: worker.pid }, 'mediasoup worker started');
   }
 
-  async #listen(worker: ms.Worker): Promise<ms.WebRtcServer> {
-    const { host, announcedAddress, udpPort, tcpPort } = this.#options;
+  async #listen(worker: ms.Worker): Promise<{ webRtcServer: ms.WebRtcServer; tcpPort: number }> {
+    const { host, announcedAddress, udpPort, tcpPort, tcpLimits } = this.#options;
     const address = { ip: host, ...(announcedAddress === undefined ? {} : { announcedAddress }) };
     const udp = udpPort + this.#index;
     const tcp = tcpPort + this.#index;
     try {
-      return await worker.createWebRtcServer({
+      const gate = (this.#gate ??= await TcpGate.open({
+        ...{ host, port: tcpPort === 0 ? 0 : tcp, limits: tcpLimits, logger: this.#logger },
+      }));
+      const webRtcServer = await worker.createWebRtcServer({
         listenInfos: [
           { protocol: 'udp', ...address, port: udp },
-          { protocol: 'tcp', ...address, port: tcp },
+          { protocol: 'tcp', ip: LOOPBACK, announcedAddress: announcedAddress ?? host },
         ],
       });
+      gate.target = (await webRtcServer.dump()).tcpServers[0]?.port;
+      return { webRtcServer, tcpPort: gate.port };
     } catch (err) {
       const reason = err instanceof Error ? err.message : String(err);
       throw new Error(`cannot listen for media on ${host}, UDP port ${udp} and TCP port ${tcp}: ${reason}`, {
@@ -147,6 +162,7 @@ class WorkerSlot {
   #died(worker: ms.Worker, err: Error): void {
     if (this.running?.worker !== worker) return;
     this.running = undefined;
+    this.#gate?.drop();
     this.#logger.error({ err, pid: worker.pid, rooms: this.rooms }, 'mediasoup worker died; its rooms end');
     this.#startAgain();
   }

@@ -126,7 +126,7 @@ export class Session {
       this.#remoteUfrag = usernameFragment;
       this.#etag = newEtag();
       this.#parts.logger.info('ICE restarted');
-      const candidates = this.transport.iceCandidates;
+      const candidates = this.#parts.seat.participant.room.iceCandidates(this.transport);
       return { fragment: writeFragment(this.#parts.offer, this.#parts.mids, { parameters, candidates }) };
     } finally {
       this.#restarting = false;

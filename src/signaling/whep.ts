@@ -131,7 +131,7 @@ async function begin(
       offer,
       transport: {
         iceParameters: transport.iceParameters,
-        iceCandidates: transport.iceCandidates,
+        iceCandidates: room.iceCandidates(transport),
         fingerprints: transport.dtlsParameters.fingerprints,
       },
       sections: showing.slots.map((slot) => answeredSlot(slot, showing.slots, plan, router)),

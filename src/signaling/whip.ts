@@ -94,7 +94,7 @@ async function begin(
       offer,
       transport: {
         iceParameters: transport.iceParameters,
-        iceCandidates: transport.iceCandidates,
+        iceCandidates: room.iceCandidates(transport),
         fingerprints: transport.dtlsParameters.fingerprints,
       },
       sections: plan.tracks.map(({ section, rtpParameters, answeredCodecs, rids }) => ({

@@ -1,7 +1,7 @@
 /** Peers that are slow, many or loud on purpose, at every listener: each is bounded, and others go on. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -14,6 +14,7 @@ import { BridgeCloseCode } from '../../src/bridge/protocol.ts';
 import { createRtmpServer } from '../../src/ingress/inputs/rtmp/index.ts';
 import type { RtmpServer } from '../../src/ingress/inputs/rtmp/index.ts';
 import { SrtGate } from '../../src/ingress/inputs/url/srt-gate.ts';
+import { TcpGate } from '../../src/sfu/tcp-gate.ts';
 import { PendingSessions } from '../../src/signaling/pending.ts';
 import { API_KEY, API_SECRET, token } from '../support/api.ts';
 import { startBridge } from '../support/bridge.ts';
@@ -22,6 +23,7 @@ import { offerOf } from '../support/offers.ts';
 import { freePort } from '../support/ports.ts';
 import { silentLogger } from '../support/sfu.ts';
 import { startSignaling } from '../support/signaling-server.ts';
+import { framedBindingRequest } from '../support/stun.ts';
 
 const sockets = new Set<Socket>();
 let bridge: TestBridge;
@@ -264,6 +266,85 @@ describe.concurrent('WHIP and WHEP', () => {
       expect((await begin('c', '/whip')).status).toBe(201);
     } finally {
       await server.close();
+    }
+  });
+});
+
+describe.concurrent('ICE over TCP', () => {
+  it('goes on for whoever has a session, and ends for everybody else', async ({ expect }) => {
+    const server = await startSignaling();
+    try {
+      const response = await fetch(`${server.url}/whip`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${await server.token('room', 'tcp')}`,
+          'content-type': 'application/sdp',
+        },
+        body: offerOf('chromium-156-send'),
+      });
+      const answer = await response.text();
+      const found = (pattern: RegExp) => pattern.exec(answer)?.[1] ?? '';
+      const port = Number(found(/ tcp \d+ 127\.0\.0\.1 (\d+) typ host tcptype passive/));
+      const [ufrag, password] = [found(/ice-ufrag:(\S+)/), found(/ice-pwd:(\S+)/)];
+      const offered = /ice-ufrag:(\S+)/.exec(offerOf('chromium-156-send'))?.[1] ?? '';
+      const request = framedBindingRequest(`${ufrag}:${offered}`, password);
+
+      const mine = connect(port, '127.0.0.1');
+      sockets.add(mine);
+      // In two pieces, as TCP may bring it.
+      mine.write(request.subarray(0, 30));
+      await sleep(50);
+      mine.write(request.subarray(30));
+      const [reply] = (await once(mine, 'data')) as [Buffer];
+      expect(reply.readUInt16BE(2), 'a binding success response').toBe(0x0101);
+
+      const stranger = framedBindingRequest(`nobody:${offered}`, 'not-the-password');
+      const ends = await Promise.all([
+        slow(port, ''),
+        slow(port, '\0', ''),
+        slow(port, 'GET / HTTP/1.1\r\n\r\n'),
+        slow(port, stranger.toString('latin1')),
+        slow(port, stranger.toString('latin1'), stranger.toString('latin1')),
+      ]);
+      for (const { ms, told } of ends) {
+        expect(ms).toBeLessThan(8000);
+        expect(told).toBe('');
+      }
+      mine.write(request);
+      const [again] = (await once(mine, 'data')) as [Buffer];
+      expect(again.readUInt16BE(2)).toBe(0x0101);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('takes only so many connections from one address, and ends who falls silent', async ({ expect }) => {
+    const echo = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.pipe(socket);
+    });
+    echo.listen(0, '127.0.0.1');
+    await once(echo, 'listening');
+    const gate = await TcpGate.open({
+      ...{ host: '127.0.0.1', port: 0, logger: silentLogger },
+      limits: { maxConnections: 10, maxConnectionsPerAddress: 2 },
+      timing: { idleMs: 500 },
+    });
+    gate.target = (echo.address() as AddressInfo).port;
+    try {
+      const request = framedBindingRequest('a:b', 'password').toString('latin1');
+      const held = [slow(gate.port, request), slow(gate.port, request)];
+      await sleep(200);
+      expect(gate.connections).toBe(2);
+      expect(await slow(gate.port, request)).toMatchObject({ told: '' });
+      for (const { ms, told } of await Promise.all(held)) {
+        expect(ms).toBeLessThan(3000);
+        expect(told).toBe(request);
+      }
+      await expect.poll(() => gate.connections).toBe(0);
+    } finally {
+      await gate.close();
+      echo.close();
     }
   });
 });
