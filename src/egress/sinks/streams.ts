@@ -1,14 +1,26 @@
 /** Streams: the tap, sent to whatever destinations the API wants at the moment. */
 import { StreamInfo, StreamInfo_Status } from '@livekit/protocol';
+import type { EgressInfo } from '@livekit/protocol';
+import type { Logger } from 'pino';
 import type { AddressPolicy } from '../../outbound/index.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import { TapFanout } from '../outputs/stream/index.ts';
-import type { DestinationStatus } from '../outputs/stream/index.ts';
+import type { DestinationLimits, DestinationStatus } from '../outputs/stream/index.ts';
 import { nowNs } from '../status.ts';
-import type { Sink, SinkContext } from './types.ts';
+import type { StatusKeeper } from '../status.ts';
+import type { Sink } from './types.ts';
+
+/** What streams need of a sink's context. */
+export interface StreamsContext {
+  attempt: number;
+  /** What earlier attempts have told. */
+  record: { info: Pick<EgressInfo, 'streamResults'> };
+  status: Pick<StatusKeeper, 'update' | 'applied'>;
+  logger: Logger;
+}
 
 export class StreamsSink implements Sink {
-  readonly #context: SinkContext;
+  readonly #context: StreamsContext;
   readonly #fanout: TapFanout;
   readonly #onNoneLeft: () => void;
   /** What was wanted last, by URL with its key. */
@@ -22,8 +34,14 @@ export class StreamsSink implements Sink {
   /**
    * @param policy where destinations may be.
    * @param onNoneLeft every destination has failed or was removed.
+   * @param limits how long a destination is tried, where not as by default.
    */
-  constructor(context: SinkContext, policy: AddressPolicy, onNoneLeft: () => void) {
+  constructor(
+    context: StreamsContext,
+    policy: AddressPolicy,
+    onNoneLeft: () => void,
+    limits?: Partial<DestinationLimits>,
+  ) {
     this.#context = context;
     this.#onNoneLeft = onNoneLeft;
     const earlier = context.attempt > 1 ? context.record.info.streamResults : [];
@@ -31,6 +49,7 @@ export class StreamsSink implements Sink {
     this.#fanout = new TapFanout({
       logger: context.logger,
       policy,
+      ...(limits && { limits }),
       onStatus: () => this.#report(),
     });
   }
