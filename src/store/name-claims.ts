@@ -8,15 +8,15 @@ export type NameClaim = 'new' | 'ours' | 'taken';
 
 export interface NameClaims {
   /**
-   * Of any number of egresses that want a name at once, one gets it. A claim lasts a day: by then the file is in its
-   * storage, where it can be seen.
+   * Of any number of egresses that want a name at once, one gets it. A claim lasts longer than uploads are
+   * tried by default: by then the file is in its storage, where it can be seen.
    * @param store which storage: names of two are two names
    * @throws Error when Redis does not answer within 2 s
    */
   claim(store: string, name: string, egressId: string): Promise<NameClaim>;
 }
 
-const CLAIM_SECONDS = 24 * 3600;
+const CLAIM_SECONDS = 8 * 24 * 3600;
 const ANSWER_MS = 2000;
 
 export function createNameClaims(redis: Pick<Redis, 'set' | 'expire'>): NameClaims {

@@ -23,7 +23,7 @@ export type { UploadOutcome } from './waiting.ts';
 /** Uploads at once in the background; those that an egress waits for come on top. */
 const AT_ONCE = 4;
 const POLL_MS = 1000;
-/** At close, what is on its way and is waited for still has this long, ms. */
+/** What an egress waits for while this process ends has no longer than this, ms. */
 const HURRY_MS = 15_000;
 const CLOSE_MS = 5000;
 
@@ -44,6 +44,7 @@ export class Uploads {
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #background = 0;
+  #hurried = false;
   #loop: Promise<void> | undefined;
 
   private constructor(options: UploadsOptions, spool: string) {
@@ -75,6 +76,7 @@ export class Uploads {
     // A storage must have had its turn before the backup storage takes what is its.
     const waiting = new Waiting(hasBackup ? Math.max(this.waitMs, TURN_MS) : this.waitMs, hasBackup);
     this.#waiting.add(waiting);
+    if (this.#hurried) waiting.hurry(Math.min(HURRY_MS, this.waitMs));
     // Redis may be away: that need not keep it from its storage.
     const added = this.#list.add(upload, claim.token);
     added.catch(() => undefined);
@@ -97,9 +99,10 @@ export class Uploads {
     await this.#list.release(claim, this.#tries.pause(0, refused), true);
   }
 
-  /** Egresses need not wait for long any more: this process is to end. */
+  /** Egresses wait for a short time only from now on: this process is to end. */
   hurry(): void {
-    for (const waiting of this.#waiting) waiting.hurry(HURRY_MS);
+    this.#hurried = true;
+    for (const waiting of this.#waiting) waiting.hurry(Math.min(HURRY_MS, this.waitMs));
   }
 
   /** Breaks off what is on its way and gives it back. */

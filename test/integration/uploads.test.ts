@@ -1,5 +1,6 @@
 /** Uploads that go on after their egress: whatever fails meanwhile, nothing goes from here before it is there. */
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -238,42 +239,66 @@ describe('an upload that is refused', () => {
   });
 });
 
-describe('a process that is killed', () => {
-  it('in the middle of an upload leaves no half object and no parts, and the next one goes on', async () => {
-    const key = options.s3;
-    const client = new S3Client({
+describe('a process in the middle of an upload', () => {
+  const script = new URL('../support/upload-process.ts', import.meta.url).pathname;
+  let client: S3Client;
+  let child: ChildProcess;
+  let made: Recording;
+
+  beforeEach(async () => {
+    client = new S3Client({
       ...{ endpoint: swift.endpoint, region: swift.region, forcePathStyle: true },
-      credentials: { accessKeyId: key.accessKey, secretAccessKey: key.secret },
+      credentials: { accessKeyId: swift.accessKey, secretAccessKey: swift.secret },
     });
-    const leftovers = async () =>
-      (await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))).Uploads ?? [];
     await start();
     await proxy.cut();
-    const made = await recording(24 * MIB);
+    made = await recording(14 * MIB);
     expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
     await endPending(made);
     await rig.close();
     await proxy.restore();
-    proxy.slow(16 * MIB);
+    proxy.slow(8 * MIB);
     const before = proxy.bytesUp;
-    const script = new URL('../support/upload-process.ts', import.meta.url).pathname;
-    const child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: 'ignore' });
-    try {
-      await until('it is in the middle', () => proxy.bytesUp - before > 8 * MIB);
-    } finally {
+    child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: 'ignore' });
+    await until('it is in the middle', () => proxy.bytesUp - before > 6 * MIB);
+  });
+  afterEach(async () => {
+    if (child.exitCode === null && child.signalCode === null) {
       child.kill('SIGKILL');
       await once(child, 'exit');
     }
+    client.destroy();
+  });
+
+  const parts = async () =>
+    (await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))).Uploads ?? [];
+
+  it('that is killed leaves no half object and no parts, and the next one goes on', async () => {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
     await proxy.restore();
-    expect(await leftovers()).toHaveLength(1);
+    expect(await parts()).toHaveLength(1);
     expect(await swift.list(BUCKET)).not.toContain(made.upload.key);
     expect(existsSync(made.path)).toBe(true);
     await start();
     await goneOnlyWhenStored(made);
     await settled(made);
-    expect(await leftovers()).toEqual([]);
-    client.destroy();
-  }, 60_000);
+    expect(await parts()).toEqual([]);
+  });
+
+  it('that is stopped has lost it when it wakes up, and does no harm', async () => {
+    child.kill('SIGSTOP');
+    await proxy.restore();
+    await start();
+    await goneOnlyWhenStored(made);
+    await settled(made);
+    child.kill('SIGCONT');
+    await sleep(1000);
+    expect(sha(await swift.get(BUCKET, made.upload.key))).toBe(sha(made.content));
+    expect(await webhooksOf(made)).toEqual(['egress_started', 'egress_ended', 'egress_updated']);
+    expect(await parts()).toEqual([]);
+    expect(existsSync(made.folder)).toBe(false);
+  });
 });
 
 describe('a broadcast', () => {

@@ -412,6 +412,11 @@ describe('errors', () => {
       'webhook.api_key (SLUICE_WEBHOOK_API_KEY) is "nobody": must be the name of an API key that is in keys (devkey)',
     ],
     [
+      'storage: { backup: { type: s3 } }',
+      {},
+      'storage.backup.type (SLUICE_STORAGE_BACKUP_TYPE) is "s3" and storage.backup.s3.bucket (SLUICE_STORAGE_BACKUP_S3_BUCKET) is not set: name the bucket',
+    ],
+    [
       'storage: { type: s3 }',
       {},
       'storage.type (SLUICE_STORAGE_TYPE) is "s3" and storage.s3.bucket (SLUICE_STORAGE_S3_BUCKET) is not set: name the bucket',

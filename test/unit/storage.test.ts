@@ -169,6 +169,19 @@ describe('explainS3Error', () => {
     });
 
   it.each([
+    [
+      sdk('RequestTimeout', 400),
+      'destination',
+      502,
+      'S3 bucket bkt: h:1 has a problem (RequestTimeout, HTTP 400)',
+    ],
+    [
+      sdk('NoSuchUpload', 404),
+      'destination',
+      502,
+      'S3 bucket bkt: h:1 has a problem (NoSuchUpload, HTTP 404)',
+    ],
+    [sdk('SlowDown', 429), 'destination', 502, 'S3 bucket bkt: h:1 has a problem (SlowDown, HTTP 429)'],
     [sdk('NoSuchBucket', 404), 'user', 404, 'S3 bucket bkt does not exist (NoSuchBucket, HTTP 404)'],
     [
       sdk('SignatureDoesNotMatch', 403),
