@@ -6,6 +6,7 @@ import { EgressStatus, IngressState_Status } from '@livekit/protocol';
 import type { EgressInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { notTakenText, waitingText } from '../admission/waiting-text.ts';
+import { isEnded } from '../egress/ended.ts';
 import { nowNs } from '../egress/status.ts';
 import type { IngressStore } from '../store/ingress-types.ts';
 import type { EgressStore } from '../store/types.ts';
@@ -24,11 +25,9 @@ const WORKERS_FIRST_MS = 5_000;
 /** EgressInfo.error_code of what found no worker. */
 const RESOURCE_EXHAUSTED = 429;
 
+/** A job in the line. */
 interface Waiting extends AttemptId {
-  /** From 1. */
-  position: number;
-  /** How long it has waited, ms. */
-  ageMs: number;
+  queuedAtMs: number;
 }
 
 export interface WaitingLineOptions {
@@ -71,8 +70,10 @@ export class WaitingLine {
       const now = performance.now();
       if (now - this.#walkedAt > PROMPT_MS) this.#wellSince = now;
       this.#walkedAt = now;
-      for (const waiting of placesOf(egresses)) await this.#egress(waiting);
-      for (const waiting of placesOf(ingresses)) await this.#ingress(waiting);
+      let position = 1;
+      for (const waiting of egresses) if (await this.#egress(waiting, position)) position++;
+      position = 1;
+      for (const waiting of ingresses) if (await this.#ingress(waiting, position)) position++;
     } catch (error) {
       this.#wellSince = performance.now();
       logger.warn({ err: error }, 'waiting jobs not looked at');
@@ -81,42 +82,51 @@ export class WaitingLine {
     }
   }
 
-  #isLate({ ageMs }: Waiting): boolean {
+  #isLate(waiting: Waiting): boolean {
     const { startDeadlineMs } = this.#options;
-    if (startDeadlineMs === 0 || ageMs < startDeadlineMs) return false;
+    if (startDeadlineMs === 0 || ageOf(waiting) < startDeadlineMs) return false;
     const now = performance.now();
     // Redis may have gone since this walk began.
     if (now - this.#walkedAt > PROMPT_MS) return false;
     return now - this.#wellSince >= Math.min(WORKERS_FIRST_MS, startDeadlineMs);
   }
 
-  async #egress(waiting: Waiting): Promise<void> {
+  /** @returns whether it stands in the line still */
+  async #egress(waiting: Waiting, position: number): Promise<boolean> {
     const { store, queue, logger, startDeadlineMs } = this.#options;
-    const { id, attempt, position } = waiting;
+    const { id, attempt } = waiting;
     const record = await store.get(id);
+    if (!record || isEnded(record.info.status) || record.attempt > attempt) {
+      await queue.remove(id, attempt);
+      return false;
+    }
     // What has begun has its own story in its details, and is never given up.
-    if (record?.attempt !== 0) return;
+    if (record.attempt !== 0) return true;
     const { info } = record;
     if (this.#isLate(waiting)) {
       const reason = notTakenText(startDeadlineMs / 1000, await queue.workerCount());
-      if (!(await store.abortUntaken(id, notTaken(info, reason)))) return;
+      if (!(await store.abortUntaken(id, notTaken(info, reason)))) return false;
       await queue.remove(id, attempt);
       logger.warn({ egressId: id, reason }, 'egress failed: no worker took it');
-      return;
+      return false;
     }
     const details = waitingText(position);
-    if (info.details === details) return;
+    if (ageOf(waiting) < NEW_MS || info.details === details) return true;
     info.details = details;
     info.updatedAt = nowNs();
-    await store.saveUntaken(id, info);
+    return store.saveUntaken(id, info);
   }
 
-  async #ingress(waiting: Waiting): Promise<void> {
+  /** The same for a session of an ingress. */
+  async #ingress(waiting: Waiting, position: number): Promise<boolean> {
     const { ingressStore: store, ingressQueue: queue, logger, startDeadlineMs } = this.#options;
-    const { id, attempt, position } = waiting;
+    const { id, attempt } = waiting;
     const record = await store.get(id);
     const state = record?.info.state;
-    if (record?.session?.attempt !== attempt || !state) return;
+    if (record?.session?.attempt !== attempt || !state) {
+      await queue.remove(id, attempt);
+      return false;
+    }
     const next = state.clone();
     next.updatedAt = nowNs();
     if (this.#isLate(waiting)) {
@@ -124,22 +134,22 @@ export class WaitingLine {
       next.status = IngressState_Status.ENDPOINT_ERROR;
       next.endedAt = next.updatedAt;
       // Whoever takes it in this moment finds its session over.
-      if (!(await queue.remove(id, attempt))) return;
+      if (!(await queue.remove(id, attempt))) return false;
       await store.endSession(id, attempt, next);
       logger.warn({ ingressId: id, reason: next.error }, 'ingress ended: no worker took it');
-      return;
+      return false;
     }
     next.error = waitingText(position);
-    if (next.error === state.error || state.status !== IngressState_Status.ENDPOINT_BUFFERING) return;
+    const told = ageOf(waiting) < NEW_MS || next.error === state.error;
+    if (told || state.status !== IngressState_Status.ENDPOINT_BUFFERING) return true;
     await store.replaceState(id, attempt, state, next);
+    return true;
   }
 }
 
-function placesOf(line: readonly (AttemptId & { queuedAtMs: number })[]): Waiting[] {
-  const now = Date.now();
-  return line
-    .map(({ id, attempt, queuedAtMs }, at) => ({ id, attempt, position: at + 1, ageMs: now - queuedAtMs }))
-    .filter(({ ageMs }) => ageMs >= NEW_MS);
+/** How long it has waited, ms. */
+function ageOf({ queuedAtMs }: Waiting): number {
+  return Date.now() - queuedAtMs;
 }
 
 /** A copy that says nobody took it. */
