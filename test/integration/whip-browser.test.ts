@@ -33,8 +33,19 @@ afterAll(async () => {
   await server.close();
 });
 
+/** As behind a firewall that lets no UDP through. */
+async function withoutUdp(page: Page): Promise<void> {
+  await page.route(/\/wh[ie]p$/, async (route) => {
+    const response = await route.fetch();
+    const answer = await response.text();
+    await route.fulfill({ response, body: answer.replaceAll(/a=candidate:\S+ 1 udp .*\r\n/g, '') });
+  });
+}
+
+let udp = true;
 async function open(name: string): Promise<Page> {
   const page = await browser.newPage(name);
+  if (!udp) await withoutUdp(page);
   await page.goto(server.url);
   await page.waitForFunction(() => 'sluice' in globalThis);
   return page;
@@ -109,6 +120,20 @@ describe('Chromium', () => {
     const [high, low] = await Promise.all([watch(room, 'bob'), watch(room, 'cid', { layer: 'low' })]);
     await Promise.all([untilPlays(low, 0, 'the low layer', 240), untilPlays(high, 0, 'the high layer', 960)]);
     await Promise.all([publisher.close(), high.close(), low.close()]);
+  });
+
+  test('publishes and watches over TCP alone', async () => {
+    udp = false;
+    try {
+      const room = newRoom();
+      const publisher = await publish(room, 'ann', { codec: 'VP8' });
+      await published(room, 'ann');
+      const viewer = await watch(room, 'bob');
+      await untilPlays(viewer, 0, 'media over TCP', 640);
+      await Promise.all([publisher.close(), viewer.close()]);
+    } finally {
+      udp = true;
+    }
   });
 
   test.each(['VP9', 'AV1'])('publishes %s, and it is forwarded', async (codec) => {
