@@ -1,5 +1,5 @@
 /** Twirp (https://twitchtv.github.io/twirp/docs/spec_v7.html) as LiveKit's SDKs speak it, for any set of services. */
-import type { Message } from '@bufbuild/protobuf';
+import type { JsonValue, Message } from '@bufbuild/protobuf';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Claims } from '../auth/claims.ts';
@@ -74,11 +74,19 @@ function complaint(error: unknown): string {
   return error instanceof SyntaxError ? ': it is not JSON' : '';
 }
 
+/**
+ * A field that is null is one that is not set (proto3's JSON mapping); the decoder would take it for a member of its
+ * oneof that is there and has no value. Null in a list is left to the decoder, which refuses it.
+ */
+function withoutNulls(this: unknown, _name: string, value: unknown): unknown {
+  return value === null && !Array.isArray(this) ? undefined : value;
+}
+
 function decode(rpc: RpcMethod, encoding: Encoding, body: Buffer): Message {
   try {
     if (encoding === 'protobuf') return rpc.input.fromBinary(body);
     const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
-    return rpc.input.fromJsonString(text, { ignoreUnknownFields: true });
+    return rpc.input.fromJson(JSON.parse(text, withoutNulls) as JsonValue, { ignoreUnknownFields: true });
   } catch (error) {
     throw new TwirpError('malformed', `the ${encoding} request could not be decoded${complaint(error)}`, {
       cause: error,
