@@ -189,7 +189,7 @@ describe('an upload whose storage is away', () => {
 
 describe('an upload that is refused', () => {
   it('is told at once, tried on, and stored when the settings have been mended', async () => {
-    await start();
+    await start({ timing: { wait: 20_000 } });
     const bucket = `mended-${process.pid}`;
     const plain = {
       sessionToken: '',
