@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { childEnvironment } from '../child-environment.ts';
 import { OwnerFile } from './owner-file.ts';
 
 export interface EmbeddedRedis {
@@ -92,7 +93,10 @@ class Supervisor implements EmbeddedRedis {
     rmSync(this.#socket, { force: true });
     const [command, args] = withParentDeath(findServer(), serverArguments(this.#folder, this.#socket));
     // A session of its own: Ctrl-C reaches us, and we end it after all that uses it.
-    const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      ...{ detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
+      env: childEnvironment(),
+    });
     this.#child = child;
     let lastLine = '';
     for (const stream of [child.stdout, child.stderr]) {

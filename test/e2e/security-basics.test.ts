@@ -19,6 +19,8 @@ import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { publish, quiet } from '../support/callers.ts';
 import { runCli } from '../support/cli.ts';
 import { ffprobe } from '../../src/demo/content/ffprobe.ts';
+import { watchProcesses } from '../support/process-list.ts';
+import type { ProcessWatch } from '../support/process-list.ts';
 import { freePort } from '../support/ports.ts';
 import { startBadPort, startFfmpegReceiver } from '../support/rtmp.ts';
 import type { BadPort, FfmpegReceiver } from '../support/rtmp.ts';
@@ -37,6 +39,7 @@ const SECRETS = {
   streamPassword: 'pass-Xn53HgVt6a',
   s3Secret: 's3-secret-Wm94JdKy2e',
   s3SessionToken: 's3-session-Vk65BcTz9f',
+  environment: 'environment-Rt48LmXb1d',
 };
 
 describe('secrets', () => {
@@ -47,6 +50,7 @@ describe('secrets', () => {
   let swift: Swift;
   let webhooks: WebhookServer;
   let ended: EgressInfo;
+  let processes: ProcessWatch;
   /** Of everybody who used one. */
   const tokens: string[] = [];
   /** What the API answered, as text. */
@@ -62,8 +66,11 @@ describe('secrets', () => {
     await swift.createBucket(BUCKET);
     sluice = await Sluice.start({
       ownGroup: true,
-      env: { SLUICE_LOG_LEVEL: 'trace', SLUICE_WEBHOOK_URLS: webhooks.url },
+      env: { SLUICE_LOG_LEVEL: 'trace', SLUICE_WEBHOOK_URLS: webhooks.url, AWS_SECRET: SECRETS.environment },
     });
+    // Between fork and exec a child still is a copy of the server, and looks like it.
+    const copy = sluice.main.child.spawnargs.join(' ');
+    processes = watchProcesses((command) => command !== copy, sluice.main.child.pid);
     const token = await sluice.token('ann', { room: ROOM, canPublish: true });
     tokens.push(token);
     publisher = await startTestPublisher({
@@ -112,9 +119,11 @@ describe('secrets', () => {
     );
     await publisher.stop();
     expect(await sluice.main.stop()).toBe(0);
+    await processes.stop();
   }, 120_000);
 
   afterAll(async () => {
+    await processes?.stop();
     await publisher?.stop();
     await sluice?.stop();
     await Promise.all([receiver?.close(), refusing?.close(), swift?.stop(), webhooks?.close()]);
@@ -131,6 +140,24 @@ describe('secrets', () => {
     expect(linesWith(sluice.main.output, secret)).toEqual([]);
     expect(linesWith(answers.join('\n'), secret)).toEqual([]);
     expect(linesWith(webhooks.attempts.map(({ body }) => body).join('\n'), secret)).toEqual([]);
+  });
+
+  it('keeps all of them out of the list of processes, but for what is documented', () => {
+    const seen = [...processes.seen];
+    for (const program of ['gjs', 'redis-server', 'mediasoup', 'ffmpeg'])
+      expect(
+        seen.some((command) => command.includes(program)),
+        program,
+      ).toBe(true);
+    expect(
+      seen.some((environment) => environment.includes('PATH=') && !environment.includes('SLUICE_')),
+    ).toBe(true);
+    for (const [name, secret] of Object.entries(SECRETS)) {
+      // Adobe's authentication is FFmpeg's, which takes user and password in its URL only.
+      const leaks = seen.filter((text) => text.includes(secret));
+      if (name !== 'streamPassword') expect(leaks, name).toEqual([]);
+    }
+    for (const token of tokens) expect(seen.filter((text) => text.includes(token))).toEqual([]);
   });
 
   it('keeps access tokens and the API secret out of the log', () => {

@@ -44,13 +44,16 @@ export interface ProcessWatch {
   stop(): Promise<void>;
 }
 
-/** @param only which processes are ours to judge, by command line */
-export function watchProcesses(only: (command: string) => boolean): ProcessWatch {
+/**
+ * @param only which processes are ours to judge, by command line
+ * @param root whose descendants are looked at
+ */
+export function watchProcesses(only: (command: string) => boolean, root = process.pid): ProcessWatch {
   const seen = new Set<string>();
   let going = true;
   const watching = (async () => {
     while (going) {
-      for (const { command, environment } of await descendants()) {
+      for (const { command, environment } of await descendants(root)) {
         if (!only(command)) continue;
         seen.add(command);
         seen.add(environment);
