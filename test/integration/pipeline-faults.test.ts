@@ -5,31 +5,12 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ColorName, ContentReport, TileReport } from '../../src/demo/content/analyse.ts';
-import { COLORS } from '../../pipelines/publisher/signal.ts';
 import type { ClockFaults } from '../support/broken-clock.ts';
-import { UdpPath } from '../support/network.ts';
 import type { NetworkFaults } from '../support/network.ts';
-import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
+import { NAMES, recordTwice } from '../support/recorded-twice.ts';
 import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
-import type { Published } from '../support/rtp-source.ts';
 
-const PASSTHROUGH = {
-  program: 'passthrough',
-  video: { mimeType: 'video/H264' },
-  audio: { mode: 'encode', encoding: AAC },
-} as const;
-const COMPOSITE = { program: 'composite', video: X264, audio: AAC } as const;
-const NAMES = Object.keys(COLORS) as ColorName[];
-const REGIONS = NAMES.map((_, index) => ({
-  x: (index % 2) * 320,
-  y: Math.floor(index / 2) * 180,
-  width: 320,
-  height: 180,
-}));
-/** Of a recording, left out: lip sync settles within its first Sender Reports. */
-const FROM = 2.5;
 const SECONDS = 8;
 
 let folder: string;
@@ -46,93 +27,6 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 afterEach(async () => {
   for (const each of open.splice(0).reverse()) await each.close();
 });
-
-async function started(init: Parameters<typeof TestPipeline.start>[0]): Promise<TestPipeline> {
-  const run = await TestPipeline.start(init);
-  open.push(run);
-  return run;
-}
-
-interface Recorded {
-  name: ColorName;
-  copied: ContentReport;
-  composed: TileReport;
-}
-
-/** Records every publisher for `seconds`. */
-async function record(
-  seconds: number,
-  router: TestRouter,
-  publishers: { name: ColorName; published: Published; network?: NetworkFaults }[],
-): Promise<{
-  each: Recorded[];
-  composed: ContentReport;
-  composedFor: number;
-  copiedFor: number;
-  paths: UdpPath[];
-}> {
-  const startedAt: number[] = [];
-  const begin = async (init: typeof COMPOSITE | typeof PASSTHROUGH): Promise<TestPipeline> => {
-    const run = await started(init);
-    startedAt.push(performance.now());
-    return run;
-  };
-  const together = await begin(COMPOSITE);
-  const alone = await Promise.all(publishers.map(() => begin(PASSTHROUGH)));
-  const paths: UdpPath[] = [];
-  const path = (faults: NetworkFaults | undefined): { path?: UdpPath } => {
-    if (!faults) return {};
-    const made = new UdpPath(faults, 1000 + paths.length);
-    open.push(made);
-    paths.push(made);
-    return { path: made };
-  };
-  const tiles = publishers.map(({ name }, index) => ({ trackId: `${name}-video`, z: 1, ...REGIONS[index]! }));
-  await together.host.send({ cmd: 'layout', tiles });
-  for (const [index, { name, published, network }] of publishers.entries()) {
-    for (const run of [together, alone[index]!])
-      for (const kind of ['video', 'audio'] as const)
-        await router.subscribe(run.host, {
-          trackId: `${name}-${kind}`,
-          producer: published[kind]!,
-          syncGroup: name,
-          ...path(network),
-        });
-  }
-  for (const { published } of publishers) published.source.start();
-  await sleep(seconds * 1000);
-  // The copies have begun within a moment of each other.
-  const [composedFor, copiedFor] = [0, 1].map((index) => (performance.now() - startedAt[index]!) / 1000);
-  await Promise.all([together, ...alone].map((run) => run.stop()));
-  const [composed, ...copied] = await Promise.all([
-    together.joined().then((file) =>
-      analyse(file, {
-        tiles: publishers.map(({ name }, index) => ({
-          name,
-          color: name,
-          region: REGIONS[index]!,
-          from: FROM,
-        })),
-      }),
-    ),
-    ...alone.map(async (run, index) => {
-      const { name } = publishers[index]!;
-      return analyse(await run.joined(), { tiles: [{ name, color: name, from: FROM }] });
-    }),
-  ]);
-  for (const run of [together, ...alone]) expect(run.of('trackError')).toEqual([]);
-  return {
-    each: publishers.map(({ name }, index) => ({
-      name,
-      copied: copied[index]!,
-      composed: composed.tiles[index]!,
-    })),
-    composed: composed,
-    composedFor: composedFor!,
-    copiedFor: copiedFor!,
-    paths,
-  };
-}
 
 /** What a recording may lose. */
 interface Bounds {
@@ -181,7 +75,12 @@ test('loss, bursts and reordering between SFU and worker are repaired', async ()
       return { name, network, published: await router.publish([clips.get(name)!], { held: true }) };
     }),
   );
-  const { each, composed, composedFor, copiedFor, paths } = await record(SECONDS, router, publishers);
+  const { each, composed, composedFor, copiedFor, paths } = await recordTwice(
+    SECONDS,
+    router,
+    publishers,
+    open,
+  );
   // Each publisher has four paths: picture and sound, copied and composed.
   const [lossy, bursty, disorderly] = [0, 4, 8].map((from) =>
     paths.slice(from, from + 4).reduce(
@@ -244,7 +143,7 @@ describe('publishers with a broken clock', () => {
         published: await router.publish([clips.get(name)!], { held: true, clock: faults[name] }),
       })),
     );
-    const { each, composed, composedFor, copiedFor } = await record(SECONDS, router, publishers);
+    const { each, composed, composedFor, copiedFor } = await recordTwice(SECONDS, router, publishers, open);
     expectWhole(composed, composedFor, bounds);
     for (const { copied, composed: tile } of each) {
       expectWhole(copied, copiedFor, bounds);
@@ -252,4 +151,33 @@ describe('publishers with a broken clock', () => {
       expectShown(tile, bounds);
     }
   });
+});
+
+test('a publisher that changes its SSRC is refused by the SFU, and the recordings stay whole without it', async () => {
+  const router = await TestRouter.start();
+  open.push(router);
+  const clock = { ssrc: { atMs: 2500, ssrc: 4711 } };
+  const published = await router.publish([clips.get('red')!], { held: true, clock });
+  const { each, composed, composedFor, copiedFor } = await recordTwice(
+    6,
+    router,
+    [{ name: 'red', published }],
+    open,
+  );
+  const { copied } = each[0]!;
+  for (const [report, seconds] of [
+    [copied, copiedFor],
+    [composed, composedFor],
+  ] as const) {
+    expect(report.decodeErrors).toEqual([]);
+    expect(report.video?.monotonic).toBe(true);
+    expect(report.audio?.gaps).toEqual([]);
+    // Silence goes on to the end.
+    expect(Math.abs(report.duration - seconds)).toBeLessThan(1);
+  }
+  // What came before is there, and a composite goes on in black.
+  expect(copied.video!.lastTime).toBeGreaterThan(2);
+  expect(copied.video!.lastTime).toBeLessThan(4.5);
+  expect(composed.video!.maxGapMs).toBeLessThan(100);
+  expect(composed.video!.black.at(-1)!.to).toBeGreaterThan(5);
 });
