@@ -74,16 +74,17 @@ export function account(observed: Observed, excuses: readonly Excuse[]): Account
   }
   const lost = new Map<string, number>();
   let expected = 0;
-  const unexplained: number[] = [];
+  const unexplained: string[] = [];
   for (let second = Math.ceil(span.from); second + 1 <= span.to; second++) {
     expected++;
     const here = { from: second, to: second + 1 };
-    if (isRecorded(observed, here)) continue;
+    const without = missingIn(observed, here);
+    if (without === undefined) continue;
     const reason = reasonOf(here, gaps, excuses);
-    if (reason === undefined) unexplained.push(second);
+    if (reason === undefined) unexplained.push(`${second} s (${without})`);
     else lost.set(reason, (lost.get(reason) ?? 0) + 1);
   }
-  if (unexplained.length > 0) wrong.push(`missing without a reason: ${unexplained.join(', ')} s`);
+  if (unexplained.length > 0) wrong.push(`missing without a reason: ${unexplained.join(', ')}`);
   if (observed.doubled.length > 0)
     wrong.push(
       `shown twice: at ${observed.doubled
@@ -95,13 +96,15 @@ export function account(observed: Observed, excuses: readonly Excuse[]): Account
   return { name: observed.name, expected, recorded: expected - sum - unexplained.length, lost, wrong };
 }
 
-function isRecorded({ fps, pictures, silences }: Observed, second: Stretch): boolean {
+/** What of a second is not recorded, if anything. */
+function missingIn({ fps, pictures, silences }: Observed, second: Stretch): 'picture' | 'sound' | undefined {
   const shown = pictures?.filter((at) => at >= second.from && at < second.to).length ?? fps;
   const silent = (silences ?? []).reduce(
     (sum, { from, to }) => sum + Math.max(0, Math.min(to, second.to) - Math.max(from, second.from)),
     0,
   );
-  return shown >= PICTURES_SHARE * fps && silent <= SILENCE;
+  if (shown < PICTURES_SHARE * fps) return 'picture';
+  return silent > SILENCE ? 'sound' : undefined;
 }
 
 function reasonOf(

@@ -1,39 +1,19 @@
 /** What goes wrong, how long, and what it may cost which recording. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pipelinePid } from '../support/takeover.ts';
-import type { Chance } from './chance.ts';
+import type { Cost, Fault, Target } from './fault.ts';
 import { latestAttempt, streamProcesses } from './processes.ts';
-import type { RecordingName, Rig } from './rig.ts';
-import { RECORDINGS } from './rig.ts';
-
-/** What may not be hit by two faults at once. */
-export type Target = RecordingName | 'workers' | 'redis' | 'network' | 'rtmp' | 'sender' | 'guest-seat';
-
-/** What a fault may cost, seconds; see Excuse. */
-export interface Cost {
-  recordings: readonly RecordingName[];
-  kind: 'gap' | 'absence';
-  /** Longest gap. */
-  most: number;
-  /** How long after the fault's end its effects may begin (a gap) or last (an absence). */
-  after: number;
-}
-
-export interface Fault {
-  name: string;
-  targets: readonly Target[];
-  /** Causes it and waits until its cause is over. @returns what was done, for the log */
-  cause(rig: Rig, chance: Chance): Promise<string>;
-  costs: readonly Cost[];
-  /** Seconds of peace its targets have afterwards. */
-  settle: number;
-}
+import { RECORDINGS } from './recordings.ts';
+import type { RecordingName } from './recordings.ts';
+import { storageAway } from './storage-away.ts';
 
 /** Recordings of who publishes directly: what they miss must be named by a gap. */
 const DIRECT: readonly RecordingName[] = ['copy', 'room', 'track', 'guest'];
 const PULLED: readonly RecordingName[] = ['encoder', 'film'];
 /** How long a restarted or taken-over stream takes to be on air again, seconds. */
 const STREAM_BACK = 8;
+/** Minutes of a run whose long faults are as long as in the promises. */
+const FULL_MINUTES = 30;
 /** The same for an ingress. */
 const INGRESS_BACK = 8;
 
@@ -69,9 +49,10 @@ function pipelineKilled(name: RecordingName): Fault {
 
 /**
  * All that can go wrong.
- * @param scale lengths of what lasts: 1 is a short run; long faults grow with it up to the promised ones
+ * @param minutes of the run: in half an hour long faults are as long as was promised, in shorter ones shorter
  */
-export function faults(scale: number): Fault[] {
+export function faults(minutes: number): Fault[] {
+  const full = minutes >= FULL_MINUTES;
   return [
     pipelineKilled('copy'),
     pipelineKilled('room'),
@@ -144,7 +125,7 @@ export function faults(scale: number): Fault[] {
       name: 'Redis silent',
       targets: ['redis', 'workers'],
       async cause(rig) {
-        const seconds = Math.min(60, Math.round(5 * scale));
+        const seconds = full ? 60 : Math.round(Math.min(30, Math.max(4, 2 * minutes)));
         rig.redis.pause();
         await sleep(seconds * 1000);
         rig.redis.resume();
@@ -157,7 +138,7 @@ export function faults(scale: number): Fault[] {
       name: 'RTMP destination away',
       targets: ['rtmp', 'stream'],
       async cause(rig, chance) {
-        const seconds = chance.between(1, Math.min(30, 6 * scale));
+        const seconds = chance.between(1, full ? 30 : 6);
         rig.rtmpWire.cut();
         await sleep(seconds * 1000);
         rig.rtmpWire.restore();
@@ -165,6 +146,41 @@ export function faults(scale: number): Fault[] {
       },
       costs: [{ recordings: ['stream'], kind: 'absence', most: 0, after: 12 }],
       settle: 10,
+    },
+    {
+      name: 'RTMP destination stops reading',
+      targets: ['rtmp', 'stream'],
+      async cause(rig, chance) {
+        const seconds = chance.between(3, 8);
+        rig.rtmpWire.stall();
+        await sleep(seconds * 1000);
+        rig.rtmpWire.restore();
+        return `for ${seconds.toFixed(1)} s`;
+      },
+      costs: [{ recordings: ['stream'], kind: 'absence', most: 0, after: 12 }],
+      settle: 10,
+    },
+    {
+      name: 'pipeline of copy hung',
+      targets: ['copy'],
+      async cause(rig) {
+        const id = rig.egressIds.get('copy') ?? '';
+        const attempt = await latestAttempt(rig.sluice, id);
+        const pid = await pipelinePid(rig.sluice, id, { attempt });
+        process.kill(pid, 'SIGSTOP');
+        await pipelinePid(rig.sluice, id, { attempt, before: pid });
+        return `pid ${pid}, replaced`;
+      },
+      // It is noticed after four to five seconds, and restarted within two.
+      costs: [{ recordings: ['copy'], kind: 'gap', most: 7, after: 2 }],
+      settle: 4,
+    },
+    {
+      name: 'storage away while a recording ends',
+      targets: ['storage'],
+      cause: (rig) => storageAway(rig, full ? 600 : Math.round(Math.max(5, 6 * minutes))),
+      costs: [],
+      settle: 1,
     },
     {
       name: 'RTMP sender killed',

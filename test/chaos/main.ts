@@ -3,7 +3,7 @@
  * account of every second that was to be recorded. Exit code 1 when anything is missing without a reason, doubled,
  * not ended, or left behind.
  */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,12 +17,10 @@ import { Chance } from './chance.ts';
 import { faults } from './faults.ts';
 import { observeAll } from './observe.ts';
 import { report } from './report.ts';
-import type { RecordingName } from './rig.ts';
+import type { RecordingName } from './recordings.ts';
 import { Rig } from './rig.ts';
 import { excusesOf, storm } from './storm.ts';
 
-/** Minutes of a run whose long faults are as long as in the promises. */
-const FULL_MINUTES = 30;
 /** What has ended may take so long to be gone, ms. */
 const GRACE_MS = 5000;
 /** Quiet at both ends of a run, ms: what is recorded without faults. */
@@ -65,8 +63,7 @@ async function run({ minutes, seed, slack, logs }: Options): Promise<boolean> {
   try {
     say('recording: ' + [...rig.egressIds.keys()].join(', '));
     await sleep(QUIET_MS);
-    const scale = Math.max(1, (minutes / FULL_MINUTES) * 12);
-    const happened = await storm(rig, faults(scale), { chance, ms: minutes * 60_000, say });
+    const happened = await storm(rig, faults(minutes), { chance, ms: minutes * 60_000, say });
     await sleep(QUIET_MS);
     const infos = await rig.finish();
     wrong.push(...endings(infos), ...(await logsLeft(rig)));
@@ -108,9 +105,10 @@ async function logsLeft({ sluice }: Rig): Promise<string[]> {
   return left.slice(0, 5).map((id) => `${id} of a log is left`);
 }
 
-/** Writes the logs of all processes and the infos, to find out what happened. */
+/** Writes the logs of all processes, the infos and the recordings, to find out what happened. */
 async function keep(rig: Rig, infos: ReadonlyMap<RecordingName, EgressInfo>, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
+  await cp(join(rig.sluice.dataDir, 'recordings'), join(folder, 'recordings'), { recursive: true });
   for (const { name, child, output } of rig.sluice.processes)
     await writeFile(join(folder, `${name}-${String(child.pid)}.log`), output);
   for (const [name, info] of infos) await writeFile(join(folder, `${name}.json`), info.toJsonString());

@@ -3,7 +3,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { EgressStatus } from '@livekit/protocol';
 import { table } from '../../src/demo/table.ts';
 import type { Account } from './account.ts';
-import type { RecordingName } from './rig.ts';
+import type { RecordingName } from './recordings.ts';
 import type { Happened } from './storm.ts';
 
 export function report({

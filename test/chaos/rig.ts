@@ -3,19 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EgressStatus, IngressInput } from '@livekit/protocol';
-import {
-  DirectFileOutput,
-  EncodedFileOutput,
-  EncodingOptions,
-  SegmentedFileOutput,
-  StreamOutput,
-} from 'livekit-server-sdk';
-import type { EgressInfo, EncodedOutputs, IngressInfo } from 'livekit-server-sdk';
+import type { EgressInfo, IngressInfo } from 'livekit-server-sdk';
+import { processTree } from '../../bench/lib/processes.ts';
 import type { ColorName } from '../../pipelines/publisher/signal.ts';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { isEnded } from '../../src/egress/ended.ts';
-import { quiet, trackIds } from '../support/callers.ts';
+import { quiet } from '../support/callers.ts';
 import { makeClip } from '../support/content/clip.ts';
 import {
   COPYABLE_ENCODING,
@@ -31,15 +25,20 @@ import { startNginxRtmp } from '../support/rtmp.ts';
 import type { NginxRtmp } from '../support/rtmp.ts';
 import { Sluice } from '../support/sluice.ts';
 import type { SluiceProcess } from '../support/sluice.ts';
+import { startSwift } from '../support/swift.ts';
+import type { Swift } from '../support/swift.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { WhipPath } from '../support/whip-path.ts';
+import { RECORDINGS, startRecording } from './recordings.ts';
+import type { RecordingName } from './recordings.ts';
 import { TcpRelay } from './tcp-relay.ts';
 import { Witness } from './witness.ts';
 
 export const PICTURE = { width: 320, height: 180, fps: 15 };
-export const CANVAS = { width: 640, height: 360 };
 /** Seconds of the clips that senders repeat. */
 export const CLIP_SECONDS = 40;
-const STREAM_KEY = 'chaos';
+export const BUCKET = 'chaos';
+export const STREAM_KEY = 'chaos';
 const WORKERS = 2;
 
 /** Who publishes over WHIP, and where. */
@@ -50,17 +49,17 @@ export const PUBLISHERS = {
 } as const satisfies Record<string, { room: string; color: ColorName }>;
 export type PublisherName = keyof typeof PUBLISHERS;
 
-/** Once in the room and out of it: frame 0 at `startedAtMs`. */
+/** Frame 0 at `startedAtMs`. */
 export type Life = Pick<TestPublisher, 'startedAtMs'>;
-
-export const RECORDINGS = ['copy', 'room', 'track', 'stream', 'guest', 'encoder', 'film'] as const;
-export type RecordingName = (typeof RECORDINGS)[number];
 
 export class Rig {
   readonly sluice: Sluice;
   readonly redis: TestRedis;
   readonly nginx: NginxRtmp;
   readonly rtmpWire: TcpRelay;
+  readonly swift: Swift;
+  /** In front of it. */
+  readonly s3Wire: TcpProxy;
   readonly path: WhipPath;
   /** Those who run now. */
   readonly workers: SluiceProcess[] = [];
@@ -74,7 +73,7 @@ export class Rig {
   #sender: Sender | undefined;
 
   private constructor(
-    parts: Pick<Rig, 'sluice' | 'redis' | 'nginx' | 'rtmpWire' | 'path'>,
+    parts: Pick<Rig, 'sluice' | 'redis' | 'nginx' | 'rtmpWire' | 'swift' | 's3Wire' | 'path'>,
     folder: string,
     ends: (() => Promise<unknown>)[],
   ) {
@@ -82,10 +81,16 @@ export class Rig {
     this.redis = parts.redis;
     this.nginx = parts.nginx;
     this.rtmpWire = parts.rtmpWire;
+    this.swift = parts.swift;
+    this.s3Wire = parts.s3Wire;
     this.path = parts.path;
     this.#folder = folder;
     this.#ends = ends;
-    this.witness = new Witness(() => this.#publishers, PICTURE.fps / 5);
+    this.witness = new Witness({
+      publishers: () => this.#publishers,
+      pids: () => this.#pids(),
+      least: PICTURE.fps / 5,
+    });
     ends.push(async () => this.witness.stop());
   }
 
@@ -101,11 +106,17 @@ export class Rig {
       ends.push(() => nginx.close());
       const rtmpWire = await TcpRelay.start(nginx.port);
       ends.push(() => rtmpWire.close());
+      const swift = await startSwift();
+      ends.push(() => swift.stop());
+      await swift.createBucket(BUCKET);
+      const s3Wire = await TcpProxy.start(swift.endpoint);
+      ends.push(() => s3Wire.stop());
       const sluice = await Sluice.start({
         ...{ mode: 'split', redisUrl: redis.url },
         env: {
           SLUICE_INGRESS_FILE_ROOTS: folder,
           SLUICE_LOG_LEVEL: 'info',
+          SLUICE_STORAGE_UPLOAD_WAIT: '2',
           SLUICE_WORKER_MAX_JOBS: '20',
           SLUICE_WORKER_MAX_INGRESS_JOBS: '10',
         },
@@ -119,7 +130,7 @@ export class Rig {
       });
       const path = await WhipPath.start(sluice.url, {}, seed);
       ends.push(() => path.close());
-      const rig = new Rig({ sluice, redis, nginx, rtmpWire, path }, folder, ends);
+      const rig = new Rig({ sluice, redis, nginx, rtmpWire, swift, s3Wire, path }, folder, ends);
       await rig.#populate();
       await rig.#record();
       return rig;
@@ -211,50 +222,20 @@ export class Rig {
   }
 
   async #record(): Promise<void> {
-    const { egress } = this.sluice;
-    const file = (filepath: string) => ({ file: new EncodedFileOutput({ filepath }) });
-    const copy = async (room: string, identity: string, output: EncodedOutputs) => {
-      const { audio, video } = await trackIds(this.sluice, room, identity);
-      if (audio === undefined || video === undefined) throw new Error(`${identity} has not published`);
-      return egress.startTrackCompositeEgress(room, output, { audioTrackId: audio, videoTrackId: video });
-    };
-    const { video: carolsPicture = '' } = await trackIds(this.sluice, 'studio', 'carol');
-    const started: Record<RecordingName, () => Promise<EgressInfo>> = {
-      copy: () => copy('studio', 'alice', file('copy')),
-      room: () =>
-        egress.startRoomCompositeEgress(
-          'studio',
-          {
-            ...file('room'),
-            segments: new SegmentedFileOutput({
-              filenamePrefix: 'hls/room',
-              playlistName: 'room.m3u8',
-              segmentDuration: 2,
-            }),
-          },
-          {
-            layout: 'grid',
-            encodingOptions: new EncodingOptions({ ...CANVAS, framerate: PICTURE.fps, videoBitrate: 600 }),
-          },
-        ),
-      track: () =>
-        egress.startTrackEgress('studio', new DirectFileOutput({ filepath: 'track' }), carolsPicture),
-      stream: () =>
-        copy('studio', 'alice', {
-          stream: new StreamOutput({ urls: [`rtmp://127.0.0.1:${this.rtmpWire.port}/live/${STREAM_KEY}`] }),
-        }),
-      guest: () => copy('guests', 'guest', file('guest')),
-      encoder: () => copy('outside', 'encoder', file('encoder')),
-      film: () => copy('outside', 'film', file('film')),
-    };
-    for (const name of RECORDINGS) this.egressIds.set(name, (await started[name]()).egressId);
+    const url = `rtmp://127.0.0.1:${this.rtmpWire.port}/live/${STREAM_KEY}`;
+    for (const name of RECORDINGS)
+      this.egressIds.set(name, (await startRecording(this.sluice, name, url)).egressId);
     for (const id of this.egressIds.values())
       await this.sluice.waitForEgress(id, ({ status }) => status !== EgressStatus.EGRESS_STARTING);
   }
 
-  /** What the RTMP destination kept, oldest first. */
-  streamed(): Promise<string[]> {
-    return this.nginx.recordings(STREAM_KEY);
+  /** Everything that has to run in time for media to get through. */
+  #pids(): number[] {
+    const roots = [...this.workers.map(({ child }) => child), this.sluice.main.child, this.#sender?.child];
+    return [
+      ...roots.flatMap((child) => (child?.pid === undefined ? [] : processTree(child.pid))),
+      ...[...this.#publishers.values()].map(({ pid }) => pid),
+    ];
   }
 }
 

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Excuse } from './account.ts';
 import type { Chance } from './chance.ts';
-import type { Fault, Target } from './faults.ts';
-import type { RecordingName, Rig } from './rig.ts';
+import type { Fault, Target } from './fault.ts';
+import type { RecordingName } from './recordings.ts';
+import type { Rig } from './rig.ts';
 import type { Starved } from './witness.ts';
 
 export interface Happened {
@@ -15,7 +16,7 @@ export interface Happened {
 }
 
 /** At most so many faults at once, on targets that have nothing to do with each other. */
-const AT_ONCE = 2;
+const AT_ONCE = 3;
 
 /**
  * Every fault once in a random order, then again, until the time is over. Resolves when all are healed.
@@ -87,7 +88,7 @@ export function excusesOf(
     .filter(({ who }) => who === '' || who === person)
     .map(({ who, fromMs, toMs }) => ({
       ...({ kind: 'absence', most: 0, from: seconds(fromMs), to: seconds(toMs) } as const),
-      reason: who === '' ? 'the machine stood still' : 'not published: no processor time',
+      reason: who === '' ? 'no processor time' : 'not published: no processor time',
     }));
   const lost = happened.flatMap(({ fault, fromMs, toMs }) =>
     fault.costs

@@ -33,7 +33,7 @@ describe('the account of a recording', () => {
   });
 
   it('does not take what no gap names, fault or not', () => {
-    expect(account(recording([5]), [killed]).wrong).toEqual(['missing without a reason: 5 s']);
+    expect(account(recording([5]), [killed]).wrong).toEqual(['missing without a reason: 5 s (picture)']);
   });
 
   it('does not take a gap without a fault, nor one that is too long for it', () => {
@@ -53,7 +53,7 @@ describe('the account of a recording', () => {
 
   it('misses sound as it misses pictures, and sees what is there twice', () => {
     expect(account(recording([], { silences: [{ from: 3.2, to: 3.9 }] }), []).wrong).toEqual([
-      'missing without a reason: 3 s',
+      'missing without a reason: 3 s (sound)',
     ]);
     expect(account(recording([], { doubled: [7] }), []).wrong).toEqual(['shown twice: at 7.0 s']);
   });
