@@ -22,17 +22,19 @@ function token(count: number, pauseMs: number): RetryToken {
  * Retries what the connection, or the store's own trouble, broke. Not what the store refuses. Without the SDK's budget
  * of retries a client: an upload has many parts on their way, and an outage breaks them all.
  * @param onAnswer told of every answer (true), also a refusal, and of every other failure (false)
+ * @param isClosed nobody waits any more: the SDK would go on by itself, and keep a process from ending
  */
 export function s3RetryStrategy(
   maxAttempts: number = MAX_ATTEMPTS,
   onAnswer: (good: boolean) => void = () => undefined,
+  isClosed: () => boolean = () => false,
 ): RetryStrategy {
   return {
     acquireInitialRetryToken: () => Promise.resolve(token(0, 0)),
     refreshRetryTokenForRetry(previous, { errorType }) {
       const count = previous.getRetryCount() + 1;
       onAnswer(errorType === 'CLIENT_ERROR');
-      if (errorType === 'CLIENT_ERROR' || count >= maxAttempts) {
+      if (errorType === 'CLIENT_ERROR' || count >= maxAttempts || isClosed()) {
         return Promise.reject(new Error('not to be tried again'));
       }
       return Promise.resolve(token(count, retryPause(count)));

@@ -35,6 +35,7 @@ export class S3Storage implements Storage {
   /** By key: the multipart uploads under way. */
   readonly #notes = new Map<string, MultipartNote>();
   #away = true;
+  #closed = false;
 
   /**
    * @param maxAttempts requests made for one answer before giving up; the default outlives a restart of the store.
@@ -61,9 +62,13 @@ export class S3Storage implements Storage {
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       maxAttempts,
-      retryStrategy: s3RetryStrategy(maxAttempts, (good) => {
-        this.#away = !good;
-      }),
+      retryStrategy: s3RetryStrategy(
+        maxAttempts,
+        (good) => {
+          this.#away = !good;
+        },
+        () => this.#closed,
+      ),
       // It follows no redirects.
       requestHandler: {
         connectionTimeout: CONNECT_MS,
@@ -142,6 +147,7 @@ export class S3Storage implements Storage {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#client.destroy();
     this.#agents?.http.destroy();
     this.#agents?.https.destroy();

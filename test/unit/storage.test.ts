@@ -134,6 +134,19 @@ describe('requestedS3', () => {
 });
 
 describe('s3RetryStrategy', () => {
+  it('tries nothing again once its storage is closed', async () => {
+    let closed = false;
+    const strategy = s3RetryStrategy(undefined, undefined, () => closed);
+    const first = await strategy.acquireInitialRetryToken('');
+    const failure = { errorType: 'TRANSIENT' } as const;
+    const second = await strategy.refreshRetryTokenForRetry(first, failure);
+    expect(second.getRetryCount()).toBe(1);
+    closed = true;
+    await expect(strategy.refreshRetryTokenForRetry(second, failure)).rejects.toThrow(
+      'not to be tried again',
+    );
+  });
+
   it('tries twenty times, longer and longer up to two seconds', async () => {
     const strategy = s3RetryStrategy();
     let token = await strategy.acquireInitialRetryToken('');
