@@ -161,7 +161,8 @@ export class SegmentsSink implements Sink {
       logger: context.logger,
       onUpdate: (status) => this.#report(status),
       onFailure: (error) => {
-        if (mayChange && error instanceof StorageError) void this.#useBackup(error);
+        if (mayChange && error instanceof StorageError)
+          this.#useBackup(error).catch(() => this.#options.onFailure(error));
         else this.#options.onFailure(error);
       },
     });
