@@ -106,7 +106,7 @@ describe('publishers with a broken clock', () => {
   const CASES: {
     name: string;
     bounds: Bounds;
-    faults: Record<ColorName, ClockFaults | { audio: ClockFaults }>;
+    faults: Record<ColorName, ClockFaults | { audio: ClockFaults; video?: ClockFaults }>;
   }[] = [
     {
       name: 'that is 1 % off, of the timestamps or of the media itself, and absurd Sender Reports',
@@ -114,7 +114,10 @@ describe('publishers with a broken clock', () => {
       faults: {
         red: { rate: 1.01 },
         green: { rate: 0.99, ntp: () => 0n },
-        blue: { pace: 1.01, ntp: (_, index) => [0n, 2n ** 64n - 1n, 1n << 40n][index % 3]! },
+        blue: {
+          audio: { pace: 1.01, ntp: (_, index) => [0n, 2n ** 64n - 1n, 1n << 40n][index % 3]! },
+          video: { pace: 1.01 },
+        },
         yellow: { pace: 0.99, ntp: (right, index) => right + (index % 2 ? 1n : -1n) * (3n << 32n) },
       },
     },
