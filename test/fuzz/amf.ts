@@ -47,7 +47,7 @@ function measure(value: AmfValue, depth: number): number {
 export const amfFuzzer = fuzzer({
   name: 'amf',
   about: 'AMF0 values of RTMP commands',
-  count: 8000,
+  count: 5000,
   start: () => ({
     make(index, next) {
       const values = Array.from({ length: 1 + upTo(next, 4) }, () => anyValue(next, 0));

@@ -172,7 +172,7 @@ function learn(messages: readonly Record<string, unknown>[], ids: Record<string,
 export const bridgeFuzzer = fuzzer<Worker>({
   name: 'bridge',
   about: 'messages of workers on the bridge, after a join, at a real SFU',
-  count: 120,
+  count: 100,
   async start() {
     const bridge = await startBridge(500, 0);
     const room = await bridge.sfu.createRoom({ name: ROOM, emptyTimeout: 3600, departureTimeout: 3600 });

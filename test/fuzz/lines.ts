@@ -41,7 +41,7 @@ function read(line: string, protocol: Parameters<typeof parseLine>[1]): Outcome 
 export const linesFuzzer = fuzzer({
   name: 'lines',
   about: 'lines that a pipeline program writes to its host',
-  count: 3000,
+  count: 2000,
   start: () => ({
     make(index, next) {
       const line = damageJson(among(next, LINES), next, 6);

@@ -132,7 +132,7 @@ class Sessions implements Target<Patch> {
 export const patchFuzzer = fuzzer<Patch>({
   name: 'patch',
   about: 'trickle and restart fragments, and ETags, of WHIP and WHEP sessions',
-  count: 500,
+  count: 300,
   async start() {
     const server = await startSignaling({ timing: { connectTimeoutMs: 3_600_000 } });
     const sessions: Session[] = [];

@@ -176,7 +176,7 @@ class Server implements Target<Call> {
 export const twirpFuzzer = fuzzer<Call>({
   name: 'twirp',
   about: 'calls of the API, JSON and protobuf, at a real server with a real Redis',
-  count: 500,
+  count: 400,
   async start() {
     const api = await startApi();
     const auth = await token(
