@@ -20,8 +20,8 @@ const SECRET = 'hush-4711';
 const lines: string[] = [];
 const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
 const guard = createGuard({ allowNetworks: ['127.0.0.0/8'], fileRoots: [], logger });
-/** FFmpeg, and the programs that start it: the test's own cameras and servers do not count. */
-const ours = (command: string): boolean => /^(ffmpeg|ffprobe|prlimit|setpriv|unshare|gjs)\b/.test(command);
+/** FFmpeg, and the programs that start it: the cameras, servers and FFprobe of the test do not count. */
+const ours = (command: string): boolean => /^(ffmpeg|prlimit|setpriv|unshare|gjs)\b/.test(command);
 
 let folder = '';
 let clip = '';
@@ -58,7 +58,10 @@ async function webServer(): Promise<{ port: number; close(): void }> {
   const server = createServer((request, response) => {
     const known = request.headers.authorization === expected;
     response.writeHead(known ? 200 : 401, known ? {} : { 'www-authenticate': 'Basic realm="x"' });
-    response.end(known && request.method === 'GET' ? bytes : undefined);
+    if (!known || request.method !== 'GET') return void response.end();
+    // Its reader is there long enough to be looked at.
+    response.write(bytes.subarray(0, bytes.length / 2));
+    setTimeout(() => response.end(bytes.subarray(bytes.length / 2)), 1500);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { port: (server.address() as AddressInfo).port, close: () => void server.close() };
