@@ -83,6 +83,17 @@ if left == 0 and redis.call('HEXISTS', record, 'ended') == 1 then
 end
 return left`;
 
+/** Redis may have lost a part of what it had. */
+const OF = `
+local set = '${storeKeys.uploads('')}' .. ARGV[1]
+local found = {}
+for _, id in ipairs(redis.call('SMEMBERS', set)) do
+  local spool = redis.call('HGET', '${keys.upload}' .. id, 'spool')
+  if spool and redis.call('ZSCORE', '${keys.spool}' .. spool, id) then table.insert(found, id)
+  else redis.call('SREM', set, id) end
+end
+return found`;
+
 const WAKE = `${NOW}
 local list = '${keys.spool}' .. ARGV[1]
 for _, id in ipairs(redis.call('ZRANGE', list, 0, -1)) do
@@ -152,8 +163,8 @@ export class UploadList {
     await this.#redis.eval(WAKE, 0, this.#spool);
   }
 
-  /** Ids of an egress's uploads, in whatever spool. */
+  /** Ids of an egress's uploads, in whatever spool: of those that somebody will take. */
   async of(egressId: string): Promise<string[]> {
-    return this.#redis.smembers(storeKeys.uploads(egressId));
+    return z.array(z.string()).parse(await this.#redis.eval(OF, 0, egressId));
   }
 }
