@@ -17,6 +17,8 @@ export interface Happened {
 
 /** At most so many faults at once, on targets that have nothing to do with each other. */
 const AT_ONCE = 3;
+/** The first of the deck lets others past it for so long. */
+const PATIENCE_MS = 5000;
 
 /**
  * Every fault once in a random order, then again, until the time is over. Resolves when all are healed.
@@ -33,6 +35,8 @@ export async function storm(
   const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
   let deck: Fault[] = [];
+  /** When the first of the deck became the first. */
+  let waitingSince = start;
 
   const begin = async (fault: Fault) => {
     const fromMs = Date.now();
@@ -47,12 +51,15 @@ export async function storm(
 
   while (Date.now() - start < ms && failures.length === 0) {
     if (deck.length === 0) deck = chance.shuffled(faults);
-    const index = deck.findIndex(({ targets }) => targets.every((target) => !busy.has(target)));
+    // What needs much at once would never have its turn if others were always let past it.
+    const rest = Date.now() - waitingSince > PATIENCE_MS ? deck.slice(0, 1) : deck;
+    const index = rest.findIndex(({ targets }) => targets.every((target) => !busy.has(target)));
     const fault = running.size < AT_ONCE ? deck[index] : undefined;
     if (!fault) {
       await sleep(100);
       continue;
     }
+    if (index === 0) waitingSince = Date.now();
     deck.splice(index, 1);
     for (const target of fault.targets) busy.add(target);
     const run = begin(fault)
