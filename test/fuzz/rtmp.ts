@@ -96,6 +96,6 @@ export function rtmpTarget(recordings: readonly Recording[]): RtmpTarget {
 export const rtmpFuzzer = fuzzer<MutatedSession>({
   name: 'rtmp',
   about: 'sessions of RTMP publishers, recorded of FFmpeg, GStreamer and librtmp',
-  count: 3000,
+  count: 10_000,
   start: async () => rtmpTarget(await recordedSessions()),
 });
