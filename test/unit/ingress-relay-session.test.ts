@@ -148,10 +148,10 @@ describe('a reader', () => {
   });
 
   it('comes again when a kind is added', () => {
-    const { sink, read } = rig();
-    sink.tag({ type: 'audio', timestamp: 0, payload: AAC_CONFIG });
     vi.useFakeTimers({ now: 0, toFake: ['performance'] });
     try {
+      const { sink, read } = rig();
+      sink.tag({ type: 'audio', timestamp: 0, payload: AAC_CONFIG });
       for (let at = 0; at < 2000; at += 20) {
         vi.advanceTimersByTime(20);
         sink.tag({ type: 'audio', timestamp: at, payload: sound() });
