@@ -1,4 +1,5 @@
 /** How much disk a recording needs, and what a worker does as it runs out. Pure. */
+import { keptSeconds } from '../egress/kept.ts';
 import type { EgressPlan } from '../egress/plan-types.ts';
 
 /** A new recording is to have room for so much of itself, s. */
@@ -15,14 +16,18 @@ export function copiesAtEnd(plan: Pick<EgressPlan, 'outputs'>, localStorage: boo
   return files * (localStorage ? 2 : 1);
 }
 
-/** Bytes of ten minutes of it, its files included. */
+/**
+ * Bytes of ten minutes of it, its files included. Of what only streams a little stays, and as much again is room for
+ * the chunk that is being written and for those that are about to be dropped.
+ */
 export function expectedBytes(
   plan: Pick<EgressPlan, 'outputs' | 'choice' | 'video' | 'audio'>,
   copies: number,
 ): number {
   const video = plan.video && (plan.choice.program === 'composite' ? plan.video.bitrate : COPIED_KBPS);
+  const seconds = Math.min(ROOM_FOR_S, 2 * keptSeconds(plan));
   const kbps = (video ?? 0) + (plan.audio?.bitrate ?? 0);
-  return Math.ceil(((kbps * 1000) / 8) * ROOM_FOR_S * (1 + copies));
+  return Math.ceil(((kbps * 1000) / 8) * seconds * (1 + copies));
 }
 
 export interface DiskState {

@@ -12,6 +12,7 @@ import { StorageError } from '../storage/types.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import { joinRoom } from './join.ts';
+import { keptSeconds } from './kept.ts';
 import { attemptDir } from './log/files.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
@@ -246,6 +247,7 @@ export class EgressAttempt {
       attempt: this.#attempt,
       epochMs: this.#epochMs,
       container: program.container,
+      keepS: keptSeconds(this.#deps.plan),
       logger: this.#logger,
     });
     this.#log = log;

@@ -184,6 +184,8 @@ describe('disk', () => {
     expect(expectedBytes(copied, 0)).toBeGreaterThan(200 * MiB);
     const stream = composite(1280, 720, 30, ['rtmp://a/live/x']);
     expect(copiesAtEnd(stream, true)).toBe(0);
+    // Two minutes: no more of its log stays on disk.
+    expect(expectedBytes(stream, 0)).toBe(234_600_000 / 5);
   });
 
   it('is kept for the files of what runs', () => {

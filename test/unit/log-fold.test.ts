@@ -63,7 +63,13 @@ describe('index lines', () => {
   const { path: _, ...line } = chunkLine(0, 2);
   const text = JSON.stringify(line);
 
-  it('come back as they were written', () => expect(parseIndexLine(text)).toEqual(line));
+  it.each([
+    ['of a chunk', line],
+    ['of what was dropped', { type: 'dropped', attempt: 2, run: 0, number: 7 }],
+    ['of a restart', { type: 'event', atNs: 1, wallMs: 1, name: 'pipeline_restart', data: { reason: 'x' } }],
+  ])('%s come back as they were written', (_, written) =>
+    expect(parseIndexLine(JSON.stringify(written))).toEqual(written),
+  );
 
   it.each([
     ['half a line', text.slice(0, 40)],

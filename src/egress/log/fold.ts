@@ -8,7 +8,10 @@ export interface SegmentLog {
   /** Wall clock of egress-clock zero, ms since the epoch. */
   epochMs: number;
   container: LogContainer;
-  /** In order of attempt, run and number: also of time. `bytes` is how much of the file counts. */
+  /**
+   * In order of attempt, run and number: also of time. `bytes` is how much of the file counts. Without those that were
+   * dropped.
+   */
   chunks: Chunk[];
   /** Where media is missing, in order of time: recorded by the writer, or found between chunks. */
   gaps: GapLine[];
@@ -41,9 +44,7 @@ export function foldLog(
   head: { egressId: string; epochMs: number; container: LogContainer },
   attempts: readonly AttemptContent[],
 ): SegmentLog {
-  const chunks = attempts
-    .flatMap((attempt) => attempt.chunks)
-    .sort((a, b) => a.attempt - b.attempt || a.run - b.run || a.number - b.number);
+  const chunks = attempts.flatMap((attempt) => attempt.chunks).sort(inOrder);
   const recorded = attempts.flatMap((attempt) => attempt.gaps);
   const problems = attempts.flatMap((attempt) => attempt.problems);
   const gaps = [...recorded];
@@ -68,6 +69,14 @@ export function foldLog(
     audioFrames: chunks.reduce((sum, chunk) => sum + chunk.audioFrames, 0),
     problems,
   };
+}
+
+/** A chunk's place in the log. */
+export type Position = Pick<Chunk, 'attempt' | 'run' | 'number'>;
+
+/** Compares two places, as `sort` wants it. */
+export function inOrder(a: Position, b: Position): number {
+  return a.attempt - b.attempt || a.run - b.run || a.number - b.number;
 }
 
 type Span = Pick<Chunk, 'attempt' | 'run' | 'startNs' | 'durationNs'>;

@@ -2,6 +2,7 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import { isMissing } from './files.ts';
 import type { IndexLine } from './types.ts';
 
 /** Lines are on disk at the latest this long after they were written, ms. */
@@ -55,9 +56,16 @@ export class IndexFile {
     }
   }
 
-  /** The chunks' bytes first: a line that survives must find what it speaks of. */
+  /**
+   * The chunks' bytes first: a line that survives must find what it speaks of. A worker that was held up may find that
+   * its successor has dropped them.
+   */
   async #sync(): Promise<void> {
-    for (const path of this.#unsynced.splice(0)) await syncPath(path);
+    for (const path of this.#unsynced.splice(0)) {
+      await syncPath(path).catch((error: unknown) => {
+        if (!isMissing(error)) throw error;
+      });
+    }
     await this.#file.sync();
   }
 }

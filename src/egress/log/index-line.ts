@@ -66,9 +66,11 @@ const lineSchema = z.discriminatedUnion('type', [
       'metadata',
       'stall',
       'flow',
+      'pipeline_restart',
     ]),
     data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).exactOptional(),
   }),
+  z.object({ type: z.literal('dropped'), attempt: count, run: count, number: count }),
   z.object({ type: z.literal('end'), atNs: ns }),
 ]);
 

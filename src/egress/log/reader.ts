@@ -3,8 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeChunk } from './chunk-line.ts';
 import { attemptDir, isMissing, listAttempts, readIfThere } from './files.ts';
-import { foldLog } from './fold.ts';
-import type { AttemptContent, SegmentLog } from './fold.ts';
+import { foldLog, inOrder } from './fold.ts';
+import type { AttemptContent, Position, SegmentLog } from './fold.ts';
 import { InspectError } from './inspection.ts';
 import { describeUnlisted, readIndexes } from './seal.ts';
 import type { AttemptIndex } from './seal.ts';
@@ -30,7 +30,7 @@ export interface ReadLogOptions {
 
 /**
  * The log in `dir` (`<data_dir>/egress/<egress id>`). A chunk that is missing, empty or shorter than its line says
- * becomes a gap, never a silently shorter log.
+ * becomes a gap, never a silently shorter log; only one that was dropped on purpose is not missed.
  * @throws LogError when no attempt has begun there
  */
 export async function readLog(dir: string, options: ReadLogOptions = {}): Promise<SegmentLog> {
@@ -38,16 +38,19 @@ export async function readLog(dir: string, options: ReadLogOptions = {}): Promis
   const head = indexes.find((index) => index.head)?.head;
   if (!head) throw new LogError(`no segment log in ${dir}: no attempt has written its first line`);
   const attempts: AttemptContent[] = [];
-  for (const index of indexes) attempts.push(await readAttempt(dir, index, head, options.recover ?? true));
+  const first = beginning(indexes);
+  for (const index of indexes) {
+    attempts.push(await readAttempt(dir, index, { head, first, recover: options.recover ?? true }));
+  }
   return foldLog({ egressId: head.egressId, epochMs: head.epochMs, container: head.container }, attempts);
 }
 
 async function readAttempt(
   dir: string,
   index: AttemptIndex,
-  head: AttemptLine,
-  recover: boolean,
+  { head, first, recover }: { head: AttemptLine; first: Position | undefined; recover: boolean },
 ): Promise<AttemptContent> {
+  const isDropped = (chunk: Position) => first !== undefined && inOrder(chunk, first) < 0;
   const content: AttemptContent = { chunks: [], gaps: [], events: [], endNs: undefined, problems: [] };
   for (const number of index.invalid) {
     content.problems.push(`line ${number} of attempt ${index.attempt}'s index is not valid`);
@@ -61,6 +64,7 @@ async function readAttempt(
   const folder = attemptDir(dir, index.attempt);
   for (const line of index.lines) {
     if (line.type === 'chunk') {
+      if (isDropped(line)) continue;
       const checked = await checkChunk(folder, line, head);
       if (checked.chunk) content.chunks.push(checked.chunk);
       if (checked.gap) {
@@ -73,10 +77,18 @@ async function readAttempt(
   }
   if (recover || index.seal) {
     for (const line of await describeUnlisted(dir, index)) {
-      content.chunks.push({ ...line, path: join(folder, line.file) });
+      if (!isDropped(line)) content.chunks.push({ ...line, path: join(folder, line.file) });
     }
   }
   return content;
+}
+
+/** The chunk the log begins with, when what was before it has been dropped. */
+function beginning(indexes: readonly AttemptIndex[]): Position | undefined {
+  return indexes
+    .flatMap(({ lines }) => lines.filter((line) => line.type === 'dropped'))
+    .sort(inOrder)
+    .at(-1);
 }
 
 /** Holds a listed chunk against its file. */

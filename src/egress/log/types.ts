@@ -109,7 +109,18 @@ export interface EndLine {
   atNs: number;
 }
 
-export type IndexLine = AttemptLine | ChunkLine | GapLine | EventLine | EndLine;
+/**
+ * The log begins with this chunk: those before it, of whichever attempt, were removed because no output is made of
+ * them. Written before their files go. What was missing between them has its gap lines, which stay.
+ */
+export interface DroppedLine {
+  type: 'dropped';
+  attempt: number;
+  run: number;
+  number: number;
+}
+
+export type IndexLine = AttemptLine | ChunkLine | GapLine | EventLine | DroppedLine | EndLine;
 
 /** A chunk with the absolute path of its file. */
 export interface Chunk extends ChunkLine {

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { describeChunk } from './chunk-line.ts';
 import { attemptDir, indexPath, listAttempts, listChunkFiles, parseChunkName, readIfThere } from './files.ts';
-import type { LogContainer } from './files.ts';
 import { gapBetween } from './fold.ts';
 import type { SegmentLog } from './fold.ts';
 import { IndexFile, syncPath } from './index-file.ts';
@@ -13,7 +12,9 @@ import { readLeftovers } from './leftovers.ts';
 import type { Leftover } from './leftovers.ts';
 import { LogError, readLog } from './reader.ts';
 import { readIndexes, sealAttempts } from './seal.ts';
+import { LogTrimmer } from './trim.ts';
 import type { Chunk, EventLine, GapLine, IndexLine } from './types.ts';
+import type { ChunkAnnouncement, SegmentLogOptions } from './writer-types.ts';
 
 export type { Leftover } from './leftovers.ts';
 
@@ -23,26 +24,6 @@ export class SupersededError extends LogError {
     super(`attempt ${attempt} was superseded by attempt ${newer}: its log is sealed`);
     this.name = 'SupersededError';
   }
-}
-
-export interface SegmentLogOptions {
-  /** `<data_dir>/egress/<egress id>`; made when it does not exist. */
-  dir: string;
-  egressId: string;
-  attempt: number;
-  /** Wall clock of egress-clock zero, ms since the epoch; the same in every attempt. */
-  epochMs: number;
-  container: LogContainer;
-  logger: Logger;
-}
-
-/** A chunk the pipeline has closed, as it announces it. */
-export interface ChunkAnnouncement {
-  /** Bare name, or a path to it, inside the attempt's folder. */
-  file: string;
-  /** Egress clock and length, ns. The chunk's own timestamps are what is written down. */
-  startNs: number;
-  durationNs: number;
 }
 
 export class SegmentLogWriter {
@@ -56,6 +37,8 @@ export class SegmentLogWriter {
   readonly #logger: Logger;
   readonly #listed = new Set<string>();
   readonly #listeners = new Set<(chunk: Chunk) => void>();
+  /** Undefined where all of the log stays. */
+  readonly #trimmer: LogTrimmer | undefined;
   /** Everything that writes goes through here, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #last: Chunk | undefined;
@@ -110,6 +93,8 @@ export class SegmentLogWriter {
     this.earlier = earlier;
     this.leftovers = leftovers;
     this.#last = earlier.chunks.at(-1);
+    const { dir, keepS = Infinity, logger } = options;
+    if (keepS < Infinity) this.#trimmer = new LogTrimmer({ dir, keepS, earlier: earlier.chunks, logger });
     for (const problem of earlier.problems) this.#logger.warn({ problem }, 'the segment log is damaged');
   }
 
@@ -132,7 +117,9 @@ export class SegmentLogWriter {
       if (!name) throw new LogError(`not a chunk's file name: ${file}`);
       if (this.#listed.has(file)) return undefined;
       await this.#adopt((other) => other.run === name.run && other.number < name.number);
-      return this.#take(file, { ...announcement, closed: true });
+      const chunk = await this.#take(file, { ...announcement, closed: true });
+      await this.#trimmer?.trim(this.#index, () => this.assertCurrent());
+      return chunk;
     });
   }
 
@@ -254,6 +241,7 @@ export class SegmentLogWriter {
     const { path, ...line } = chunk;
     await this.#index.append(line, path);
     this.#last = chunk;
+    this.#trimmer?.add(chunk);
     for (const listener of this.#listeners) {
       try {
         listener(chunk);

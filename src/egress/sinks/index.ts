@@ -3,6 +3,7 @@ import type { AddressPolicy } from '../../outbound/index.ts';
 import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
+import { streamsOnly } from '../kept.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import { FileSink } from './file.ts';
@@ -86,7 +87,6 @@ export async function createSinks(
     if (!found) throw new Error(`the plan has no storage ${index}`);
     return found;
   };
-  const streamsOnly = outputs.every(({ type }) => type === 'stream');
   const open = async (output: (typeof outputs)[number], index: number): Promise<Sink> => {
     switch (output.type) {
       case 'file':
@@ -99,7 +99,11 @@ export async function createSinks(
           onFailure: callbacks.onFailure,
         });
       case 'stream':
-        return new StreamsSink(context, policy, streamsOnly ? callbacks.onNothingLeft : () => undefined);
+        return new StreamsSink(
+          context,
+          policy,
+          streamsOnly(context.plan) ? callbacks.onNothingLeft : () => undefined,
+        );
     }
   };
   return new Sinks(await Promise.all(outputs.map(open)), storages);
