@@ -64,6 +64,7 @@ describe('egresses that outlive their workers', () => {
   const workers: SluiceProcess[] = [];
   const publishers: TestPublisher[] = [];
   /** A composite with file and HLS, a passthrough, and one that was making its file. */
+  let removedAt = NaN;
   let ids: string[] = [];
   let endings: EgressInfo;
   const infos: EgressInfo[] = [];
@@ -166,6 +167,7 @@ describe('egresses that outlive their workers', () => {
       streamResults.every(({ startedAt }) => startedAt > 0n),
     );
     await sluice.egress.updateStream(room, [], [nginx.url('removed')]);
+    removedAt = Date.now();
     await sleep(4000);
 
     // The first worker is killed, with one egress in the middle of its upload.
@@ -293,12 +295,14 @@ describe('egresses that outlive their workers', () => {
       expect(stream?.error).toBe('');
       expect(stream!.duration).toBe(stream!.endedAt - stream!.startedAt);
     }
-    expect(Number(removed!.duration) / 1e9).toBeLessThan(5);
+    // It ended when it was removed, whatever came later.
+    expect(Math.abs(Number(removed!.endedAt) / 1e6 - removedAt)).toBeLessThan(2500);
     expect(Number(stays!.duration) / 1e9).toBeGreaterThan(reports[0]!.duration - 3);
-    // A connection each worker, and no other.
+    // A connection each worker, and no other that was not told of.
     expect(await nginx.recordings('removed')).toHaveLength(1);
     const files = await nginx.recordings('stays');
-    expect(files).toHaveLength(4);
+    expect(files.length).toBeGreaterThanOrEqual(4);
+    expect(files.length).toBeLessThanOrEqual(4 + stays!.retries);
     const report = await analyse(files.at(-1)!, { tiles: grid.map((tile) => ({ ...tile, from: 0 })) });
     expect(report.decodeErrors).toEqual([]);
     for (const tile of report.tiles) expect(tile.read).toBeGreaterThan(60);
