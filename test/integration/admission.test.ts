@@ -127,6 +127,8 @@ describe('jobs that are more than there is room for', () => {
     await until('the small one to run', () => running.has('EG_small'));
     await enqueue('EG_huge', 2160);
     await until('the worker to wait', () => !each.hasRoom);
+    // It says so before the job is back in its place.
+    await expect.poll(line).toEqual(['EG_huge']);
     await enqueue('EG_late', 360);
     await enqueue('EG_lost', 2160, { first: true });
     expect(await line()).toEqual(['EG_lost', 'EG_huge', 'EG_late']);

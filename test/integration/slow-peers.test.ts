@@ -334,14 +334,13 @@ describe.concurrent('ICE over TCP', () => {
     const gate = await TcpGate.open({
       ...{ host: '127.0.0.1', port: 0, logger: silentLogger },
       limits: { maxConnections: 10, maxConnectionsPerAddress: 2 },
-      timing: { idleMs: 500 },
+      timing: { idleMs: 2000 },
     });
     gate.target = (echo.address() as AddressInfo).port;
     try {
       const request = framedBindingRequest('a:b', 'password').toString('latin1');
       const held = [slow(gate.port, request), slow(gate.port, request)];
-      await sleep(200);
-      expect(gate.connections).toBe(2);
+      await expect.poll(() => gate.connections, { timeout: 1500, interval: 10 }).toBe(2);
       expect(await slow(gate.port, request)).toMatchObject({ told: '' });
       for (const { ms, told } of await Promise.all(held)) {
         expect(ms).toBeLessThan(6000);
