@@ -205,6 +205,24 @@ describe('a publisher of the relay', () => {
     expect(stderr).toBe('');
   });
 
+  it('that returns while Redis is silent goes on: its session is known here', async () => {
+    const first = publish('plain.flv');
+    const url = await sessionUrl();
+    const connection = await read(url);
+    connection.data.resume();
+    const session = relay.session(url.split('/').at(-1)!)!;
+    server.pause();
+    try {
+      await kill(first);
+      await expect.poll(() => session.free).toBe(true);
+      publish('plain.flv');
+      await expect.poll(() => session.free, { timeout: GRACE_MS }).toBe(false);
+    } finally {
+      server.resume();
+    }
+    expect(session.over).toBe(false);
+  });
+
   it('is read from its newest keyframe by the worker that comes next', async () => {
     publish('plain.flv');
     const url = await sessionUrl();

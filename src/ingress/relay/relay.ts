@@ -38,6 +38,8 @@ export interface RtmpRelayOptions {
 
 interface Held {
   session: RelaySession;
+  /** Whoever returns with it goes on in the session. */
+  streamKey: string;
   /** Settles when the store knows that it is over. */
   settled: Promise<unknown>;
 }
@@ -67,6 +69,9 @@ export class RtmpRelay {
 
   /** For the RTMP server. */
   readonly authorise: Authorise = async (request, publisher) => {
+    // One who returns is known here: a store that is away must not cost it its grace.
+    const session = this.#sessionOf(request.streamKey);
+    if (session && !this.#closed) return session.free ? { accept: session.attach(publisher) } : { refuse: BUSY };
     const record = await this.#options.store.byStreamKey(request.streamKey);
     if (record?.info.inputType !== IngressInput.RTMP_INPUT) return { refuse: UNKNOWN };
     const before = this.#entering.get(record.ingressId) ?? Promise.resolve();
@@ -78,6 +83,13 @@ export class RtmpRelay {
       if (this.#entering.get(record.ingressId) === entering) this.#entering.delete(record.ingressId);
     }
   };
+
+  /** Of who publishes with this key, or did within the grace. */
+  #sessionOf(streamKey: string): RelaySession | undefined {
+    for (const held of this.#held.values())
+      if (held.streamKey === streamKey && !held.session.over) return held.session;
+    return undefined;
+  }
 
   /** The session of an ingress is over: its publisher is hung up on. */
   end(ingressId: string, reason = 'the ingress was ended'): void {
@@ -111,7 +123,7 @@ export class RtmpRelay {
 
   async #begin(
     ingressId: string,
-    { remoteAddress, secure }: PublishRequest,
+    { streamKey, remoteAddress, secure }: PublishRequest,
     publisher: RtmpPublisher,
   ): Promise<{ accept: MediaSink } | { refuse: string }> {
     const { store, queue, relayUrl, bridgeUrl, graceMs } = this.#options;
@@ -140,7 +152,7 @@ export class RtmpRelay {
         });
       },
     });
-    this.#held.set(ingressId, { session, settled: settled.promise });
+    this.#held.set(ingressId, { session, streamKey, settled: settled.promise });
     this.#sessions.set(resourceId, session);
     try {
       await queue.add(ingressId, begun.attempt);
