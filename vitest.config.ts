@@ -13,7 +13,6 @@ const IN_PAIRS = [
   'ingress-docs',
   'ingress-restart',
   'ingress-url',
-  'passthrough',
   'passthrough-sources',
   'readme',
   'redis-away',
