@@ -29,6 +29,11 @@ export interface Observed {
   silences: readonly Stretch[] | undefined;
   /** When a picture was shown that had been shown before. */
   doubled: readonly number[];
+  /**
+   * Whether the sender is an ingress whose next worker begins at the sender's last keyframe: what came since is sent
+   * once more.
+   */
+  replayed?: boolean;
   gaps: readonly DetailedGap[];
 }
 
@@ -50,6 +55,8 @@ const SILENCE = 0.35;
 const BEFORE = 2.5;
 /** What is lost shows around a gap: the last keyframe's chunk, the first keyframe to come, seconds. */
 const AROUND = { before: 1, after: 1.5 };
+/** Between keyframes of senders here, seconds. */
+const GROUP = 2;
 /** Shorter gaps in the details are clocks, not losses. */
 const NEGLIGIBLE = 0.3;
 
@@ -85,15 +92,21 @@ export function account(observed: Observed, excuses: readonly Excuse[]): Account
     else lost.set(reason, (lost.get(reason) ?? 0) + 1);
   }
   if (unexplained.length > 0) wrong.push(`missing without a reason: ${unexplained.join(', ')}`);
-  if (observed.doubled.length > 0)
+  const doubled = observed.doubled.filter((at) => !(observed.replayed && follows(at, [...gaps, ...excuses])));
+  if (doubled.length > 0)
     wrong.push(
-      `shown twice: at ${observed.doubled
+      `shown twice: at ${doubled
         .slice(0, 5)
         .map((at) => at.toFixed(1))
         .join(', ')} s`,
     );
   const sum = [...lost.values()].reduce((total, each) => total + each, 0);
   return { name: observed.name, expected, recorded: expected - sum - unexplained.length, lost, wrong };
+}
+
+/** Whether this is in one of the stretches, or up to a group of pictures after it. */
+function follows(at: number, stretches: readonly Stretch[]): boolean {
+  return stretches.some(({ from, to }) => at >= from - AROUND.before && at <= to + AROUND.after + GROUP);
 }
 
 /** What of a second is not recorded, if anything. */

@@ -97,9 +97,13 @@ async function logsLeft({ sluice }: Rig): Promise<string[]> {
   let left: string[] = [];
   for (const deadline = Date.now() + GRACE_MS; Date.now() < deadline; await sleep(100)) {
     const folder = join(sluice.dataDir, 'egress');
-    left = (await readdir(folder, { recursive: true })).filter(
-      (name) => !name.startsWith('.') || name.includes('/'),
-    );
+    // One that goes while it is read is not left, but leaves the rest unread.
+    const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (!names) continue;
+    left = names.filter((name) => !name.startsWith('.') || name.includes('/'));
     if (left.length === 0) return [];
   }
   return left.slice(0, 5).map((id) => `${id} of a log is left`);

@@ -100,6 +100,7 @@ async function observeFile(
         pictures: fresh(tile).map(({ time }) => time),
         silences: report.audio ? (tile.soundGaps ?? [{ from: 0, to: length }]) : undefined,
         doubled: lives ? backwards(tile, lives, startedMs) : jumpsBack(tile),
+        replayed: !lives,
         gaps: gapsIn(info.details),
       },
       wrong: [

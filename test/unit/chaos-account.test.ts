@@ -57,6 +57,13 @@ describe('the account of a recording', () => {
     ]);
     expect(account(recording([], { doubled: [7] }), []).wrong).toEqual(['shown twice: at 7.0 s']);
   });
+
+  it('takes it that an ingress is sent again from its last keyframe, after a fault alone', () => {
+    const twice = recording([], { doubled: [9.5], replayed: true });
+    expect(account(twice, [killed]).wrong).toEqual([]);
+    expect(account(twice, []).wrong).toEqual(['shown twice: at 9.5 s']);
+    expect(account({ ...twice, replayed: false }, [killed]).wrong).toEqual(['shown twice: at 9.5 s']);
+  });
 });
 
 describe('chance', () => {
