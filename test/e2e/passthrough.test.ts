@@ -366,7 +366,7 @@ describe('H.264 and Opus, copied', () => {
     const late = whole!.frames.flatMap(({ time, counter }) =>
       counter === null ? [] : [first!.date + time * 1000 - (alice.startedAtMs + (counter * 1000) / FPS)],
     );
-    expect(Math.min(...late)).toBeGreaterThan(-100);
+    expect(Math.min(...late)).toBeGreaterThan(-150);
     // But for those that a busy machine drew late.
     expect(late.toSorted((a, b) => a - b)[Math.floor(late.length * 0.95)]).toBeLessThan(500);
   });
