@@ -71,7 +71,8 @@ export class RtmpRelay {
   readonly authorise: Authorise = async (request, publisher) => {
     // One who returns is known here: a store that is away must not cost it its grace.
     const session = this.#sessionOf(request.streamKey);
-    if (session && !this.#closed) return session.free ? { accept: session.attach(publisher) } : { refuse: BUSY };
+    if (session && !this.#closed)
+      return session.free ? { accept: session.attach(publisher) } : { refuse: BUSY };
     const record = await this.#options.store.byStreamKey(request.streamKey);
     if (record?.info.inputType !== IngressInput.RTMP_INPUT) return { refuse: UNKNOWN };
     const before = this.#entering.get(record.ingressId) ?? Promise.resolve();
