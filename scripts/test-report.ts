@@ -1,0 +1,61 @@
+/** Vitest's JSON report: which files failed, which of them deserve a second run, and what both runs say together. */
+import { sep } from 'node:path';
+import { z } from 'zod';
+
+const FileResult = z.looseObject({
+  /** Absolute path of the file. */
+  name: z.string(),
+  status: z.string(),
+  assertionResults: z.array(z.looseObject({ status: z.string() })),
+});
+const ReportSchema = z.looseObject({
+  numTotalTests: z.number(),
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  numPendingTests: z.number(),
+  numTodoTests: z.number(),
+  success: z.boolean(),
+  testResults: z.array(FileResult),
+});
+export type Report = z.infer<typeof ReportSchema>;
+
+/** More failed files than this are no accident of scheduling. */
+const AT_MOST = 5;
+
+/** @throws ZodError when it is not a report. */
+export const parseReport = (value: unknown): Report => ReportSchema.parse(value);
+
+/** Absolute paths of the files with a failed test, or that failed as a whole. */
+export function failedFiles({ testResults }: Report): string[] {
+  return testResults.filter(({ status }) => status === 'failed').map(({ name }) => name);
+}
+
+/**
+ * The failed files to run once more: all, or none when one of them is a unit test (nothing there depends on
+ * neighbours), or when there are too many, or when no file is to blame (leftovers after the suite).
+ */
+export function runAgain(report: Report, root: string): string[] {
+  const failed = failedFiles(report);
+  const unit = [root, 'test', 'unit', ''].join(sep);
+  return failed.length > AT_MOST || failed.some((name) => name.startsWith(unit)) ? [] : failed;
+}
+
+/** The first report with what the second run found in place of the same files' first results. */
+export function withSecondRun(first: Report, second: Report): Report {
+  const testResults = first.testResults.map(
+    (result) => second.testResults.find(({ name }) => name === result.name) ?? result,
+  );
+  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const count = (...statuses: string[]): number =>
+    tests.filter(({ status }) => statuses.includes(status)).length;
+  return {
+    ...first,
+    testResults,
+    numTotalTests: tests.length,
+    numPassedTests: count('passed'),
+    numFailedTests: count('failed'),
+    numPendingTests: count('pending', 'skipped'),
+    numTodoTests: count('todo'),
+    success: failedFiles({ ...first, testResults }).length === 0,
+  };
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { failedFiles, parseReport, runAgain, withSecondRun } from '../../scripts/test-report.ts';
+
+const ROOT = '/repo';
+const file = (name: string, ...statuses: string[]) => ({
+  name: `${ROOT}/test/${name}`,
+  status: statuses.includes('failed') ? 'failed' : 'passed',
+  assertionResults: statuses.map((status) => ({ status })),
+});
+const report = (...testResults: ReturnType<typeof file>[]) => {
+  const statuses = testResults.flatMap(({ assertionResults }) =>
+    assertionResults.map(({ status }) => status),
+  );
+  const count = (wanted: string) => statuses.filter((status) => status === wanted).length;
+  return parseReport({
+    numTotalTests: statuses.length,
+    numPassedTests: count('passed'),
+    numFailedTests: count('failed'),
+    numPendingTests: count('skipped'),
+    numTodoTests: 0,
+    success: count('failed') === 0,
+    testResults,
+  });
+};
+
+describe('a second run of what failed beside others', () => {
+  it('is for the few files that failed', () => {
+    const found = report(file('e2e/a.test.ts', 'passed', 'failed'), file('e2e/b.test.ts', 'passed'));
+    expect(runAgain(found, ROOT)).toEqual([`${ROOT}/test/e2e/a.test.ts`]);
+  });
+
+  it('is not for unit tests, many files, or none', () => {
+    expect(runAgain(report(file('unit/a.test.ts', 'failed'), file('e2e/b.test.ts', 'failed')), ROOT)).toEqual(
+      [],
+    );
+    const many = Array.from({ length: 6 }, (_, index) => file(`e2e/${index}.test.ts`, 'failed'));
+    expect(runAgain(report(...many), ROOT)).toEqual([]);
+    expect(runAgain(report(file('e2e/a.test.ts', 'passed')), ROOT)).toEqual([]);
+  });
+
+  it('takes the place of the first results, file by file', () => {
+    const first = report(
+      file('e2e/a.test.ts', 'passed', 'failed', 'skipped'),
+      file('e2e/b.test.ts', 'failed'),
+      file('unit/c.test.ts', 'passed'),
+    );
+    const second = report(
+      file('e2e/a.test.ts', 'passed', 'passed', 'skipped'),
+      file('e2e/b.test.ts', 'failed'),
+    );
+    const both = withSecondRun(first, second);
+    expect(both).toMatchObject({
+      numTotalTests: 5,
+      numPassedTests: 3,
+      numFailedTests: 1,
+      numPendingTests: 1,
+    });
+    expect(both.success).toBe(false);
+    expect(failedFiles(both)).toEqual([`${ROOT}/test/e2e/b.test.ts`]);
+  });
+
+  it('makes a success of a run whose failures are all gone', () => {
+    const both = withSecondRun(
+      report(file('e2e/a.test.ts', 'failed')),
+      report(file('e2e/a.test.ts', 'passed')),
+    );
+    expect(both).toMatchObject({ success: true, numPassedTests: 1, numFailedTests: 0 });
+  });
+
+  it('keeps a file that was never run failed', () => {
+    const whole = { ...file('e2e/a.test.ts'), status: 'failed' };
+    expect(failedFiles(withSecondRun(report(whole), report()))).toEqual([`${ROOT}/test/e2e/a.test.ts`]);
+  });
+});
