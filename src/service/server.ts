@@ -61,7 +61,14 @@ export async function startServer(
     for (const end of ends.splice(0).reverse()) await end();
   };
   try {
-    const webhooks = createWebhooks({ config, redis, logger: logger.child({ component: 'webhooks' }) });
+    const policy = createAddressPolicy({
+      ...{ ...config.outbound, setting: 'outbound.allow_networks' },
+      logger: logger.child({ component: 'outbound' }),
+    });
+    const webhooks = createWebhooks({
+      ...{ config, redis, policy },
+      logger: logger.child({ component: 'webhooks' }),
+    });
     ends.push(() => webhooks.close());
     await webhooks.start();
 
@@ -146,13 +153,7 @@ export async function startServer(
 
     const { allowNetworks, fileRoots } = config.ingress;
     const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });
-    const outbound = {
-      policy: createAddressPolicy({
-        ...{ ...config.outbound, setting: 'outbound.allow_networks' },
-        logger: logger.child({ component: 'outbound' }),
-      }),
-      trustedEndpoint: config.storage.s3.endpoint,
-    };
+    const outbound = { policy, trustedEndpoint: config.storage.s3.endpoint };
     const ownHost = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
     let url = '';
     const metrics = new Metrics();

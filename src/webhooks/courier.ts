@@ -1,9 +1,13 @@
 /** Delivers what waits in the lists: one BullMQ job a list, in order, with retries. */
 import { randomUUID } from 'node:crypto';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import { DelayedError, Queue, Worker } from 'bullmq';
 import type { Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { checkedAgents } from '../outbound/index.ts';
+import type { AddressPolicy, CheckedAgents } from '../outbound/index.ts';
 import { redactUrl } from '../redact.ts';
 import { QUEUE_PREFIX } from '../store/keys.ts';
 import { retryDelay } from './backoff.ts';
@@ -38,6 +42,8 @@ export interface CourierOptions {
   /** API key -> secret. */
   keys: Readonly<Record<string, string>>;
   timing: WebhookTiming;
+  /** What URLs of requests may lead to. */
+  policy: AddressPolicy;
   logger: Logger;
 }
 
@@ -46,11 +52,18 @@ export class Courier {
   readonly #queue: Queue<ListJob>;
   readonly #places = new Places(CONCURRENCY_PER_HOST);
   readonly #closing = new AbortController();
+  /** Of the configuration's URLs, which an operator has chosen. */
+  readonly #trusted: CheckedAgents = {
+    http: new HttpAgent({ keepAlive: true }),
+    https: new HttpsAgent({ keepAlive: true }),
+  };
+  readonly #guarded: CheckedAgents;
   #worker: Worker<ListJob> | undefined;
   #closed = false;
 
   constructor(options: CourierOptions) {
     this.#options = options;
+    this.#guarded = checkedAgents(options.policy);
     this.#queue = new Queue<ListJob>(WEBHOOK_QUEUE, {
       connection: options.connection,
       prefix: QUEUE_PREFIX,
@@ -96,6 +109,10 @@ export class Courier {
     clearTimeout(grace);
     clearTimeout(deadline);
     await this.#queue.close();
+    for (const { http, https } of [this.#trusted, this.#guarded]) {
+      http.destroy();
+      https.destroy();
+    }
   }
 
   async #process(job: Job<ListJob>, token = ''): Promise<void> {
@@ -158,7 +175,11 @@ export class Courier {
       entry.url,
       entry.body,
       { name: entry.apiKey, secret },
-      { timeoutMs: timing.request, signal: this.#closing.signal },
+      {
+        timeoutMs: timing.request,
+        signal: this.#closing.signal,
+        agents: entry.checked ? this.#guarded : this.#trusted,
+      },
     );
     if (result.ok) {
       log.debug('webhook delivered');

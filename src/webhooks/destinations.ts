@@ -6,6 +6,8 @@ export interface Destination {
   readonly url: string;
   /** Name of the API key whose secret signs. */
   readonly apiKey: string;
+  /** Whether a request named it: then it is held to the outbound policy. */
+  readonly checked: boolean;
 }
 
 /**
@@ -20,14 +22,18 @@ export function destinationsOf(
   defaultKey: string,
 ): Destination[] {
   const all = [
-    ...configured.map((url) => ({ url, apiKey: defaultKey })),
+    // First: a URL that is configured is trusted, whoever else names it.
+    ...configured.map((url) => ({ url, apiKey: defaultKey, checked: false })),
     ...extra
       .filter(({ url, filterParams }) => url !== '' && passes(event, filterParams))
-      .map(({ url, signingKey }) => ({ url, apiKey: signingKey === '' ? defaultKey : signingKey })),
+      .map(({ url, signingKey }) => ({ url, apiKey: signingKey || defaultKey, checked: true })),
   ];
-  return [
-    ...new Map(all.map((destination) => [`${destination.apiKey} ${destination.url}`, destination])).values(),
-  ];
+  const seen = new Map<string, Destination>();
+  for (const destination of all) {
+    const id = `${destination.apiKey} ${destination.url}`;
+    if (!seen.has(id)) seen.set(id, destination);
+  }
+  return [...seen.values()];
 }
 
 /** `includeEvents`, when there are any, names all that pass; of these `excludeEvents` do not. */

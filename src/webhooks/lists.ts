@@ -22,6 +22,8 @@ const entrySchema = z.object({
   event: z.string(),
   url: z.string(),
   apiKey: z.string(),
+  /** Held to the outbound policy; entries of before there was any are of the configuration's URLs. */
+  checked: z.boolean().default(false),
   body: z.string(),
   /** Wall clock, ms. */
   queuedAt: z.number(),
@@ -36,7 +38,7 @@ export interface Addition {
 }
 
 /** Which list an event for this destination waits in: same destination, same order key, same list. */
-export function listId(destination: Destination, orderKey: string): string {
+export function listId(destination: Pick<Destination, 'url' | 'apiKey'>, orderKey: string): string {
   const { url, apiKey } = destination;
   return createHash('sha256')
     .update(JSON.stringify([url, apiKey, orderKey]))

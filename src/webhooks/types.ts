@@ -3,18 +3,20 @@ import type { PartialMessage } from '@bufbuild/protobuf';
 import type { WebhookConfig, WebhookEvent } from '@livekit/protocol';
 
 /** LiveKit's names. */
-export type WebhookName =
-  | 'room_started'
-  | 'room_finished'
-  | 'participant_joined'
-  | 'participant_left'
-  | 'track_published'
-  | 'track_unpublished'
-  | 'egress_started'
-  | 'egress_updated'
-  | 'egress_ended'
-  | 'ingress_started'
-  | 'ingress_ended';
+export const WEBHOOK_NAMES = [
+  'room_started',
+  'room_finished',
+  'participant_joined',
+  'participant_left',
+  'track_published',
+  'track_unpublished',
+  'egress_started',
+  'egress_updated',
+  'egress_ended',
+  'ingress_started',
+  'ingress_ended',
+] as const;
+export type WebhookName = (typeof WEBHOOK_NAMES)[number];
 
 /** A WebhookEvent without what delivery adds: `id` and `createdAt`. */
 export type WebhookFields = Omit<PartialMessage<WebhookEvent>, 'event' | 'id' | 'createdAt'> & {

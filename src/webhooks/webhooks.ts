@@ -4,6 +4,7 @@ import { WebhookEvent } from '@livekit/protocol';
 import type { WebhookConfig } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { Config } from '../config/index.ts';
+import type { AddressPolicy } from '../outbound/index.ts';
 import { newId } from '../sfu/ids.ts';
 import type { RedisConnections } from '../store/index.ts';
 import { Courier } from './courier.ts';
@@ -20,6 +21,8 @@ export interface WebhooksOptions {
   config: Pick<Config, 'webhook' | 'keys'>;
   /** Stay the caller's. */
   redis: Pick<RedisConnections, 'shared' | 'duplicate'>;
+  /** What URLs that requests name may lead to; those of the configuration are not held to it. */
+  policy: AddressPolicy;
   logger: Logger;
   timing?: Partial<WebhookTiming>;
 }
@@ -38,7 +41,7 @@ class RedisWebhooks implements Webhooks {
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: WebhooksOptions) {
-    const { config, redis, logger } = options;
+    const { config, redis, policy, logger } = options;
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     this.#lists = new WebhookLists(redis.shared);
@@ -47,6 +50,7 @@ class RedisWebhooks implements Webhooks {
       lists: this.#lists,
       keys: config.keys,
       timing: this.#timing,
+      policy,
       logger,
     });
   }

@@ -11,6 +11,7 @@ import { createWebhooks } from '../../src/webhooks/index.ts';
 import { startRedis } from '../support/redis.ts';
 import type { TestRedis } from '../support/redis.ts';
 import { startWebhookServer } from '../support/webhook-receiver.ts';
+import { loopbackPolicy } from '../support/outbound.ts';
 
 const { ENDPOINT_INACTIVE, ENDPOINT_BUFFERING, ENDPOINT_PUBLISHING, ENDPOINT_ERROR, ENDPOINT_COMPLETE } =
   IngressState_Status;
@@ -433,7 +434,7 @@ it('webhooks say when an ingress started and ended, each once, with the whole In
   const receiver = await startWebhookServer('devkey', secret);
   const config = { webhook: { urls: [receiver.url], apiKey: 'devkey' }, keys: { devkey: secret } };
   // Two servers empty one outbox.
-  const both = [0, 1].map(() => createWebhooks({ config, redis, logger }));
+  const both = [0, 1].map(() => createWebhooks({ config, redis, policy: loopbackPolicy(logger), logger }));
   try {
     for (const webhooks of both) await webhooks.start();
     for (const id of ['IN_1', 'IN_2']) {

@@ -7,6 +7,7 @@ import { connectSfuWebhooks, createWebhooks } from '../../src/webhooks/index.ts'
 import { startRedis } from '../support/redis.ts';
 import { recorder, startSfu, visible } from '../support/sfu.ts';
 import { startWebhookServer } from '../support/webhook-receiver.ts';
+import { loopbackPolicy } from '../support/outbound.ts';
 
 const SECRET = 'a-secret-of-at-least-thirty-two-characters';
 
@@ -28,7 +29,7 @@ it('tells the life of a room in order, as LiveKit does, and nothing of hidden pa
   const receiver = await startWebhookServer('devkey', SECRET);
   const redis = connectRedis({ url: redisServer.url, logger });
   const config = { webhook: { urls: [receiver.url], apiKey: 'devkey' }, keys: { devkey: SECRET } };
-  const webhooks = createWebhooks({ config, redis, logger });
+  const webhooks = createWebhooks({ config, redis, policy: loopbackPolicy(logger), logger });
   await webhooks.start();
   const sfu = await startSfu();
   const disconnect = connectSfuWebhooks(sfu, webhooks, logger);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EgressInfo, EgressStatus, WebhookConfig } from '@livekit/protocol';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { connectRedis, createEgressStore } from '../../src/store/index.ts';
 import type { RedisConnections } from '../../src/store/index.ts';
 import { createWebhooks } from '../../src/webhooks/index.ts';
@@ -32,11 +33,17 @@ afterEach(async () => {
 });
 
 /** One process: connections and webhooks of its own. */
-function boot(urls: string[], timing: Partial<WebhookTiming> = QUICK, logger = pino({ level: 'silent' })) {
+function boot(
+  urls: string[],
+  timing: Partial<WebhookTiming> = QUICK,
+  logger = pino({ level: 'silent' }),
+  allowNetworks = ['127.0.0.0/8'],
+) {
   const redis = connectRedis({ url: server.url, logger });
   const webhooks = createWebhooks({
     config: { webhook: { urls, apiKey: 'devkey' }, keys: KEYS },
     redis,
+    policy: createAddressPolicy({ allowNetworks, setting: 'outbound.allow_networks', logger }),
     logger,
     timing,
   });
@@ -116,6 +123,21 @@ describe('an event', () => {
     expect(second.rejected).toEqual([]);
     const [first] = receiver.received;
     expect(second.received[0]?.event.id).toBe(first?.event.id);
+  });
+
+  it('goes from a request only to where the outbound policy lets it, whatever the configuration names', async () => {
+    const { port } = new URL(receiver.url);
+    const refused = [receiver.url.replace('/hook', '/own'), `http://2130706433:${port}/own`];
+    const { webhooks } = boot([receiver.url], { ...QUICK, giveUpRefused: 0 }, undefined, []);
+    await webhooks.start();
+    const extra = [receiver.url, ...refused].map((url) => new WebhookConfig({ url }));
+    await webhooks.emit({ event: 'room_started', room: room('a') }, 'a', extra);
+    await vi.waitFor(() => expect(receiver.attempts.length).toBe(1));
+    // Dropped, not kept for later: nothing waits any more.
+    const redis = connectRedis({ url: server.url, logger: pino({ level: 'silent' }) });
+    owned.push(() => redis.close());
+    await vi.waitFor(async () => expect(await redis.shared.scard('sluice:webhook-pending')).toBe(0));
+    expect(receiver.attempts).toHaveLength(1);
   });
 });
 

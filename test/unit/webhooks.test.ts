@@ -57,4 +57,12 @@ describe('destinationsOf', () => {
     const destinations = destinationsOf('egress_started', configured, extras, 'k');
     expect(destinations.map(({ url, apiKey }) => `${apiKey} ${url}`)).toEqual(expected);
   });
+
+  it('says which ones are held to the outbound policy: those of requests that are not configured too', () => {
+    const found = destinationsOf('egress_started', ['http://a'], [extra('http://a'), extra('http://b')], 'k');
+    expect(found.map(({ url, checked }) => [url, checked])).toEqual([
+      ['http://a', false],
+      ['http://b', true],
+    ]);
+  });
 });
