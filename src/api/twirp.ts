@@ -8,7 +8,7 @@ import { tokenFromRequest } from '../auth/verify.ts';
 import type { TokenVerifier } from '../auth/verify.ts';
 import { TwirpError, toTwirpError } from './errors.ts';
 import { KNOWN_RPCS } from './known-rpcs.ts';
-import type { RpcMethod, RpcService } from './rpc.ts';
+import type { JsonMethod, RpcContext, RpcMethod, RpcService } from './rpc.ts';
 
 /** LiveKit's limit on a request's body. */
 export const MAX_BODY_BYTES = 10 * 1024 * 1024;
@@ -33,7 +33,7 @@ export interface TwirpOptions {
 interface Route {
   service: string;
   method: string;
-  rpc: RpcMethod | undefined;
+  rpc: RpcMethod | JsonMethod | undefined;
   encoding: Encoding;
   claims: Claims;
 }
@@ -94,6 +94,22 @@ function decode(rpc: RpcMethod, encoding: Encoding, body: Buffer): Message {
   }
 }
 
+/** What a method of our own takes and gives. */
+async function callJson(rpc: JsonMethod, encoding: Encoding, body: Buffer, context: RpcContext) {
+  if (encoding === 'protobuf') {
+    throw new TwirpError('malformed', 'this method speaks JSON alone: send application/json');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body), withoutNulls);
+  } catch (error) {
+    throw new TwirpError('malformed', 'the json request could not be decoded: it is not JSON', {
+      cause: error,
+    });
+  }
+  return Buffer.from(JSON.stringify(await rpc.callJson(value, context)));
+}
+
 function encode(message: Message, encoding: Encoding): Buffer {
   if (encoding === 'protobuf') return Buffer.from(message.toBinary());
   return Buffer.from(message.toJsonString({ useProtoFieldName: true, emitDefaultValues: true }));
@@ -124,21 +140,27 @@ function sendError(reply: FastifyReply, error: TwirpError): FastifyReply {
 }
 
 /**
- * Routes `POST /twirp/livekit.{Service}/{Method}`. The token is checked before the body is read: without a good one
+ * Routes `POST /twirp/livekit.{Service}/{Method}`, and our own services in `sluice`. The token is checked before the body is read: without a good one
  * nobody makes us hold 10 MiB.
  */
 export function twirpPlugin({ services, verifier, logger, onCall }: TwirpOptions): FastifyPluginAsync {
-  const byName = new Map(services.map((service) => [service.name, service.methods]));
+  const byName = new Map(
+    services.map((service) => [`${service.package ?? 'livekit'}.${service.name}`, service.methods]),
+  );
 
   async function route(request: FastifyRequest): Promise<Route> {
     if (request.method !== 'POST') {
       throw badRoute(request, `unsupported method "${request.method}" (only POST is allowed)`);
     }
     const [path = ''] = request.url.split('?', 1);
-    const [, service = '', method = ''] = /^\/twirp\/livekit\.(\w+)\/(\w+)$/.exec(path) ?? [];
-    const methods = byName.get(service);
+    const [, from = '', service = '', method = ''] =
+      /^\/twirp\/(livekit|sluice)\.(\w+)\/(\w+)$/.exec(path) ?? [];
+    const methods = byName.get(`${from}.${service}`);
     const rpc = methods && Object.hasOwn(methods, method) ? methods[method] : undefined;
-    const isKnown = Object.hasOwn(KNOWN_RPCS, service) && KNOWN_RPCS[service]?.includes(method) === true;
+    const isKnown =
+      from === 'livekit' &&
+      Object.hasOwn(KNOWN_RPCS, service) &&
+      KNOWN_RPCS[service]?.includes(method) === true;
     if (!rpc && !isKnown) throw badRoute(request, `no handler for path "${path.slice(0, 200)}"`);
     const encoding = encodingOf(request);
     const query = new URLSearchParams(request.url.slice(path.length));
@@ -152,11 +174,12 @@ export function twirpPlugin({ services, verifier, logger, onCall }: TwirpOptions
     const { service, method, rpc, encoding, claims } = request.twirp;
     if (!rpc) throw new TwirpError('unimplemented', `${service}.${method} is not implemented`);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    const answer = await rpc.call(decode(rpc, encoding, body), {
-      claims,
-      logger: logger.child({ rpc: `${service}.${method}`, reqId: request.id }),
-    });
-    return reply.header('content-type', CONTENT_TYPE[encoding]).send(encode(answer, encoding));
+    const context = { claims, logger: logger.child({ rpc: `${service}.${method}`, reqId: request.id }) };
+    const answer =
+      'callJson' in rpc
+        ? await callJson(rpc, encoding, body, context)
+        : encode(await rpc.call(decode(rpc, encoding, body), context), encoding);
+    return reply.header('content-type', CONTENT_TYPE[encoding]).send(answer);
   }
 
   return async (app: FastifyInstance) => {

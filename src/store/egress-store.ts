@@ -2,9 +2,10 @@
 import type { EgressInfo } from '@livekit/protocol';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { decodeDesired } from './desired.ts';
 import { StoreError } from './errors.ts';
 import { ENDED_TTL_SECONDS, channels, keys } from './keys.ts';
-import { decodeDesired, decodeInfo, decodeRecord, hasEnded } from './record.ts';
+import { decodeInfo, decodeRecord, hasEnded } from './record.ts';
 import type { RedisConnections } from './redis.ts';
 import {
   ABORT_UNTAKEN,
@@ -60,6 +61,7 @@ class RedisEgressStore implements EgressStore {
     const trackRoles = record.trackRoles ? JSON.stringify(record.trackRoles) : '';
     const start = { attempt: 0, appliedRevision: 0 };
     const fields = {
+      optionsJson: record.optionsJson ?? '',
       roomName,
       requestType,
       requestJson,

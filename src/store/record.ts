@@ -1,15 +1,9 @@
 /** How an EgressRecord is laid out in its Redis hash. */
 import { EgressInfo, EgressStatus } from '@livekit/protocol';
 import { z } from 'zod';
+import { decodeDesired } from './desired.ts';
 import { StoreError } from './errors.ts';
-import type { EgressDesired, EgressRecord } from './types.ts';
-
-const desiredSchema = z.object({
-  revision: z.number().int().min(0),
-  stop: z.string().optional(),
-  streamUrls: z.array(z.string()),
-  layout: z.string().optional(),
-});
+import type { EgressRecord } from './types.ts';
 
 const trackRolesSchema = z.record(
   z.string(),
@@ -25,6 +19,8 @@ const hashSchema = z.object({
   roomName: z.string(),
   requestType: z.string(),
   requestJson: z.string(),
+  /** Missing or empty: none. */
+  optionsJson: z.string().optional(),
   /** Empty: unknown. */
   trackKind: z.enum(['audio', 'video', '']).transform((kind) => (kind === '' ? undefined : kind)),
   /** JSON; missing or empty: no track was named. */
@@ -54,14 +50,4 @@ export function decodeRecord(egressId: string, hash: Record<string, string>): Eg
 
 export function decodeInfo(json: string): EgressInfo {
   return EgressInfo.fromJsonString(json, { ignoreUnknownFields: true });
-}
-
-export function decodeDesired(json: string): EgressDesired {
-  const { revision, stop, streamUrls, layout } = desiredSchema.parse(JSON.parse(json));
-  return {
-    revision,
-    streamUrls,
-    ...(stop === undefined ? {} : { stop }),
-    ...(layout === undefined ? {} : { layout }),
-  };
 }

@@ -1,16 +1,8 @@
 /** What is kept in Redis about an egress, and who may write which part. */
 import type { EgressInfo } from '@livekit/protocol';
+import type { EgressDesired } from './desired.ts';
 
-/** What the API wants of a running egress; durable, so that a later attempt obeys it too. */
-export interface EgressDesired {
-  /** Raised by every change. */
-  revision: number;
-  /** Why the egress is to end, when it is. */
-  stop?: string;
-  /** Every stream URL that should be live, with its key. */
-  streamUrls: string[];
-  layout?: string;
-}
+export type { AddedOutput, EgressDesired, Marker } from './desired.ts';
 
 /** Whose track, and which of theirs: how a track is found again after it was republished under a new id. */
 export interface TrackRole {
@@ -26,6 +18,8 @@ export interface EgressRecord {
   requestType: string;
   /** Proto JSON of the request as it came, secrets included: never shown, never logged. */
   requestJson: string;
+  /** JSON of Sluice's own options; missing: none. They may hold secrets, as the request does. */
+  optionsJson?: string | undefined;
   /** TrackEgressRequest: kind of its track, as it was in the room; the request does not say. */
   trackKind: 'audio' | 'video' | undefined;
   /** By the id that was asked for: a later attempt may find the tracks of named ones under new ids only. */
