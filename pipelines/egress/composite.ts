@@ -2,15 +2,19 @@
 import Gst from 'gi://Gst?version=1.0';
 import GLib from 'gi://GLib?version=2.0';
 
-import { h264Encoder, muxer, muxPad, rawAudio } from '../shared/encoders.ts';
-import type { CompositeInit, Tile, VideoEncoding } from '../shared/protocol.ts';
+import { muxer, muxPad, rawAudio, videoEncoder } from '../shared/encoders.ts';
+import type { CompositeInit, Container, Tile, VideoEncoding } from '../shared/protocol.ts';
 import { codecElements } from '../shared/rtp-codecs.ts';
 import { child, forceKeyFrame, requestPad, setFromText, setProperties } from '../runtime/gst.ts';
 import type { Cut } from './log-branch.ts';
+import { PCM_TEE, pcmTap } from './pcm-tap.ts';
+import { NamePlates } from './name-plates.ts';
 import type { Program } from './program.ts';
 import type { Receiver } from '../runtime/receiver.ts';
 import type { Connect } from '../runtime/receiver-bin.ts';
+import { pictureTee, renditionBranches, renditionEncoders, soundTee } from './renditions.ts';
 import { compensateEncoder, mixedAudio, MIXER_LATENCY_NS } from './silence.ts';
+import { tapSink } from './tap.ts';
 
 /**
  * How a source is scaled into its tile: linearly, plane by plane. Matrix conversions are off: WebRTC pictures do
@@ -47,6 +51,7 @@ export class Composite implements Program {
   readonly #inputs = new Map<string, Input>();
   #tiles = new Map<string, Tile>();
   #pipeline: Gst.Pipeline | undefined;
+  #names: NamePlates | undefined;
 
   /** @throws Error if there is nothing to make, or the background is not a colour */
   constructor(init: CompositeInit) {
@@ -55,18 +60,30 @@ export class Composite implements Program {
     const { container } = init.log;
     if (!video && !audio) throw new Error('composite without video and audio has nothing to do');
     if (container === 'matroska' && audio?.codec === 'aac')
-      throw new Error('AAC goes into mpegts; matroska takes opus');
+      throw new Error('AAC goes into mpegts; matroska takes opus and mp3');
+    if (container === 'mpegts' && audio && audio.codec !== 'aac')
+      throw new Error(`${audio.codec} goes into matroska; mpegts takes AAC`);
     this.cut = video ? 'keyframe' : 'duration';
     const parts = [muxer(container, { video: !!video, audio: !!audio })];
-    if (video) parts.push(`${picture(video)} ! queue name=videoleg ! ${muxPad(container, 'video')}`);
-    if (audio)
-      parts.push(`${mixedAudio(audio, 'F32LE')} ! queue name=audioleg ! ${muxPad(container, 'audio')}`);
+    if (video)
+      parts.push(
+        `${picture(video, container, pictureTee(init))} ! queue name=videoleg ! ${muxPad(container, 'video')}`,
+      );
+    const pcm = init.tap && init.tapFormat === 'pcm';
+    if (pcm && !audio) throw new Error('a tap of sound needs sound');
+    if (audio) {
+      const mixed = mixedAudio(audio, 'F32LE', pcm ? PCM_TEE : '');
+      parts.push(`${mixed} ${soundTee(init)}! queue name=audioleg ! ${muxPad(container, 'audio')}`);
+    }
+    if (pcm) parts.push(pcmTap(tapSink(0)));
+    parts.push(...renditionBranches(init));
     this.description = parts.join('  ');
   }
 
   attach(pipeline: Gst.Pipeline): void {
     this.#pipeline = pipeline;
     if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio);
+    if (this.#init.video) this.#names = new NamePlates(pipeline, this.#mixer('video'), COLOR_SPACE);
   }
 
   started(): void {
@@ -127,9 +144,11 @@ export class Composite implements Program {
     // Mixers need no help with gaps.
   }
 
-  layout(tiles: readonly Tile[]): void {
+  layout(tiles: readonly Tile[], color?: 'black' | 'white'): void {
     this.#tiles = new Map(tiles.map((tile) => [tile.trackId, tile]));
     for (const [trackId, input] of this.#inputs) this.#place(trackId, input);
+    if (color !== undefined) setFromText(this.#mixer('video'), { background: color });
+    this.#names?.show(tiles);
   }
 
   /** A picture that is not in the layout or does not flow is transparent, and costs nothing. */
@@ -146,7 +165,9 @@ export class Composite implements Program {
 
   keyFrame(): void {
     if (!this.#init.video) throw new Error('this composite has no video');
-    forceKeyFrame(child(this.#built(), 'videoenc'));
+    for (const name of ['videoenc', ...renditionEncoders(this.#init)]) {
+      forceKeyFrame(child(this.#built(), name));
+    }
   }
 
   finish(): void {
@@ -167,7 +188,11 @@ export class Composite implements Program {
  * Compositor, its ever-running base, and the encoder. The base drives the picture when nobody publishes; over a
  * background the compositor draws itself it is 16x16 transparent pixels.
  */
-function picture(video: VideoEncoding & { background: string }): string {
+function picture(
+  video: VideoEncoding & { background: string },
+  container: Container,
+  behindCanvas: string,
+): string {
   const rate = `framerate=${Math.round(video.framerate)}/1`;
   const size = `width=${video.width},height=${video.height}`;
   const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${COLOR_SPACE}`;
@@ -181,8 +206,8 @@ function picture(video: VideoEncoding & { background: string }): string {
     `start-time-selection=first max-threads=1 sink_0::zorder=0 sink_0::alpha=${plain ? 0 : 1}`;
   return [
     `${base} ${settings} ! ${canvas}`,
-    `! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
-    `! ${h264Encoder(video, GLib.get_num_processors())}`,
+    `${behindCanvas}! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
+    `! ${videoEncoder(video, container, GLib.get_num_processors())}`,
   ].join(' ');
 }
 

@@ -10,7 +10,7 @@ import { JITTER_LATENCY_MS } from '../runtime/receiver-bin.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
 import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
-import { Tap, TAP_DESCRIPTION } from './tap.ts';
+import { Tap, tapSink } from './tap.ts';
 import { Tracks } from './tracks.ts';
 
 const TICK_MS = 200;
@@ -28,7 +28,7 @@ export class Engine {
   readonly #program: Program;
   readonly #pipeline: Gst.Pipeline;
   readonly #log: LogBranch;
-  readonly #tap: Tap | undefined;
+  readonly #taps: readonly Tap[];
   readonly #emit: (event: PipelineEvent) => void;
   readonly #ended: (end: End) => void;
   #timers: (() => void)[] = [];
@@ -47,13 +47,19 @@ export class Engine {
     if (!GLib.file_test(init.log.dir, GLib.FileTest.IS_DIR))
       throw new Error(`the log's folder ${init.log.dir} does not exist`);
     this.#program = init.program === 'passthrough' ? new Passthrough(init) : new Composite(init);
-    const tail = `mux. ! tee name=fanout ! ${LOG_DESCRIPTION}${init.tap ? `  fanout. ! ${TAP_DESCRIPTION}` : ''}`;
+    const pcm = init.program === 'composite' && init.tapFormat === 'pcm';
+    const muxedTap = init.tap && !pcm ? `  fanout. ! ${tapSink(0)}` : '';
+    const tail = `mux. ! tee name=fanout ! ${LOG_DESCRIPTION}${muxedTap}`;
     const pipeline = parsePipeline(`${this.#program.description}  ${tail}`);
     this.#pipeline = pipeline;
     // Each sink's end is told, not only that of all: an unread tap must not hold up the log's.
     pipeline.message_forward = true;
     this.#log = new LogBranch(pipeline, init.log, this.#program.cut, init.clockOffsetNs, emit);
-    this.#tap = init.tap ? new Tap(pipeline, (message) => emit({ event: 'warning', message })) : undefined;
+    const renditions = init.program === 'composite' ? (init.renditions ?? []) : [];
+    const taps = [...(init.tap ? [0] : []), ...renditions.map((_, index) => index + 1)];
+    this.#taps = taps.map(
+      (index) => new Tap(pipeline, index, (message) => emit({ event: 'warning', message })),
+    );
     this.#program.attach(pipeline);
     this.tracks = new Tracks(pipeline, this.#program, emit);
     watchBus(pipeline, (message) => this.#message(message));
@@ -62,7 +68,7 @@ export class Engine {
   /** @throws Error if the pipeline does not play */
   start(): void {
     this.#pipeline.use_clock(Gst.SystemClock.obtain());
-    this.#tap?.open();
+    for (const tap of this.#taps) tap.open();
     this.#pipeline.set_state(Gst.State.PAUSED);
     // A later attempt goes on where the egress's clock is, not at zero.
     this.#pipeline.set_start_time(this.#init.clockOffsetNs);
@@ -141,19 +147,29 @@ export class Engine {
   }
 
   #logEnded(): void {
-    if (!this.#tap) {
+    let open = this.#taps.length;
+    if (open === 0) {
       this.#finish({ ok: true });
       return;
     }
-    this.#timers.push(after(TAP_DRAIN_MS, () => this.#tap?.close()));
-    this.#tap.whenEnded(() => this.#finish({ ok: true }));
+    this.#timers.push(after(TAP_DRAIN_MS, () => this.#closeTaps()));
+    for (const tap of this.#taps) {
+      tap.whenEnded(() => {
+        open--;
+        if (open === 0) this.#finish({ ok: true });
+      });
+    }
+  }
+
+  #closeTaps(): void {
+    for (const tap of this.#taps) tap.close();
   }
 
   #finish(end: End): void {
     if (this.#done) return;
     this.#done = true;
     for (const cancel of this.#timers) cancel();
-    this.#tap?.close();
+    this.#closeTaps();
     this.tracks.close();
     this.#pipeline.set_state(Gst.State.NULL);
     this.#drainBus();

@@ -18,8 +18,11 @@ export const MIXER_LATENCY_NS = (JITTER_LATENCY_MS + DECODE_MARGIN_MS) * 1e6;
 /** A track's sound may be this far off its timestamps before it is moved (lip sync moves it in small steps). */
 const ALIGNMENT_NS = 20e6;
 
-/** Text of mixer and encoder up to a pad to link to the muxer. Sources request `audiomix.sink_%u`. */
-export function mixedAudio(audio: AudioEncoding, format: 'S16LE' | 'F32LE'): string {
+/**
+ * Text of mixer and encoder up to a pad to link to the muxer. Sources request `audiomix.sink_%u`.
+ * @param behindMixer elements between the two, with the link to the first
+ */
+export function mixedAudio(audio: AudioEncoding, format: 'S16LE' | 'F32LE', behindMixer = ''): string {
   const frame = audioFrame(audio);
   const raw = rawAudio(audio, format);
   return [
@@ -27,7 +30,7 @@ export function mixedAudio(audio: AudioEncoding, format: 'S16LE' | 'F32LE'): str
     `audiomixer name=audiomix min-upstream-latency=${MIXER_LATENCY_NS} start-time-selection=first`,
     `alignment-threshold=${ALIGNMENT_NS} discont-wait=200000000`,
     `output-buffer-duration-fraction=${frame}/${audio.frequency}`,
-    `! ${raw} ! ${audioEncoder(audio)}`,
+    `! ${raw} ${behindMixer}! ${audioEncoder(audio)}`,
   ].join(' ');
 }
 

@@ -7,7 +7,7 @@
 import GLib from 'gi://GLib?version=2.0';
 import Gst from 'gi://Gst?version=1.0';
 
-import { TAP_FD } from '../shared/protocol.ts';
+import { RENDITION_FDS, TAP_FD } from '../shared/protocol.ts';
 import {
   allElements,
   child,
@@ -21,21 +21,26 @@ import {
 /** Bytes that wait for a reader: 8 s at 8 Mbit/s. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
 
-export const TAP_DESCRIPTION = 'proxysink name=tap';
+/** Text of a tap's end in the pipeline. @param index 0: the main tap; from 1 on, those of renditions */
+export const tapSink = (index: number): string => `proxysink name=tap${index}`;
 
 export class Tap {
   readonly #pipeline: Gst.Pipeline;
+  readonly #fd: number;
   #open = true;
   #onEnd: (() => void) | undefined;
 
   /**
-   * @param pipeline holds {@link TAP_DESCRIPTION}
+   * @param pipeline holds {@link tapSink}
    * @param warn told once when the reader has gone
    */
-  constructor(pipeline: Gst.Bin, warn: (message: string) => void) {
-    this.#pipeline = parsePipeline(`proxysrc name=in ! fdsink name=out fd=${TAP_FD} sync=false async=false`);
+  constructor(pipeline: Gst.Bin, index: number, warn: (message: string) => void) {
+    this.#fd = index === 0 ? TAP_FD : (RENDITION_FDS[index - 1] ?? TAP_FD);
+    this.#pipeline = parsePipeline(
+      `proxysrc name=in ! fdsink name=out fd=${this.#fd} sync=false async=false`,
+    );
     const source = childBin(this.#pipeline, 'in');
-    setProperties(source, { proxysink: child(pipeline, 'tap') });
+    setProperties(source, { proxysink: child(pipeline, `tap${index}`) });
     const queue = allElements(source).find((element) => element.get_factory()?.get_name() === 'queue');
     if (!queue) throw new Error('proxysrc has no queue');
     setProperties(queue, { 'max-size-buffers': 0, 'max-size-time': 0, 'max-size-bytes': QUEUE_BYTES });
@@ -50,7 +55,7 @@ export class Tap {
 
   open(): void {
     // fdsink waits until it can write, and may be woken while it waits; a blocking write of much would not end.
-    GLib.unix_set_fd_nonblocking(TAP_FD, true);
+    GLib.unix_set_fd_nonblocking(this.#fd, true);
     this.#pipeline.set_state(Gst.State.PLAYING);
   }
 

@@ -6,6 +6,9 @@ const AAC_FRAME = 1024;
 /** Samples of an Opus frame of 20 ms, at Opus's 48 kHz. */
 const OPUS_FRAME = 960;
 const OPUS_RATE = 48_000;
+/** Samples of an MP3 frame of MPEG-1, from 32 kHz on; half as many below. */
+const MP3_FRAME = 1152;
+const MPEG1_FROM = 32_000;
 
 /**
  * x264 for something that is recorded and broadcast at the same time.
@@ -16,21 +19,55 @@ const OPUS_RATE = 48_000;
  * - Keyframes on a grid (no scene-cut keyframes): chunks and HLS segments are as long as they are meant to be.
  * - One second of VBV: what a player with a small buffer and a stable uplink can follow.
  */
-export function h264Encoder(video: VideoEncoding, cpus: number): string {
+export function h264Encoder(video: VideoEncoding, cpus: number, name = 'videoenc'): string {
   const load = (video.width * video.height * video.framerate) / (1280 * 720 * 30);
   const threads = Math.max(1, Math.min(cpus, Math.ceil(load) + 1, 8));
   const gop = Math.max(1, Math.round(video.keyFrameInterval * video.framerate));
   const profile = video.profile === 'baseline' ? 'constrained-baseline' : video.profile;
   return [
-    `x264enc name=videoenc pass=cbr bitrate=${video.bitrate} vbv-buf-capacity=1000 speed-preset=${video.preset}`,
+    `x264enc name=${name} pass=cbr bitrate=${video.bitrate} vbv-buf-capacity=1000 speed-preset=${video.preset}`,
     `bframes=0 rc-lookahead=8 sync-lookahead=0 threads=${threads} key-int-max=${gop} option-string="scenecut=0"`,
     `byte-stream=true aud=true ! video/x-h264,stream-format=byte-stream,alignment=au,profile=${profile}`,
   ].join(' ');
 }
 
+/**
+ * libvpx for something recorded live: no frame is dropped and none comes late, the rate holds over a second. Threads
+ * as the picture needs; VP9 shares its work between them by rows.
+ */
+function vpxEncoder(video: VideoEncoding, cpus: number): string {
+  const load = (video.width * video.height * video.framerate) / (1280 * 720 * 30);
+  const threads = Math.max(1, Math.min(cpus, Math.ceil(load * 2), 8));
+  const gop = Math.max(1, Math.round(video.keyFrameInterval * video.framerate));
+  return [
+    `${video.codec}enc name=videoenc deadline=1 cpu-used=${video.codec === 'vp8' ? 6 : 8} threads=${threads}`,
+    `end-usage=cbr target-bitrate=${video.bitrate * 1000} lag-in-frames=0 keyframe-max-dist=${gop}`,
+    'buffer-size=1000 buffer-initial-size=500 buffer-optimal-size=600 undershoot=100 overshoot=15',
+    `min-quantizer=2 max-quantizer=63${video.codec === 'vp9' ? ' row-mt=true' : ''}`,
+  ].join(' ');
+}
+
+/** @throws Error for a codec that the container does not take */
+export function videoEncoder(video: VideoEncoding, container: Container, cpus: number): string {
+  if (video.codec !== 'h264') {
+    if (container === 'mpegts') throw new Error(`${video.codec} goes into matroska, not into mpegts`);
+    return vpxEncoder(video, cpus);
+  }
+  return container === 'mpegts'
+    ? h264Encoder(video, cpus)
+    : `${h264Encoder(video, cpus)} ! h264parse ! video/x-h264,stream-format=avc,alignment=au`;
+}
+
 /** Samples a mixer should give out at a time, so that the encoder takes them as they are. */
 export function audioFrame(audio: AudioEncoding): number {
-  return audio.codec === 'aac' ? AAC_FRAME : Math.round((OPUS_FRAME * audio.frequency) / OPUS_RATE);
+  switch (audio.codec) {
+    case 'aac':
+      return AAC_FRAME;
+    case 'mp3':
+      return audio.frequency >= MPEG1_FROM ? MP3_FRAME : MP3_FRAME / 2;
+    case 'opus':
+      return Math.round((OPUS_FRAME * audio.frequency) / OPUS_RATE);
+  }
 }
 
 /** kbit/s from which AAC's fast coder is at least as good as the slow one. */
@@ -47,6 +84,9 @@ export function audioEncoder(audio: AudioEncoding): string {
     const coder = audio.bitrate >= AAC_FAST_FROM ? 'fast' : 'twoloop';
     return `audioconvert ! avenc_aac name=audioenc bitrate=${bitrate} aac-coder=${coder} aac-ms=false`;
   }
+  // Constant: a file's length and the place of a moment in it can be computed from its size, as players of MP3 do.
+  if (audio.codec === 'mp3')
+    return `audioconvert ! lamemp3enc name=audioenc target=bitrate cbr=true bitrate=${audio.bitrate} ! mpegaudioparse`;
   return `audioconvert ! audioresample ! opusenc name=audioenc bitrate=${bitrate} frame-size=20`;
 }
 
@@ -63,16 +103,16 @@ export const TS_PID = { video: 256, audio: 257 } as const;
  * 40 kbit/s of tables); the program clock goes with the sound, which never pauses. Matroska: a cluster a keyframe,
  * at least one a half second for sound alone.
  */
-export function muxer(container: Container, legs: { video: boolean; audio: boolean }): string {
+export function muxer(container: Container, legs: { video: boolean; audio: boolean }, name = 'mux'): string {
   if (container === 'matroska')
-    return 'matroskamux name=mux streamable=true offset-to-zero=false min-cluster-duration=500000000 writing-app=sluice';
-  const tables = 'mpegtsmux name=mux pat-interval=45000 pmt-interval=45000 si-interval=90000';
+    return `matroskamux name=${name} streamable=true offset-to-zero=false min-cluster-duration=500000000 writing-app=sluice`;
+  const tables = `mpegtsmux name=${name} pat-interval=45000 pmt-interval=45000 si-interval=90000`;
   if (!legs.video || !legs.audio) return tables;
   const { video, audio } = TS_PID;
   return `${tables} prog-map="program_map,sink_${video}=(int)1,sink_${audio}=(int)1,PCR_1=(string)sink_${audio}"`;
 }
 
 /** Pad of {@link muxer} for a leg. */
-export function muxPad(container: Container, kind: 'audio' | 'video'): string {
-  return container === 'mpegts' ? `mux.sink_${TS_PID[kind]}` : `mux.${kind}_%u`;
+export function muxPad(container: Container, kind: 'audio' | 'video', name = 'mux'): string {
+  return container === 'mpegts' ? `${name}.sink_${TS_PID[kind]}` : `${name}.${kind}_%u`;
 }

@@ -11,6 +11,8 @@ export const PARENT_TIMEOUT_MS = 5000;
 
 /** File descriptor of the live tap: the program's MPEG-TS or Matroska bytes as they leave the muxer. */
 export const TAP_FD = 3;
+/** Those of the renditions' taps, in their order: {@link CompositeInit.renditions}. */
+export const RENDITION_FDS = [4, 5, 6, 7] as const;
 
 export type Container = 'mpegts' | 'matroska';
 
@@ -24,7 +26,9 @@ export interface SrtpKey {
 
 /** Settings of the encoder behind a composite. */
 export interface VideoEncoding {
-  codec: 'h264';
+  /** VP8 and VP9 go into Matroska only. */
+  codec: 'h264' | 'vp8' | 'vp9';
+  /** H.264's; VP8 and VP9 have none that matters here. */
   profile: 'baseline' | 'main' | 'high';
   /** Pixels, even. */
   width: number;
@@ -40,8 +44,9 @@ export interface VideoEncoding {
 }
 
 export interface AudioEncoding {
-  codec: 'aac' | 'opus';
-  /** kbit/s. */
+  /** AAC goes into MPEG-TS, Opus and MP3 go into Matroska. */
+  codec: 'aac' | 'opus' | 'mp3';
+  /** kbit/s; of MP3 one of the rates that its frequency has. */
   bitrate: number;
   /** Hz. */
   frequency: number;
@@ -54,6 +59,8 @@ export interface LogTarget {
   /** printf pattern of a chunk's file name inside `dir`, with one %06d, e.g. `r0-%06d.ts`. */
   pattern: string;
   container: Container;
+  /** Length of a chunk where there is no picture to cut at, ns; 2 s unless it is said. */
+  soundChunkNs?: number;
 }
 
 /** Copies one video and/or one audio track. Absent: the program has no such leg. */
@@ -75,8 +82,21 @@ export interface CompositeInit {
   clockOffsetNs: number;
   log: LogTarget;
   tap: boolean;
+  /** `pcm`: the tap carries the mixed sound as s16le, 48 kHz, mono, and nothing else. Default `muxed`, as in the log. */
+  tapFormat?: 'muxed' | 'pcm';
   video: (VideoEncoding & { background: string }) | null;
   audio: AudioEncoding | null;
+  /** The same picture at other sizes, each as MPEG-TS with the same sound on a tap of its own. */
+  renditions?: Rendition[];
+}
+
+/** What a rendition has of its own; the rest is as in the main picture. */
+export interface Rendition {
+  /** Pixels, even. */
+  width: number;
+  height: number;
+  /** kbit/s. */
+  bitrate: number;
 }
 
 export type Init = PassthroughInit | CompositeInit;
@@ -99,6 +119,8 @@ export interface Tile {
   height: number;
   /** Stacking order, higher is in front; 1 and up. */
   z: number;
+  /** Written over the picture: a plate `height` pixels high, as wide as the text needs, at most `maxWidth`. */
+  name?: { text: string; x: number; y: number; height: number; maxWidth: number };
 }
 
 export type Command =
@@ -125,8 +147,8 @@ export type Command =
     }
   | { cmd: 'disconnect'; trackId: string }
   | { cmd: 'setMuted'; trackId: string; muted: boolean }
-  /** Composite: the whole layout; tracks that are not in it are not shown. */
-  | { cmd: 'layout'; tiles: Tile[] }
+  /** Composite: the whole layout; tracks that are not in it are not shown. `background`: default as it is. */
+  | { cmd: 'layout'; tiles: Tile[]; background?: 'black' | 'white' }
   /** Composite: ask the encoder for a keyframe. */
   | { cmd: 'keyFrame' }
   /** Least time between two chunk cuts (0: cut at every keyframe). */

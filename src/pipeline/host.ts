@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Readable, Writable } from 'node:stream';
 import type { Logger } from 'pino';
-import { TAP_FD } from '../../pipelines/shared/protocol.ts';
+import { RENDITION_FDS, TAP_FD } from '../../pipelines/shared/protocol.ts';
 import { childEnvironment } from '../child-environment.ts';
 import { SupervisedChild } from './child.ts';
 import { PIPELINE_LIMITS, confine, findConfiners } from './confine.ts';
@@ -56,7 +56,7 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
   readonly #hungMs: number;
   readonly #pending = new Map<number, Pending>();
   readonly #events: Listeners<T['event']> = new Set();
-  readonly #taps: Listeners<Buffer> = new Set();
+  readonly #taps: Listeners<[Buffer, number]> = new Set();
   readonly #exits: Listeners<string> = new Set();
   readonly #pings: NodeJS.Timeout;
   #lastId = 0;
@@ -106,7 +106,8 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
     this.#child = new SupervisedChild({
       command,
       args,
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      // A spare process does not know yet what it will be: it has every tap there can be.
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...RENDITION_FDS.map(() => 'pipe' as const)],
       env: Object.fromEntries(
         Object.entries(childEnvironment()).filter(([name]) => !FOREIGN_ENVIRONMENT.includes(name)),
       ),
@@ -115,7 +116,9 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
     this.#logger = logger.child({ pipeline: this.#child.pid });
     this.#read(this.#child.readable(1));
     // Always drained, whether or not anybody listens.
-    this.#child.readable(TAP_FD).on('data', (data: Buffer) => notify(this.#taps, data, this.#logger));
+    for (const [tap, fd] of [TAP_FD, ...RENDITION_FDS].entries()) {
+      this.#child.readable(fd).on('data', (data: Buffer) => notify(this.#taps, [data, tap], this.#logger));
+    }
     this.#pings = setInterval(() => this.#ping(), PING_INTERVAL_MS);
     void this.#child.exited.then(({ reason }) => this.#onExit(reason));
   }
@@ -144,10 +147,11 @@ export class PipelineHost<T extends ProgramTypes = EgressTypes> {
     return () => this.#events.delete(listener);
   }
 
-  /** Calls back with the live tap's bytes, as they come. */
-  onTap(listener: (data: Buffer) => void): () => void {
-    this.#taps.add(listener);
-    return () => this.#taps.delete(listener);
+  /** Calls back with a live tap's bytes, as they come. `tap` 0 is the main one; from 1 on those of renditions. */
+  onTap(listener: (data: Buffer, tap: number) => void): () => void {
+    const tapped = ([data, tap]: [Buffer, number]): void => listener(data, tap);
+    this.#taps.add(tapped);
+    return () => this.#taps.delete(tapped);
   }
 
   /** What an ingress program reads its media from: the same descriptor, written to. Its errors are the process's end. */

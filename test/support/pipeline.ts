@@ -29,6 +29,8 @@ type ProgramInit =
 export interface TestPipelineOptions {
   container?: 'mpegts' | 'matroska';
   tap?: boolean;
+  /** Keep the taps' bytes in {@link TestPipeline.taps}. */
+  keepTaps?: boolean;
   clockOffsetNs?: number;
   /** Folder of another pipeline's log, to go on in. */
   dir?: string;
@@ -38,6 +40,8 @@ export interface TestPipelineOptions {
 export class TestPipeline {
   readonly events: PipelineEvent[] = [];
   tapBytes = 0;
+  /** What came from each tap, where it is kept. */
+  readonly taps = new Map<number, Buffer[]>();
   readonly #extension: string;
   readonly host: PipelineHost;
   readonly dir: string;
@@ -47,7 +51,7 @@ export class TestPipeline {
     const host = await PipelineHost.start({ logger: silentLogger });
     const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'sluice-pipeline-')));
     const extension = container === 'mpegts' ? 'ts' : 'mkv';
-    const pipeline = new TestPipeline(host, dir, extension);
+    const pipeline = new TestPipeline(host, dir, extension, options);
     try {
       const log = { dir, pattern: `r${run}-%06d.${extension}`, container };
       await host.send({ cmd: 'init', ...init, clockOffsetNs, log, tap });
@@ -59,13 +63,19 @@ export class TestPipeline {
     }
   }
 
-  private constructor(host: PipelineHost, dir: string, extension: string) {
+  private constructor(
+    host: PipelineHost,
+    dir: string,
+    extension: string,
+    options: Pick<TestPipelineOptions, 'keepTaps'>,
+  ) {
     this.host = host;
     this.dir = dir;
     this.#extension = extension;
     host.onEvent((event) => this.events.push(event));
-    host.onTap((data) => {
-      this.tapBytes += data.length;
+    host.onTap((data, tap) => {
+      if (tap === 0) this.tapBytes += data.length;
+      if (options.keepTaps) this.taps.set(tap, [...(this.taps.get(tap) ?? []), data]);
     });
   }
 
