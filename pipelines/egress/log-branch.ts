@@ -8,7 +8,7 @@ import { CHUNK_HEAD_BYTES, chunkStart } from '../shared/chunk-start.ts';
 import type { LogTarget, PipelineEvent } from '../shared/protocol.ts';
 import { child, numberField, setFromText, setProperties } from '../runtime/gst.ts';
 
-/** Chunk duration where there are no keyframes to cut at. */
+/** Chunk duration where there are no keyframes to cut at, and none was asked for. */
 const DURATION_CHUNK_NS = 2e9;
 
 /** How chunks are cut: video at keyframes; sound alone by time. */
@@ -100,11 +100,13 @@ export class LogBranch {
   #apply(): void {
     const asked = this.#pacing.distanceNs;
     if (this.#cut === 'keyframe') setProperties(this.#sink, { 'min-keyframe-distance': asked });
-    else
+    else {
+      const soundChunkNs = this.#target.soundChunkNs ?? DURATION_CHUNK_NS;
       setProperties(this.#sink, {
-        'min-keyframe-distance': Math.max(asked, DURATION_CHUNK_NS),
-        'max-file-duration': Math.max(this.#index === 0 ? FIRST_CHUNK_NS : asked, DURATION_CHUNK_NS),
+        'min-keyframe-distance': Math.max(asked, soundChunkNs),
+        'max-file-duration': Math.max(this.#index === 0 ? FIRST_CHUNK_NS : asked, soundChunkNs),
       });
+    }
   }
 }
 

@@ -13,6 +13,7 @@ const CODECS: Readonly<Record<string, string>> = {
   'V_MPEG4/ISO/AVC': 'h264',
   A_OPUS: 'opus',
   A_AAC: 'aac',
+  'A_MPEG/L3': 'mp3',
 };
 
 const DEFAULT_FRAME_NS = 1e9 / 30;
@@ -81,7 +82,7 @@ function inspectAudio(track: MkvTrack, all: readonly MkvBlock[]): AudioInspectio
   const first = blocks.reduce((a, b) => (b.atNs < a.atNs ? b : a), one);
   const last = blocks.reduce((a, b) => (b.atNs >= a.atNs ? b : a), one);
   const codec = CODECS[track.codecId] ?? track.codecId;
-  const samples = codec === 'opus' ? (opusSamples(last.frame) ?? 960) : 1024;
+  const samples = codec === 'opus' ? (opusSamples(last.frame) ?? 960) : frameSamples(codec, track.sampleRate);
   const rate = codec === 'opus' ? 48_000 : track.sampleRate;
   return {
     frames: blocks.length,
@@ -89,4 +90,10 @@ function inspectAudio(track: MkvTrack, all: readonly MkvBlock[]): AudioInspectio
     endNs: Math.round(last.atNs + (samples / rate) * 1e9),
     info: { codec, sampleRate: track.sampleRate, channels: track.channels },
   };
+}
+
+/** Samples of a frame of AAC, or of MP3: 1152 of MPEG-1 (from 32 kHz on), half as many of MPEG-2. */
+function frameSamples(codec: string, sampleRate: number): number {
+  if (codec !== 'mp3') return 1024;
+  return sampleRate >= 32_000 ? 1152 : 576;
 }

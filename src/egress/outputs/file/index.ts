@@ -13,12 +13,20 @@ export type { FileViewOptions, FileViewResult } from './view.ts';
 
 export type FileViewFormat = 'mp4' | 'webm' | 'ogg' | 'mp3';
 
+/** By codec of a sound alone: what it goes into by copy. */
+const SOUND_FORMATS: Readonly<Record<string, FileViewFormat>> = { opus: 'ogg', mp3: 'mp3' };
+
 /** The kind of file a log's codecs go into by copy (pure); undefined when it holds no media. */
 export function naturalFormat(log: SegmentLog): FileViewFormat | undefined {
   const codec = log.chunks.find((chunk) => chunk.video.length > 0)?.video[0]?.codec;
   if (codec !== undefined) return codec === 'h264' ? 'mp4' : 'webm';
-  const sound = log.chunks.find((chunk) => chunk.audio)?.audio?.codec;
-  return sound === undefined ? undefined : sound === 'opus' ? 'ogg' : 'mp4';
+  const sound = soundOf(log);
+  return sound === undefined ? undefined : (SOUND_FORMATS[sound] ?? 'mp4');
+}
+
+/** Codec of the log's sound. */
+function soundOf(log: SegmentLog): string | undefined {
+  return log.chunks.find((chunk) => chunk.audio)?.audio?.codec;
 }
 
 /** Room left besides the file itself, bytes. */
@@ -41,7 +49,8 @@ export async function writeFileView(
   await rm(part, { force: true });
   try {
     const partOptions = { ...options, path: part };
-    const result = format === 'ogg' ? await writeOgg(partOptions) : await remuxOrAgain(partOptions, format);
+    const joined = format === 'ogg' && soundOf(log) === 'opus';
+    const result = joined ? await writeOgg(partOptions) : await remuxOrAgain(partOptions, format);
     await rename(part, path);
     options.onProgress?.(1);
     return { ...result, path, bytes: (await stat(path)).size };
@@ -66,9 +75,11 @@ async function remuxOrAgain(options: FileViewOptions, format: RemuxFormat): Prom
 function assertFits(log: SegmentLog, format: FileViewFormat): void {
   const natural = naturalFormat(log);
   if (natural === undefined) throw new OutputError('empty', 'the segment log holds no media');
-  const fits = format === natural || format === 'mp3';
+  if (format === natural) return;
   const video = log.chunks.some((chunk) => chunk.video.length > 0);
-  if (!fits || (format === 'mp3' && video)) {
+  // Sound is encoded again where it has to be; a picture was encoded once, for what was asked for.
+  const fits = format === 'ogg' || format === 'mp3' || (format === 'mp4' && soundOf(log) === 'opus');
+  if (video || !fits) {
     const codecs = [...new Set(log.chunks.flatMap((chunk) => [...chunk.video, chunk.audio ?? []].flat()))];
     const names = [...new Set(codecs.map((info) => info.codec))].join(' and ');
     throw new OutputError('unsupported', `${names} cannot be copied into ${format}: it goes into ${natural}`);

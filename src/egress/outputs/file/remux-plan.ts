@@ -4,7 +4,7 @@ import type { FfmpegCommand } from '../../../pipeline/ffmpeg.ts';
 import type { SegmentLog } from '../../log/reader.ts';
 import type { VideoStreamInfo } from '../../log/types.ts';
 
-export type RemuxFormat = 'mp4' | 'webm' | 'mp3';
+export type RemuxFormat = 'mp4' | 'webm' | 'mp3' | 'ogg';
 
 /** What must be done to the log's streams to make them one file (pure). */
 export interface RemuxPlan {
@@ -16,21 +16,36 @@ export interface RemuxPlan {
   encodeVideo?: { width: number; height: number };
   /** Encode the sound again: its rate or channels changed on the way, or the format asks for it. */
   encodeAudio: boolean;
+  /** kbit/s of sound that is encoded again. */
+  audioBitrate: number;
 }
 
-export function planRemux(log: SegmentLog, format: RemuxFormat): RemuxPlan {
+const SOUND_ALONE: ReadonlySet<RemuxFormat> = new Set(['mp3', 'ogg']);
+const AUDIO_BITRATE = 128;
+const MP3_BITRATE = 192;
+
+/** @param audioBitrate kbit/s of sound that has to be encoded again */
+export function planRemux(log: SegmentLog, format: RemuxFormat, audioBitrate?: number): RemuxPlan {
   const pictures = log.chunks.flatMap((chunk) => chunk.video);
   const sounds = log.chunks.flatMap((chunk) => chunk.audio ?? []);
   const changes = new Set(pictures.map((info) => info.parametersHash)).size > 1;
   const soundChanges =
     new Set(sounds.map((info) => `${info.codec} ${info.sampleRate} ${info.channels}`)).size > 1;
+  const audioCodec = sounds[0]?.codec;
+  const soundAlone = SOUND_ALONE.has(format);
   return {
     format,
     container: log.container,
-    audioCodec: sounds[0]?.codec,
-    ...(changes && format !== 'mp3' ? { encodeVideo: canvasFor(pictures) } : {}),
-    encodeAudio: soundChanges || format === 'mp3',
+    audioCodec,
+    ...(changes && !soundAlone ? { encodeVideo: canvasFor(pictures) } : {}),
+    encodeAudio: soundChanges || (soundAlone && (audioCodec !== format || isBroken(log))),
+    audioBitrate: audioBitrate ?? (format === 'mp3' ? MP3_BITRATE : AUDIO_BITRATE),
   };
+}
+
+/** MP3 has no times of its own: copied, what is missing would be left out of the file's length too. */
+function isBroken({ chunks, gaps }: SegmentLog): boolean {
+  return gaps.length > 0 || new Set(chunks.map(({ attempt, run }) => `${attempt} ${run}`)).size > 1;
 }
 
 /** The largest picture of the log, by area; even, as 4:2:0 wants it. */
@@ -53,7 +68,7 @@ export function remuxArguments(plan: RemuxPlan, path: string): string[] {
       .output(`file:${path}`)
       .outputOptions('-avoid_negative_ts', 'make_zero', '-max_muxing_queue_size', '100000');
     command.outputOptions('-map_metadata', '-1', '-protocol_whitelist', 'file');
-    if (plan.format !== 'mp3') addVideo(command, plan);
+    if (!SOUND_ALONE.has(plan.format)) addVideo(command, plan);
     addAudio(command, plan);
     if (plan.format === 'mp4') command.outputOptions('-movflags', '+faststart');
     if (plan.format === 'webm') command.outputOptions('-cues_to_front', '1');
@@ -90,15 +105,21 @@ function addVideo(command: FfmpegCommand, plan: RemuxPlan): void {
   }
 }
 
+/** What a gap is in a file that has no times of its own is silence. */
+const ENCODERS: Readonly<Record<RemuxFormat, string>> = {
+  mp4: 'aac',
+  webm: 'libopus',
+  ogg: 'libopus',
+  mp3: 'libmp3lame',
+};
+
 function addAudio(command: FfmpegCommand, plan: RemuxPlan): void {
   command.outputOptions('-map', '0:a:0?');
-  if (plan.format === 'mp3') {
-    // MP3 has no times of its own: a gap must become silence.
-    command.outputOptions('-vn', '-filter:a', 'aresample=async=1', '-c:a', 'libmp3lame', '-b:a', '192k');
-  } else if (plan.encodeAudio && plan.format === 'webm')
-    command.outputOptions('-c:a', 'libopus', '-b:a', '128k');
-  else if (plan.encodeAudio) command.outputOptions('-c:a', 'aac', '-b:a', '128k', '-ar', '48000');
-  else command.outputOptions('-c:a', 'copy');
+  if (plan.encodeAudio) {
+    if (SOUND_ALONE.has(plan.format)) command.outputOptions('-vn', '-filter:a', 'aresample=async=1');
+    command.outputOptions('-c:a', ENCODERS[plan.format], '-b:a', `${plan.audioBitrate}k`);
+    if (plan.format === 'mp4') command.outputOptions('-ar', '48000');
+  } else command.outputOptions('-c:a', 'copy');
   if (plan.format === 'mp4' && plan.audioCodec === 'aac' && !plan.encodeAudio) {
     command.outputOptions('-bsf:a', 'aac_adtstoasc');
   }

@@ -1,4 +1,4 @@
-/** The MP4 and WebM views: the chunks' bytes joined, through FFmpeg once. */
+/** The MP4, WebM and MP3 views, and OGG where its sound was no Opus: the chunks' bytes joined, through FFmpeg once. */
 import { stat } from 'node:fs/promises';
 import { runFfmpeg } from '../../../pipeline/ffmpeg.ts';
 import { joinChunks } from '../join.ts';
@@ -13,7 +13,7 @@ import type { FileViewOptions, FileViewResult } from './view.ts';
  */
 export async function remux(options: FileViewOptions, format: RemuxFormat): Promise<FileViewResult> {
   const { log, path, logger, signal, onProgress } = options;
-  const plan = planRemux(log, format);
+  const plan = planRemux(log, format, options.audio?.bitrate);
   if (plan.encodeVideo)
     logger.info({ ...plan.encodeVideo }, 'parameter sets changed: encoding the whole again');
   const total = log.chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);

@@ -8,6 +8,8 @@ export interface FileViewOptions {
   /** Where the file goes; it appears there when it is finished, or not at all. Its folder must exist. */
   path: string;
   logger: Logger;
+  /** What sound that has to be encoded again becomes; 128 kbit/s (MP3: 192) unless it is said. */
+  audio?: { bitrate: number } | undefined;
   signal?: AbortSignal;
   /** FFmpeg that stands still for this long is ended and run once more, ms. */
   hungMs?: number;

@@ -16,8 +16,11 @@ export interface Segment {
   discontinuity: boolean;
 }
 
-/** A segment this near to the wanted length is not kept waiting for another chunk. */
-const NEAR_ENOUGH = 0.9;
+/**
+ * A segment whose length is missing no more than this share, and no more than half a chunk, is not kept waiting for
+ * another chunk.
+ */
+const NEAR_ENOUGH = 0.1;
 
 export class Segmenter {
   readonly #wantedNs: number;
@@ -42,7 +45,8 @@ export class Segmenter {
     if (this.#pieces.length === 0) this.#discontinuity = breaks;
     this.#pieces.push(piece);
     this.#last = piece;
-    if (this.#length() >= this.#wantedNs * NEAR_ENOUGH) closed.push(...this.flush());
+    const missing = this.#wantedNs - this.#length();
+    if (missing <= Math.min(this.#wantedNs * NEAR_ENOUGH, piece.durationNs / 2)) closed.push(...this.flush());
     return closed;
   }
 
