@@ -24,7 +24,7 @@ export interface Program {
   show(trackId: string, visible: boolean): void;
   /** Every 200 ms while playing. */
   tick(nowNs: number): void;
-  layout(tiles: readonly Tile[]): void;
+  layout(tiles: readonly Tile[], background?: 'black' | 'white'): void;
   keyFrame(): void;
   /** Ends what has not ended with its sources. */
   finish(): void;

@@ -58,7 +58,7 @@ function handle(command: CommandLine): object {
       running().tracks.setMuted(command.trackId, command.muted);
       break;
     case 'layout':
-      running().program.layout(command.tiles);
+      running().program.layout(command.tiles, command.background);
       break;
     case 'keyFrame':
       running().program.keyFrame();
