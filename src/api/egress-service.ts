@@ -3,11 +3,14 @@ import {
   EgressStatus,
   ListEgressRequest,
   ListEgressResponse,
+  ParticipantEgressRequest,
   RoomCompositeEgressRequest,
+  StartEgressRequest,
   StopEgressRequest,
   TrackCompositeEgressRequest,
   TrackEgressRequest,
   UpdateStreamRequest,
+  WebEgressRequest,
 } from '@livekit/protocol';
 import type { EgressInfo } from '@livekit/protocol';
 import { requireGrant } from '../auth/grants.ts';
@@ -39,6 +42,11 @@ export class EgressService implements RpcService {
     StartTrackCompositeEgress: rpc(TrackCompositeEgressRequest, (request, context) =>
       this.#start(request, context),
     ),
+    StartWebEgress: rpc(WebEgressRequest, (request, context) => this.#start(request, context)),
+    StartParticipantEgress: rpc(ParticipantEgressRequest, (request, context) =>
+      this.#start(request, context),
+    ),
+    StartEgress: rpc(StartEgressRequest, (request, context) => this.#start(request, context)),
     StartTrackEgress: rpc(TrackEgressRequest, (request, context) => this.#start(request, context)),
     ListEgress: rpc(ListEgressRequest, (request, context) => this.#list(request, context)),
     StopEgress: rpc(StopEgressRequest, (request, context) => this.#stop(request, context)),

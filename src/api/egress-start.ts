@@ -8,6 +8,8 @@ import { abortedInfo, initialInfo } from '../egress/info.ts';
 import { planEgress } from '../egress/plan.ts';
 import type { EgressPlan } from '../egress/plan-types.ts';
 import { chooseProgram } from '../egress/program.ts';
+import { storeOptions } from '../egress/request/options.ts';
+import type { EgressOptions } from '../egress/request/options.ts';
 import { storeRequest } from '../egress/request/types.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
@@ -85,23 +87,27 @@ function checkTracks(plan: EgressPlan, room: SfuRoom): Record<string, TrackRole>
   );
 }
 
-/** Identifiers of rooms and tracks are checked by the SFU; here only that they are named. */
+/**
+ * Identifiers of rooms and tracks are checked by the SFU; here only that they are named.
+ * @param options Sluice's own
+ */
 export async function startEgress(
   request: StartRequest,
   { sfu, store, queue, bridgeUrl, refusal, outbound }: EgressStartOptions,
   logger: Logger,
+  options: EgressOptions = {},
 ): Promise<EgressInfo> {
   const egressId = newEgressId();
   // What is wrong with the request itself is said first, whether or not its room is there.
   await checkOutbound(unusedUrls(request), outbound.policy);
-  let plan = planEgress(request, { egressId });
+  let plan = planEgress(request, { egressId, options });
   await checkOutbound(plannedUrls(plan, outbound.trustedEndpoint), outbound.policy);
   const room = sfu.room(plan.roomName);
   if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
   let trackKind: 'audio' | 'video' | undefined;
   if (request instanceof TrackEgressRequest) {
     trackKind = findTrack(room, request.trackId).track.kind;
-    plan = planEgress(request, { egressId, trackKind });
+    plan = planEgress(request, { egressId, trackKind, options });
   }
   const trackRoles = checkTracks(plan, room);
 
@@ -119,6 +125,7 @@ export async function startEgress(
       egressId,
       roomName: plan.roomName,
       ...storeRequest(request),
+      ...storeOptions(options),
       trackKind,
       trackRoles,
       createdAtMs,

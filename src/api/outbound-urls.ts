@@ -1,5 +1,10 @@
 /** Where a request would have us connect to, held to the outbound policy before anything is begun. */
-import { RoomCompositeEgressRequest, TrackEgressRequest } from '@livekit/protocol';
+import {
+  RoomCompositeEgressRequest,
+  StartEgressRequest,
+  TrackEgressRequest,
+  WebEgressRequest,
+} from '@livekit/protocol';
 import type { EgressPlan } from '../egress/plan-types.ts';
 import { invalid } from '../egress/request/errors.ts';
 import { showStreamUrl } from '../egress/request/stream-url.ts';
@@ -36,13 +41,24 @@ export async function checkOutbound(urls: readonly NamedUrl[], policy: AddressPo
 /** URLs of what is not implemented: where they may not lead is said all the same. */
 export function unusedUrls(request: StartRequest): NamedUrl[] {
   const urls = request.webhooks.map(({ url }) => ({ field: 'webhooks.url', url }));
-  if (request instanceof RoomCompositeEgressRequest && request.customBaseUrl !== '') {
-    urls.push({ field: 'custom_base_url', url: request.customBaseUrl });
-  }
+  urls.push(...pageUrls(request));
   if (request instanceof TrackEgressRequest && request.output.case === 'websocketUrl') {
     urls.push({ field: 'websocket_url', url: request.output.value });
   }
   return urls;
+}
+
+/** The page a browser would be shown, when there is one. */
+function pageUrls(request: StartRequest): NamedUrl[] {
+  if (request instanceof WebEgressRequest) return [{ field: 'url', url: request.url }];
+  if (request instanceof RoomCompositeEgressRequest) {
+    return [{ field: 'custom_base_url', url: request.customBaseUrl }];
+  }
+  if (!(request instanceof StartEgressRequest)) return [];
+  const { source } = request;
+  if (source.case === 'web') return [{ field: 'web.url', url: source.value.url }];
+  if (source.case === 'template') return [{ field: 'custom_base_url', url: source.value.customBaseUrl }];
+  return [];
 }
 
 /** @param trustedEndpoint the configuration's own S3 endpoint; empty: AWS */

@@ -8,6 +8,7 @@ import { tokenFromRequest } from '../auth/verify.ts';
 import type { TokenVerifier } from '../auth/verify.ts';
 import { TwirpError, toTwirpError } from './errors.ts';
 import { KNOWN_RPCS } from './known-rpcs.ts';
+import { complaint } from './protojson.ts';
 import type { JsonMethod, RpcContext, RpcMethod, RpcService } from './rpc.ts';
 
 /** LiveKit's limit on a request's body. */
@@ -64,14 +65,6 @@ function encodingOf(request: FastifyRequest): Encoding {
         `unexpected Content-Type: ${JSON.stringify(header.slice(0, 100))}; use application/json or application/protobuf`,
       );
   }
-}
-
-/** The decoder's complaint without the value it complains of, which may be a secret. */
-function complaint(error: unknown): string {
-  const message = error instanceof Error ? error.message : '';
-  const what = /cannot decode (?:field|enum|message) [\w.]+|cannot decode map \w+/.exec(message)?.[0];
-  if (what !== undefined) return `: ${what.replace('livekit.', '')}`;
-  return error instanceof SyntaxError ? ': it is not JSON' : '';
 }
 
 /**

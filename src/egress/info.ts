@@ -6,9 +6,11 @@ import {
   FileInfo,
   RoomCompositeEgressRequest,
   SegmentsInfo,
+  StartEgressRequest,
   StreamInfo,
   StreamInfoList,
   StreamInfo_Status,
+  WebEgressRequest,
 } from '@livekit/protocol';
 import { redactStreamUrl } from '../redact.ts';
 import { fileName, segmentNames } from './filename.ts';
@@ -25,8 +27,16 @@ const ns = (ms: number): bigint => BigInt(Math.round(ms)) * 1_000_000n;
 
 /** LiveKit's rule: a composed picture counts as its web source, everything else as its SDK source. */
 function sourceType(request: StartRequest): EgressSourceType {
-  const web = request instanceof RoomCompositeEgressRequest && !(request.audioOnly && request.layout === '');
-  return web ? EgressSourceType.WEB : EgressSourceType.SDK;
+  return isComposed(request) ? EgressSourceType.WEB : EgressSourceType.SDK;
+}
+
+function isComposed(request: StartRequest): boolean {
+  if (request instanceof WebEgressRequest) return true;
+  if (request instanceof RoomCompositeEgressRequest) return !(request.audioOnly && request.layout === '');
+  if (!(request instanceof StartEgressRequest)) return false;
+  const { source } = request;
+  if (source.case === 'template') return !(source.value.audioOnly && source.value.layout === '');
+  return source.case === 'web';
 }
 
 /**
@@ -49,9 +59,18 @@ export function setDeprecatedResult(info: EgressInfo): void {
 
 /** Also an empty stream output, to be filled by UpdateStream, is one. */
 function asksForStream(request: EgressInfo['request']): boolean {
-  if (request.case !== 'roomComposite' && request.case !== 'trackComposite') return false;
-  const { streamOutputs, output } = request.value;
-  return streamOutputs.length > 0 || output.case === 'stream';
+  switch (request.case) {
+    case 'roomComposite':
+    case 'trackComposite':
+    case 'web':
+      return request.value.streamOutputs.length > 0 || request.value.output.case === 'stream';
+    case 'participant':
+      return request.value.streamOutputs.length > 0;
+    case 'egress':
+      return request.value.outputs.some(({ config }) => config.case === 'stream');
+    default:
+      return false;
+  }
 }
 
 export interface InfoContext {
@@ -109,6 +128,8 @@ export function initialInfo(request: StartRequest, plan: EgressPlan, context: In
         );
         break;
       }
+      case 'images':
+        break;
       case 'stream':
         info.streamResults.push(
           ...output.urls.map(

@@ -1,15 +1,65 @@
 /** What an egress is to do, decided up front from the request alone (pure), before any worker is involved. */
 import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
 import type { StoragePlan } from '../storage/types.ts';
+import type { BridgeParticipant } from '../bridge/protocol.ts';
+import type { EgressOptions } from './request/options.ts';
 
 export type { S3Settings, StoragePlan } from '../storage/types.ts';
+
+/** LiveKit's layouts; `-light` is the same on a light background. */
+export const LAYOUT_NAMES = [
+  'grid',
+  'grid-light',
+  'speaker',
+  'speaker-light',
+  'single-speaker',
+  'single-speaker-light',
+] as const;
+export type LayoutName = (typeof LAYOUT_NAMES)[number];
+
+/** Which of the two channels of the sound a track is heard on. */
+export type AudioChannelName = 'both' | 'left' | 'right';
+
+/**
+ * How a room's sound is laid on two channels. `dual-agent`: agents left, everybody else right. `dual-alternate`:
+ * participants left and right in turn, in the order they joined.
+ */
+export type AudioMixingName = 'default' | 'dual-agent' | 'dual-alternate';
+
+/** Kinds of participants, as the bridge names them. */
+export type ParticipantKindName = BridgeParticipant['kind'];
+
+/** One rule of v2's routed audio: what it is about, and where that goes. The first rule that fits counts. */
+export type AudioRoute = { channel: AudioChannelName } & (
+  { trackId: string } | { identity: string } | { kind: ParticipantKindName }
+);
 
 /** Which tracks go in. */
 export type EgressSource =
   /** Everybody in the room. */
-  | { type: 'room'; layout: string; audioOnly: boolean; videoOnly: boolean }
+  | {
+      type: 'room';
+      layout: LayoutName;
+      audioOnly: boolean;
+      videoOnly: boolean;
+      audioMixing: AudioMixingName;
+      /** A template drawn by a browser instead of our own layouts. */
+      customBaseUrl?: string;
+      /** What the request called the layout; a template may know others than ours. With `customBaseUrl` only. */
+      templateLayout?: string;
+    }
   /** Named tracks. */
-  | { type: 'tracks'; audioTrackId: string | undefined; videoTrackId: string | undefined };
+  | { type: 'tracks'; audioTrackId: string | undefined; videoTrackId: string | undefined }
+  /** One participant, whatever they publish. */
+  | { type: 'participant'; identity: string; screenShare: boolean }
+  /** A page; it may have to do with no room. */
+  | { type: 'web'; url: string; audioOnly: boolean; videoOnly: boolean; awaitStartSignal: boolean }
+  /** v2: one picture, and sound by rules. */
+  | {
+      type: 'media';
+      video: { trackId: string } | { identity: string; preferScreenShare: boolean } | null;
+      audio: { captureAll: boolean; routes: AudioRoute[] } | null;
+    };
 
 export type ProgramChoice =
   /** Copy the video when the codec allows it for every output; the worker decides when it sees the track. */
@@ -34,6 +84,25 @@ export interface SegmentsOutput {
   /** Seconds. */
   segmentDuration: number;
   suffix: 'index' | 'timestamp';
+  segmentType: 'mpegts' | 'fmp4';
+  /** LL-HLS: parts, preload hints, blocking reload. Needs `fmp4`. */
+  lowLatency: boolean;
+  /** Seconds; of LL-HLS. */
+  partDuration: number;
+  disableManifest: boolean;
+  storage: number;
+}
+
+export interface ImagesOutput {
+  type: 'images';
+  /** Seconds from one picture to the next. */
+  captureInterval: number;
+  /** Pixels; 0: as the picture is, or as the other one says. */
+  width: number;
+  height: number;
+  filenamePrefix: string;
+  /** `none`: one file, overwritten by each picture. */
+  suffix: 'index' | 'timestamp' | 'none';
   disableManifest: boolean;
   storage: number;
 }
@@ -45,10 +114,11 @@ export interface StreamOutput {
   urls: string[];
 }
 
-export type EgressOutput = FileOutput | SegmentsOutput | StreamOutput;
+export type EgressOutput = FileOutput | SegmentsOutput | StreamOutput | ImagesOutput;
 
 export interface EgressPlan {
   egressId: string;
+  /** Empty for a page that has to do with no room. */
   roomName: string;
   source: EgressSource;
   choice: ProgramChoice;
@@ -57,4 +127,6 @@ export interface EgressPlan {
   audio: AudioEncoding | null;
   outputs: EgressOutput[];
   storages: StoragePlan[];
+  /** Sluice's own, of the request and of the configuration. */
+  options: EgressOptions;
 }

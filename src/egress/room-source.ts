@@ -42,6 +42,7 @@ export class RoomSource {
     if (source.type === 'room') {
       return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
     }
+    if (source.type !== 'tracks') return wanted;
     for (const { track, identity } of wanted) {
       const named = track.kind === 'audio' ? source.audioTrackId : source.videoTrackId;
       if (named !== undefined) this.#roles.set(named, { identity, source: track.source, kind: track.kind });
@@ -71,7 +72,7 @@ export class RoomSource {
   async ready(over: () => boolean): Promise<WantedTrack[]> {
     const { source } = this.#options;
     const named =
-      source.type === 'room' ? 0 : [source.audioTrackId, source.videoTrackId].filter(Boolean).length;
+      source.type !== 'tracks' ? 0 : [source.audioTrackId, source.videoTrackId].filter(Boolean).length;
     const deadline = Date.now() + TRACK_GRACE_MS;
     for (;;) {
       const wanted = this.select();

@@ -38,6 +38,7 @@ export function selectTracks(
   if (source.type === 'room') {
     return tracks.filter(({ track }) => (track.kind === 'audio' ? !source.videoOnly : !source.audioOnly));
   }
+  if (source.type !== 'tracks') return [];
   return [source.audioTrackId, source.videoTrackId].flatMap((trackId) => {
     if (trackId === undefined) return [];
     const named = tracks.find(({ track }) => track.trackId === trackId);

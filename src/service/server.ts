@@ -6,6 +6,8 @@ import type { FastifyRequest } from 'fastify';
 import { diskRefusal, Roster } from '../admission/roster.ts';
 import { admissionMetrics } from '../api/admission-metrics.ts';
 import { EgressService } from '../api/egress-service.ts';
+import type { EgressServiceOptions } from '../api/egress-service.ts';
+import { SluiceEgressService } from '../api/sluice-egress-service.ts';
 import { IngressService } from '../api/ingress-service.ts';
 import { ingressMetrics } from '../api/ingress-service.ts';
 import { Metrics } from '../api/metrics.ts';
@@ -169,6 +171,10 @@ export async function startServer(
       logger: logger.child({ component: 'waiting' }),
     });
     ends.push(() => line.close());
+    const egress: EgressServiceOptions = {
+      ...{ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound },
+      refusal: async (plan) => diskRefusal(await roster.workers(), bytesOf(plan, config)),
+    };
     const app = buildHttp({
       metrics,
       logger: logger.child({ component: 'http' }),
@@ -177,10 +183,8 @@ export async function startServer(
       limits: http,
       services: [
         new RoomService(sfu),
-        new EgressService({
-          ...{ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound },
-          refusal: async (plan) => diskRefusal(await roster.workers(), bytesOf(plan, config)),
-        }),
+        new EgressService(egress),
+        new SluiceEgressService(egress),
         new IngressService({
           ...{ store: ingressStore, queue: ingressQueue, bridgeUrl: atWorkers.bridgeUrl },
           urls: () => ingressUrls(config.ingress, { host: ownHost, rtmpPort: rtmp.port, httpUrl: url }),

@@ -31,7 +31,9 @@ const SERVICES: readonly RpcService[] = [
   new IngressService(NOTHING),
 ];
 const METHODS = SERVICES.flatMap((service) =>
-  Object.entries(service.methods).map(([name, { input }]) => ({ service: service.name, name, input })),
+  Object.entries(service.methods).flatMap(([name, method]) =>
+    'input' in method ? [{ service: service.name, name, input: method.input }] : [],
+  ),
 );
 
 class Server implements Target<Call> {

@@ -43,6 +43,9 @@ const segments: EgressOutput = {
   livePlaylistName: '',
   segmentDuration: 4,
   suffix: 'index',
+  segmentType: 'mpegts',
+  lowLatency: false,
+  partDuration: 0,
   disableManifest: false,
   storage: 0,
 };
@@ -57,6 +60,7 @@ function plan(change: Partial<EgressPlan>): EgressPlan {
     audio: null,
     outputs: [file('auto')],
     storages: [{ type: 'default' }],
+    options: {},
     ...change,
   };
 }
@@ -176,7 +180,13 @@ describe('selectTracks', () => {
   const names = (wanted: ReturnType<typeof selectTracks>) => wanted.map(({ track: { trackId } }) => trackId);
 
   it('takes a room in the order its participants joined', () => {
-    const source = { type: 'room', layout: '', audioOnly: false, videoOnly: false } as const;
+    const source = {
+      type: 'room',
+      layout: 'grid',
+      audioOnly: false,
+      videoOnly: false,
+      audioMixing: 'default',
+    } as const;
     expect(names(selectTracks(source, [late, early], new Map()))).toEqual(['TR_EA', 'TR_EV', 'TR_LV']);
     expect(names(selectTracks({ ...source, audioOnly: true }, [late, early], new Map()))).toEqual(['TR_EA']);
     expect(names(selectTracks({ ...source, videoOnly: true }, [late, early], new Map()))).toEqual([

@@ -57,7 +57,7 @@ describe('a room composite', () => {
     expect(plan(room())).toEqual({
       egressId,
       roomName: 'demo',
-      source: { type: 'room', layout: 'grid', audioOnly: false, videoOnly: false },
+      source: { type: 'room', layout: 'grid', audioOnly: false, videoOnly: false, audioMixing: 'default' },
       choice: { program: 'composite' },
       video: {
         codec: 'h264',
@@ -72,6 +72,7 @@ describe('a room composite', () => {
       audio: { codec: 'aac', bitrate: 128, frequency: 44100, channels: 2 },
       outputs: [{ type: 'file', filepath: 'a.mp4', fileType: 'mp4', disableManifest: false, storage: 0 }],
       storages: [{ type: 'default' }],
+      options: {},
     });
   });
 
@@ -185,6 +186,9 @@ describe('outputs', () => {
         livePlaylistName: 'l',
         segmentDuration: 4,
         suffix: 'timestamp',
+        segmentType: 'mpegts',
+        lowLatency: false,
+        partDuration: 0,
         disableManifest: false,
         storage: 0,
       },
@@ -291,8 +295,8 @@ describe('tracks', () => {
       expect(planOfRecord(record)).toEqual(plan(request));
     }
     expect(() =>
-      planOfRecord({ egressId, requestType: 'WebEgressRequest', requestJson: '{}', trackKind: undefined }),
-    ).toThrow('cannot run a stored WebEgressRequest');
+      planOfRecord({ egressId, requestType: 'ExportReplayRequest', requestJson: '{}', trackKind: undefined }),
+    ).toThrow('cannot run a stored ExportReplayRequest');
   });
 });
 

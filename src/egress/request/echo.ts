@@ -1,7 +1,14 @@
 /** The request as EgressInfo echoes it: without keys, secrets and stream keys, the way LiveKit hides them. */
-import { RoomCompositeEgressRequest, TrackCompositeEgressRequest } from '@livekit/protocol';
+import {
+  ParticipantEgressRequest,
+  RoomCompositeEgressRequest,
+  StartEgressRequest,
+  TrackCompositeEgressRequest,
+  WebEgressRequest,
+} from '@livekit/protocol';
 import type { EgressInfo, StreamOutput, TrackEgressRequest } from '@livekit/protocol';
 import { redactStreamUrl } from '../../redact.ts';
+import type { EncodedRequest } from './outputs.ts';
 import type { UploadChoice } from './storage.ts';
 import type { StartRequest } from './types.ts';
 
@@ -37,16 +44,23 @@ function redactStream(stream: StreamOutput): void {
   stream.urls = stream.urls.map(redactStreamUrl);
 }
 
-function redactEncoded(request: RoomCompositeEgressRequest | TrackCompositeEgressRequest): void {
-  const { output } = request;
+function redactEncoded(request: EncodedRequest): void {
   for (const file of request.fileOutputs) redactUpload(file.output);
   for (const segments of request.segmentOutputs) redactUpload(segments.output);
   for (const images of request.imageOutputs) redactUpload(images.output);
   for (const stream of request.streamOutputs) redactStream(stream);
-  /* eslint-disable @typescript-eslint/no-deprecated -- the deprecated output holds secrets too */
+  const output = request.output ?? { case: undefined };
   if (output.case === 'stream') redactStream(output.value);
   else if (output.case !== undefined) redactUpload(output.value.output);
-  /* eslint-enable @typescript-eslint/no-deprecated */
+}
+
+function redactStart({ outputs, storage }: StartEgressRequest): void {
+  if (storage) redactUpload(storage.provider);
+  for (const { config, storage: own } of outputs) {
+    if (own) redactUpload(own.provider);
+    if (config.case === 'stream') redactStream(config.value);
+    else if (config.case === 'segments' || config.case === 'images') redactUpload(config.value.output);
+  }
 }
 
 function redactTrack(request: TrackEgressRequest): void {
@@ -65,6 +79,18 @@ export function echoed(request: StartRequest): EgressInfo['request'] {
   if (copy instanceof TrackCompositeEgressRequest) {
     redactEncoded(copy);
     return { case: 'trackComposite', value: copy };
+  }
+  if (copy instanceof WebEgressRequest) {
+    redactEncoded(copy);
+    return { case: 'web', value: copy };
+  }
+  if (copy instanceof ParticipantEgressRequest) {
+    redactEncoded(copy);
+    return { case: 'participant', value: copy };
+  }
+  if (copy instanceof StartEgressRequest) {
+    redactStart(copy);
+    return { case: 'egress', value: copy };
   }
   redactTrack(copy);
   return { case: 'track', value: copy };

@@ -11,6 +11,7 @@ import { NameConflict, segmentNames, templateProblem } from '../filename.ts';
 import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan-types.ts';
 import { isKnownValue } from './enums.ts';
 import { invalid, unimplemented } from './errors.ts';
+import { imagesOutput } from './images.ts';
 import type { StorageList } from './storage.ts';
 import { checkStreamProtocol, checkStreamUrl } from './stream-url.ts';
 
@@ -19,10 +20,10 @@ const MAX_SEGMENT_DURATION = 60;
 /** More destinations than this at once is a mistake, not a broadcast. */
 export const MAX_STREAM_URLS = 16;
 
-/** What room composite and track composite requests share. */
+/** What all requests but those for a single track share. */
 export interface EncodedRequest {
-  /** The deprecated single output. */
-  output:
+  /** The deprecated single output; not every request has it. */
+  output?:
     | { case: 'file'; value: EncodedFileOutput }
     | { case: 'stream'; value: StreamRequest }
     | { case: 'segments'; value: SegmentedFileOutput }
@@ -83,6 +84,9 @@ function segments(request: SegmentedFileOutput, storages: StorageList): Segments
     livePlaylistName: request.livePlaylistName,
     segmentDuration,
     suffix: request.filenameSuffix === SegmentedFileSuffix.TIMESTAMP ? 'timestamp' : 'index',
+    segmentType: 'mpegts',
+    lowLatency: false,
+    partDuration: 0,
     disableManifest: request.disableManifest,
     storage: storages.add(request.output),
   };
@@ -117,7 +121,7 @@ function only<T>(list: readonly T[], legacy: T | undefined, what: string): T | u
 
 /** @throws RequestError */
 export function encodedOutputs(request: EncodedRequest, storages: StorageList): EgressOutput[] {
-  const { output: legacy } = request;
+  const legacy = request.output ?? { case: undefined };
   const file = only(request.fileOutputs, legacy.case === 'file' ? legacy.value : undefined, 'file');
   const streams = only(request.streamOutputs, legacy.case === 'stream' ? legacy.value : undefined, 'stream');
   const segmented = only(
@@ -125,15 +129,17 @@ export function encodedOutputs(request: EncodedRequest, storages: StorageList): 
     legacy.case === 'segments' ? legacy.value : undefined,
     'segmented file',
   );
-  if (request.imageOutputs.length > 0) {
-    throw unimplemented('image_outputs', 'image_outputs', 'use file, segment or stream outputs');
-  }
   const outputs: EgressOutput[] = [];
   if (file) outputs.push(encodedFile(file, storages));
-  if (streams) outputs.push(stream(streams, !file && !segmented));
+  const alone = !file && !segmented && request.imageOutputs.length === 0;
+  if (streams) outputs.push(stream(streams, alone));
   if (segmented) outputs.push(segments(segmented, storages));
+  outputs.push(...request.imageOutputs.map((images) => imagesOutput(images, storages)));
   if (outputs.length === 0) {
-    throw invalid('output', 'name at least one of file_outputs, segment_outputs and stream_outputs');
+    throw invalid(
+      'output',
+      'name at least one of file_outputs, segment_outputs, stream_outputs and image_outputs',
+    );
   }
   return outputs;
 }

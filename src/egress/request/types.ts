@@ -1,16 +1,28 @@
 /** The requests that start an egress, and how they are kept. */
 import {
+  ParticipantEgressRequest,
   RoomCompositeEgressRequest,
+  StartEgressRequest,
   TrackCompositeEgressRequest,
   TrackEgressRequest,
+  WebEgressRequest,
 } from '@livekit/protocol';
 
-export type StartRequest = RoomCompositeEgressRequest | TrackCompositeEgressRequest | TrackEgressRequest;
+export type StartRequest =
+  | RoomCompositeEgressRequest
+  | WebEgressRequest
+  | ParticipantEgressRequest
+  | TrackCompositeEgressRequest
+  | TrackEgressRequest
+  | StartEgressRequest;
 
 const REQUEST_TYPES = {
   RoomCompositeEgressRequest,
+  WebEgressRequest,
+  ParticipantEgressRequest,
   TrackCompositeEgressRequest,
   TrackEgressRequest,
+  StartEgressRequest,
 } as const;
 
 export type RequestTypeName = keyof typeof REQUEST_TYPES;

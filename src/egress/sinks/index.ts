@@ -3,6 +3,7 @@ import type { AddressPolicy } from '../../outbound/index.ts';
 import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
+import { EgressError } from '../errors.ts';
 import { streamsOnly } from '../kept.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
@@ -98,6 +99,8 @@ export async function createSinks(
           ...{ output, index, context, uploads, storage: storage(output.storage), claims },
           onFailure: callbacks.onFailure,
         });
+      case 'images':
+        throw new EgressError('internal', 'images are not made yet');
       case 'stream':
         return new StreamsSink(
           context,

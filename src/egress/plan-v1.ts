@@ -1,0 +1,134 @@
+/** LiveKit's v1 requests -> plans, one function a request. Pure. @throws RequestError, all of them. */
+import type {
+  ParticipantEgressRequest,
+  RoomCompositeEgressRequest,
+  TrackCompositeEgressRequest,
+  TrackEgressRequest,
+  WebEgressRequest,
+} from '@livekit/protocol';
+import {
+  checkCommon,
+  checkEither,
+  checkPageUrl,
+  checkWebhooks,
+  choiceOf,
+  mixingOf,
+  picture,
+  roomSource,
+} from './plan-parts.ts';
+import type { PlanContext } from './plan-parts.ts';
+import type { EgressPlan } from './plan-types.ts';
+import { encodingOf } from './request/encoding.ts';
+import { invalid, unimplemented } from './request/errors.ts';
+import { directFile, encodedOutputs } from './request/outputs.ts';
+import { StorageList } from './request/storage.ts';
+
+/** What a request without options of Sluice's own is planned with. */
+const idOf = ({ egressId, options = {} }: PlanContext) => ({ egressId, options });
+
+export function planRoomComposite(request: RoomCompositeEgressRequest, context: PlanContext): EgressPlan {
+  checkCommon(request);
+  const source = roomSource(request, mixingOf(request.audioMixing));
+  const storages = new StorageList();
+  const encoding = encodingOf(request.options);
+  const outputs = encodedOutputs(request, storages);
+  return {
+    ...idOf(context),
+    roomName: request.roomName,
+    source,
+    choice: { program: 'composite' },
+    video: request.audioOnly ? null : picture(encoding, outputs),
+    audio: request.videoOnly ? null : encoding.audio,
+    outputs,
+    storages: storages.plans,
+  };
+}
+
+export function planWeb(request: WebEgressRequest, context: PlanContext): EgressPlan {
+  checkWebhooks(request);
+  checkPageUrl('url', request.url);
+  checkEither(request);
+  const { url, audioOnly, videoOnly, awaitStartSignal } = request;
+  const storages = new StorageList();
+  const encoding = encodingOf(request.options);
+  const outputs = encodedOutputs(request, storages);
+  return {
+    ...idOf(context),
+    roomName: '',
+    source: { type: 'web', url, audioOnly, videoOnly, awaitStartSignal },
+    choice: { program: 'composite' },
+    video: audioOnly ? null : picture(encoding, outputs),
+    audio: videoOnly ? null : encoding.audio,
+    outputs,
+    storages: storages.plans,
+  };
+}
+
+export function planParticipant(request: ParticipantEgressRequest, context: PlanContext): EgressPlan {
+  checkCommon(request);
+  const { identity, screenShare } = request;
+  if (identity === '') throw invalid('identity', 'name the participant');
+  const storages = new StorageList();
+  const encoding = encodingOf(request.options);
+  const outputs = encodedOutputs(request, storages);
+  return {
+    ...idOf(context),
+    roomName: request.roomName,
+    source: { type: 'participant', identity, screenShare },
+    choice: choiceOf(request.options),
+    video: picture(encoding, outputs),
+    audio: encoding.audio,
+    outputs,
+    storages: storages.plans,
+  };
+}
+
+export function planTrackComposite(request: TrackCompositeEgressRequest, context: PlanContext): EgressPlan {
+  checkCommon(request);
+  const audioTrackId = request.audioTrackId || undefined;
+  const videoTrackId = request.videoTrackId || undefined;
+  if (audioTrackId === undefined && videoTrackId === undefined) {
+    throw invalid('audio_track_id or video_track_id', 'name at least one track');
+  }
+  const storages = new StorageList();
+  const encoding = encodingOf(request.options);
+  const outputs = encodedOutputs(request, storages);
+  return {
+    ...idOf(context),
+    roomName: request.roomName,
+    source: { type: 'tracks', audioTrackId, videoTrackId },
+    choice: choiceOf(request.options),
+    video: videoTrackId === undefined ? null : picture(encoding, outputs),
+    audio: audioTrackId === undefined ? null : encoding.audio,
+    outputs,
+    storages: storages.plans,
+  };
+}
+
+export function planTrack(request: TrackEgressRequest, context: PlanContext): EgressPlan {
+  checkCommon(request);
+  const { trackId, output } = request;
+  if (trackId === '') throw invalid('track_id', 'name the track');
+  if (output.case === 'websocketUrl') {
+    throw unimplemented('websocket_url', 'websocket_url (raw audio over a WebSocket)', 'use a file output');
+  }
+  if (output.case === undefined) throw invalid('output', 'name a file output');
+  const storages = new StorageList();
+  const encoding = encodingOf({ case: undefined });
+  const outputs = [directFile(output.value, storages)];
+  const audio = context.trackKind === 'audio';
+  return {
+    ...idOf(context),
+    roomName: request.roomName,
+    source: {
+      type: 'tracks',
+      audioTrackId: audio ? trackId : undefined,
+      videoTrackId: audio ? undefined : trackId,
+    },
+    choice: { program: 'auto' },
+    video: audio ? null : picture(encoding, outputs),
+    audio: audio ? encoding.audio : null,
+    outputs,
+    storages: storages.plans,
+  };
+}

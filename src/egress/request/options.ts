@@ -1,0 +1,58 @@
+/**
+ * Sluice's own options of an egress: what LiveKit's messages have no field for. They come with
+ * `POST /twirp/sluice.Egress/StartEgress`, next to LiveKit's request, and are kept with it.
+ */
+import { z } from 'zod';
+import { invalid } from './errors.ts';
+
+/** Strict at every level: an option nobody knows is refused by its name, never ignored. */
+export const egressOptionsSchema = z.strictObject({
+  /** Writes who is seen over each picture of a composite. Default false, as LiveKit's templates hide names. */
+  show_names: z.boolean().optional(),
+});
+
+export type EgressOptions = z.infer<typeof egressOptionsSchema>;
+
+/** `options.hls.low_latency`, for messages. */
+function fieldOf(path: readonly PropertyKey[]): string {
+  return ['options', ...path.map(String)].join('.');
+}
+
+/** @throws RequestError that names the option */
+export function parseOptions(options: unknown): EgressOptions {
+  const parsed = egressOptionsSchema.safeParse(options ?? {});
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  if (issue?.code === 'unrecognized_keys') {
+    const known = Object.keys(egressOptionsSchema.shape).join(', ');
+    throw invalid(
+      fieldOf([...issue.path, issue.keys[0] ?? '']).slice(0, 200),
+      `there is no such option${issue.path.length === 0 && known !== '' ? `; there are ${known}` : ''}`,
+    );
+  }
+  throw invalid(fieldOf(issue?.path ?? []), issue?.message ?? 'it cannot be read');
+}
+
+/** Options as a record keeps them. */
+export function storeOptions(options: EgressOptions): { optionsJson: string } {
+  return { optionsJson: JSON.stringify(options) };
+}
+
+/** @throws RequestError when another version stored what this one does not know */
+export function loadOptions({ optionsJson }: { optionsJson?: string | undefined }): EgressOptions {
+  return parseOptions(optionsJson ? JSON.parse(optionsJson) : {});
+}
+
+/** The request's options, and where it leaves one out, the configuration's; groups are taken key by key. */
+export function withDefaults(options: EgressOptions, defaults: EgressOptions): EgressOptions {
+  const merged: Record<string, unknown> = { ...defaults };
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    const base = merged[name];
+    merged[name] = isGroup(base) && isGroup(value) ? { ...base, ...value } : value;
+  }
+  return parseOptions(merged);
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

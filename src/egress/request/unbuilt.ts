@@ -1,0 +1,45 @@
+/**
+ * What the plan can say and nothing here can do yet, refused by its name. Each line goes with the change that builds
+ * what it names.
+ */
+import type { EgressOutput, EgressPlan, EgressSource } from '../plan-types.ts';
+import { unimplemented } from './errors.ts';
+
+function checkSource(source: EgressSource): void {
+  if (source.type === 'participant') {
+    throw unimplemented('participant', 'StartParticipantEgress', 'use StartTrackCompositeEgress');
+  }
+  if (source.type === 'web') throw unimplemented('url', 'the egress of a web page', 'use a room composite');
+  if (source.type === 'media')
+    throw unimplemented('media', 'a media source', 'use StartTrackCompositeEgress');
+  if (source.type !== 'room') return;
+  if (source.customBaseUrl !== undefined) {
+    throw unimplemented(
+      'custom_base_url',
+      'custom_base_url (templates drawn by a browser)',
+      'use layout "grid"',
+    );
+  }
+  if (source.layout !== 'grid') {
+    throw unimplemented('layout', `layout "${source.layout}"`, 'use "grid"');
+  }
+  if (source.audioMixing !== 'default') {
+    const name = source.audioMixing === 'dual-agent' ? 'DUAL_CHANNEL_AGENT' : 'DUAL_CHANNEL_ALTERNATE';
+    throw unimplemented('audio_mixing', `audio_mixing ${name}`, 'use DEFAULT_MIXING');
+  }
+}
+
+function checkOutput(output: EgressOutput): void {
+  if (output.type === 'images') {
+    throw unimplemented('image_outputs', 'image_outputs', 'use file, segment or stream outputs');
+  }
+  if (output.type === 'segments' && (output.segmentType !== 'mpegts' || output.lowLatency)) {
+    throw unimplemented('hls', 'HLS of fMP4', 'use MPEG-TS');
+  }
+}
+
+/** @throws RequestError `unimplemented` */
+export function refuseUnbuilt(plan: EgressPlan): void {
+  checkSource(plan.source);
+  plan.outputs.forEach(checkOutput);
+}
