@@ -6,52 +6,15 @@ import { GuardError } from '../../../outbound/index.ts';
 import type { AddressPolicy } from '../../../outbound/index.ts';
 import { FfmpegFeed } from './feed.ts';
 import { TapQueue } from './queue.ts';
+import { Retries } from './retries.ts';
 import type { StreamTarget } from './target.ts';
 import { parseTarget, streamArguments } from './target.ts';
+import { DEFAULT_LIMITS } from './types.ts';
+import type { DestinationLimits, DestinationStatus } from './types.ts';
 import type { TapUnit } from './units.ts';
 import { findWay } from './way.ts';
 import type { Way } from './way.ts';
 
-export type DestinationState = 'connecting' | 'active' | 'reconnecting' | 'finished' | 'failed';
-
-export interface DestinationStatus {
-  /** Without its key: what may be shown. */
-  redactedUrl: string;
-  state: DestinationState;
-  /** Reconnects that were tried. */
-  retries: number;
-  /** Wall clock, ms. */
-  lastRetryAt: number | undefined;
-  /** When it first was live, and when it ended, wall clock, ms. */
-  startedAt: number | undefined;
-  endedAt: number | undefined;
-  /** Why it is not live (any more); no secret in it. */
-  error: string | undefined;
-}
-
-export interface DestinationLimits {
-  /** How long it is tried before it was ever live, ms. */
-  connectMs: number;
-  /** How long it is tried again after it was live, ms. */
-  retryMs: number;
-  /** No byte moves for this long: the connection is given up and made anew, ms. */
-  stallMs: number;
-  /** What may wait for a slow destination before it loses some. */
-  queueBytes: number;
-  queueMs: number;
-}
-
-export const DEFAULT_LIMITS: DestinationLimits = {
-  connectMs: 10_000,
-  retryMs: 60_000,
-  stallMs: 15_000,
-  queueBytes: 16 * 1024 * 1024,
-  queueMs: 4000,
-};
-
-const BACKOFF_MS = { first: 500, most: 10_000 };
-/** Live for this long: the next failure is a new one. */
-const STABLE_MS = 5000;
 /** Time to send what is left at the end. */
 const FINISH_MS = 3000;
 
@@ -123,30 +86,22 @@ export class StreamDestination {
   /** One connection after the other. */
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    let failingSince: number | undefined;
-    let pause = BACKOFF_MS.first;
+    const retries = new Retries(this.#limits);
     for (;;) {
       const first = await this.#firstUnit(signal);
       if (!first) break;
-      // What was waited for before there was any media is not the destination's fault.
-      failingSince ??= Date.now();
+      retries.begin();
       const end = await this.#connection(first);
       if (this.#stopping()) break;
       if (end.type === 'parameters') {
         // FLV by copy keeps one sequence header: the new picture size needs a new connection, begun with it.
         this.#queue.unshift(end.unit);
-        failingSince = undefined;
+        retries.forgive();
         this.#logger.info('parameter sets changed: connecting anew');
         continue;
       }
-      if (end.activeMs >= STABLE_MS) {
-        failingSince = Date.now();
-        pause = BACKOFF_MS.first;
-      }
-      const limit = this.#status.startedAt === undefined ? this.#limits.connectMs : this.#limits.retryMs;
-      const wait = Math.round(pause * (0.75 + Math.random() / 2));
-      pause = Math.min(pause * 2, BACKOFF_MS.most);
-      if (end.forGood || Date.now() + wait - failingSince > limit) {
+      const wait = retries.next(end.activeMs, this.#status.startedAt !== undefined);
+      if (end.forGood || wait === undefined) {
         this.#logger.warn({ reason: end.reason }, 'stream given up');
         this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
         return;

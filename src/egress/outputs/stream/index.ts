@@ -2,11 +2,11 @@
 import type { Logger } from 'pino';
 import type { AddressPolicy } from '../../../outbound/index.ts';
 import { StreamDestination } from './destination.ts';
-import type { DestinationLimits, DestinationStatus } from './destination.ts';
+import type { DestinationLimits, DestinationStatus } from './types.ts';
 import { TapUnits } from './units.ts';
 
-export { DEFAULT_LIMITS } from './destination.ts';
-export type { DestinationLimits, DestinationState, DestinationStatus } from './destination.ts';
+export { DEFAULT_LIMITS } from './types.ts';
+export type { DestinationLimits, DestinationState, DestinationStatus } from './types.ts';
 
 export interface TapFanoutOptions {
   logger: Logger;

@@ -1,0 +1,163 @@
+/**
+ * The WebSocket output of a track's sound, as LiveKit has it: binary messages of s16le at 48 kHz, mono, and a text
+ * message `{"muted":true}` or `{"muted":false}` when the track is muted or not any more. While it is muted, silence
+ * goes on: who counts samples knows the time. Connections are made again for as long as there is hope; a listener that
+ * is told nothing of a mute when it connects hears a track that is not muted.
+ */
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { redactStreamUrl } from '../../../redact.ts';
+import { checkedAgents } from '../../../outbound/index.ts';
+import type { AddressPolicy } from '../../../outbound/index.ts';
+import { Retries } from '../stream/retries.ts';
+import { DEFAULT_LIMITS } from '../stream/types.ts';
+import type { DestinationLimits, DestinationStatus } from '../stream/types.ts';
+import { WebSocketConnection } from './connection.ts';
+import { FrameQueue } from './frames.ts';
+
+/** Time to send what is left at the end. */
+const FINISH_MS = 3000;
+
+export interface WebSocketOutputOptions {
+  /** `ws:` or `wss:`. */
+  url: string;
+  /** Whether the track is muted now. */
+  muted: boolean;
+  logger: Logger;
+  limits?: Partial<DestinationLimits>;
+  /** Trusted certificates (PEM) instead of the system's. */
+  caFile?: string;
+  /** Where the URL may lead; without it the URL is trusted. */
+  policy?: AddressPolicy;
+  onStatus?: (status: DestinationStatus) => void;
+}
+
+export class WebSocketOutput {
+  readonly #options: WebSocketOutputOptions;
+  readonly #limits: DestinationLimits;
+  readonly #logger: Logger;
+  readonly #queue: FrameQueue;
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+  #connection: WebSocketConnection | undefined;
+  #muted: boolean;
+  #status: DestinationStatus;
+
+  constructor(options: WebSocketOutputOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#queue = new FrameQueue(this.#limits.queueMs);
+    this.#muted = options.muted;
+    const redactedUrl = redactStreamUrl(options.url);
+    this.#logger = options.logger.child({ stream: redactedUrl });
+    this.#status = {
+      redactedUrl,
+      state: 'connecting',
+      retries: 0,
+      lastRetryAt: undefined,
+      startedAt: undefined,
+      endedAt: undefined,
+      error: undefined,
+    };
+    this.#done = this.#run().catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'a WebSocket output ended by a fault of ours');
+      this.#update({ state: 'failed', error: 'internal error', endedAt: Date.now() });
+    });
+  }
+
+  get status(): DestinationStatus {
+    return this.#status;
+  }
+
+  /** How many frames of 20 ms were let go of, because nobody took them. */
+  get drops(): number {
+    return this.#queue.drops;
+  }
+
+  /** Takes the next samples, cut anywhere; never waits. @param anew they are the first of another pipeline's */
+  push(data: Buffer, anew = false): void {
+    if (this.#status.endedAt !== undefined) return;
+    if (anew) this.#queue.realign();
+    this.#queue.push(data);
+    this.#connection?.pump();
+  }
+
+  setMuted(muted: boolean): void {
+    if (this.#muted === muted) return;
+    this.#muted = muted;
+    this.#queue.say(JSON.stringify({ muted }));
+    this.#connection?.pump();
+  }
+
+  /** Ends it in order: what is on its way is sent, within a few seconds. Safe to call twice. */
+  async stop(): Promise<DestinationStatus> {
+    this.#stop.abort();
+    await this.#connection?.finish(FINISH_MS);
+    await this.#done;
+    return this.#status;
+  }
+
+  async #run(): Promise<void> {
+    const { policy, caFile, url } = this.#options;
+    const agents = policy && checkedAgents(policy);
+    const ca = caFile === undefined ? undefined : await readFile(caFile);
+    try {
+      await this.#connections(new URL(url), agents, ca);
+    } finally {
+      agents?.http.destroy();
+      agents?.https.destroy();
+    }
+  }
+
+  /** One after the other. */
+  async #connections(
+    url: URL,
+    agents: ReturnType<typeof checkedAgents> | undefined,
+    ca: Buffer | undefined,
+  ): Promise<void> {
+    const { signal } = this.#stop;
+    const retries = new Retries(this.#limits);
+    while (!signal.aborted) {
+      retries.begin();
+      this.#connection = new WebSocketConnection({
+        ...{ url, agents, ca, queue: this.#queue, stallMs: this.#limits.stallMs },
+        onOpen: () => this.#opened(),
+      });
+      const end = await this.#connection.ended;
+      this.#connection = undefined;
+      if (isAborted(signal)) break;
+      const wait = retries.next(end.activeMs, this.#status.startedAt !== undefined);
+      if (end.forGood || wait === undefined) {
+        this.#logger.warn({ reason: end.reason }, 'WebSocket given up');
+        this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
+        return;
+      }
+      this.#logger.warn({ reason: end.reason, retryMs: wait }, 'WebSocket failed: connecting again');
+      const state = this.#status.startedAt === undefined ? 'connecting' : 'reconnecting';
+      this.#update({ state, error: end.reason });
+      await delay(wait, undefined, { signal }).catch(() => undefined);
+      if (isAborted(signal)) break;
+      this.#update({ retries: this.#status.retries + 1, lastRetryAt: Date.now() });
+    }
+    this.#update({ state: 'finished', endedAt: Date.now() });
+  }
+
+  #opened(): void {
+    this.#logger.info(this.#status.startedAt === undefined ? 'WebSocket is live' : 'WebSocket is live again');
+    this.#queue.begin(this.#muted ? JSON.stringify({ muted: true }) : undefined);
+    this.#update({ state: 'active', startedAt: this.#status.startedAt ?? Date.now(), error: undefined });
+  }
+
+  #update(change: Partial<DestinationStatus>): void {
+    this.#status = { ...this.#status, ...change };
+    try {
+      this.#options.onStatus?.(this.#status);
+    } catch (error) {
+      this.#logger.error({ err: error }, 'a listener of the WebSocket output failed');
+    }
+  }
+}
+
+/** A function, because it may turn true between two looks. */
+const isAborted = (signal: AbortSignal): boolean => signal.aborted;
