@@ -31,6 +31,8 @@ export interface TestPublisherOptions {
   videoCodec?: VideoCodec | null;
   /** Default true. */
   audio?: boolean;
+  /** The offer says that the picture is a screen (RFC 4796 §5, default false). */
+  screen?: boolean;
   /** Seconds between keyframes nobody asked for (default 2). */
   gopSeconds?: number;
   /** Slices in a picture, H.264 only (default 1). */
@@ -85,7 +87,7 @@ export async function startTestPublisher(options: TestPublisherOptions): Promise
   let resource: string | undefined;
   try {
     const offer = await child.offer(deadline);
-    const answer = await whipPost(whipUrl, token, offer, deadline);
+    const answer = await whipPost(whipUrl, token, options.screen ? asScreen(offer) : offer, deadline);
     resource = answer.resource;
     await child.connect(answer.sdp, deadline);
   } catch (error) {
@@ -167,6 +169,11 @@ function settingsOf(options: TestPublisherOptions): PublisherSettings {
       simulcast,
     },
   };
+}
+
+/** The same offer, whose picture is a screen. */
+function asScreen(offer: string): string {
+  return offer.replace(/^m=video .*\r\n(c=.*\r\n)?/m, '$&a=content:slides\r\n');
 }
 
 function checkSize(width: number, height: number): void {

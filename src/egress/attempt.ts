@@ -26,6 +26,7 @@ import { RoomSource } from './room-source.ts';
 import { roomEventLine } from './room-events.ts';
 import { rtpPath } from '../bridge/rtp-path.ts';
 import type { WantedTrack } from './selection.ts';
+import { Stage } from './stage.ts';
 import type { Sinks, SinksFactory } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';
 
@@ -78,6 +79,7 @@ export class EgressAttempt {
   readonly #logger: Logger;
   readonly #status: StatusKeeper;
   readonly #source: RoomSource;
+  readonly #stage: Stage;
   readonly #cause = Promise.withResolvers<Cause>();
   #desired: EgressDesired;
   #ended = false;
@@ -95,6 +97,7 @@ export class EgressAttempt {
     this.#record = record;
     this.#attempt = attempt;
     this.#desired = record.desired;
+    this.#stage = new Stage(deps.plan);
     this.#logger = deps.logger.child({ egressId: record.egressId, room: record.roomName, attempt });
     this.#status = new StatusKeeper({
       store: deps.store,
@@ -191,7 +194,7 @@ export class EgressAttempt {
       attempt: this.#attempt,
       epochMs,
       startPipeline: this.#deps.startPipeline,
-      run: { bridge, plan: this.#deps.plan, ...rtp, portRange: this.#deps.portRange },
+      run: { bridge, plan: this.#deps.plan, stage: this.#stage, ...rtp, portRange: this.#deps.portRange },
       wanted: () => this.#source.select(),
       onTap: (data) => sinks.onTap(data),
       onFatal: (error) =>
@@ -291,6 +294,7 @@ export class EgressAttempt {
   #onDesired(desired: EgressDesired): void {
     if (desired.revision < this.#desired.revision) return;
     this.#desired = desired;
+    if (desired.layout !== undefined) this.#stage.setLayout(desired.layout);
     if (desired.stop !== undefined) this.#end({ type: 'finish', reason: desired.stop });
     else this.#sinks?.onDesired(desired);
   }

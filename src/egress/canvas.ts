@@ -1,4 +1,4 @@
-/** The composite's picture: lays out the feeds, and receives of each the simulcast layer that fits its tile. */
+/** The composite's picture: shows what the stage says, and receives of each feed the simulcast layer that fits its tile. */
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import type { BridgeEvent } from '../bridge/protocol.ts';
@@ -6,15 +6,23 @@ import type { PipelineHost } from '../pipeline/host.ts';
 import type { PipelineEvent, Tile } from '../../pipelines/shared/protocol.ts';
 import type { Feed, Feeds } from './feeds.ts';
 import { layerForTile, topLayerHeight } from './layers.ts';
-import { gridLayout, singleLayout } from './layout.ts';
 import type { Canvas } from './layout.ts';
+import type { WantedTrack } from './selection.ts';
+import type { Background, Scene, Stage } from './stage.ts';
 
 /** Taken for the top layer until a picture has been seen. */
 const ASSUMED_TOP_HEIGHT = 720;
 
+/** Events that may change what is seen although no feed comes or goes. */
+const SEEN: ReadonlySet<BridgeEvent['event']> = new Set([
+  'activeSpeakers',
+  'trackMuted',
+  'participantUpdated',
+]);
+
 export class CanvasKeeper {
   readonly #size: Canvas;
-  readonly #layout: 'grid' | 'single';
+  readonly #stage: Stage;
   readonly #bridge: BridgeClient;
   readonly #host: PipelineHost;
   readonly #feeds: Feeds;
@@ -24,44 +32,50 @@ export class CanvasKeeper {
   /** By subscription: layer received now, and the one asked for. */
   readonly #currentLayer = new Map<string, number>();
   readonly #preferred = new Map<string, number>();
-  readonly #stopListening: () => void;
+  /** By track: width by height. */
+  readonly #aspects = new Map<string, number>();
+  readonly #stopListening: (() => void)[];
+  #wanted: readonly WantedTrack[] = [];
   #tiles: Tile[] = [];
+  /** The one the pipeline began with. */
+  #background: Background;
+  #again: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(options: {
     size: Canvas;
-    layout: 'grid' | 'single';
+    stage: Stage;
     bridge: BridgeClient;
     host: PipelineHost;
     feeds: Feeds;
     logger: Logger;
   }) {
     this.#size = options.size;
-    this.#layout = options.layout;
+    this.#stage = options.stage;
+    this.#background = options.stage.background;
     this.#bridge = options.bridge;
     this.#host = options.host;
     this.#feeds = options.feeds;
     this.#logger = options.logger;
-    this.#stopListening = options.bridge.onEvent((event) => this.#onBridgeEvent(event));
+    this.#stopListening = [
+      options.bridge.onEvent((event) => this.#onBridgeEvent(event)),
+      options.stage.onChange(() => this.#show()),
+    ];
   }
 
-  /** Call when feeds came or went. `order`: track ids in the order they are to be shown. */
-  update(order: readonly string[]): void {
-    const feeds = this.#feeds.current().filter(({ subscription }) => subscription.kind === 'video');
-    const present = new Set(feeds.map(({ wanted }) => wanted.track.trackId));
-    const shown = order.filter((trackId) => present.has(trackId));
-    const tiles = (this.#layout === 'grid' ? gridLayout : singleLayout)(shown, this.#size);
-    if (JSON.stringify(tiles) !== JSON.stringify(this.#tiles)) {
-      this.#tiles = tiles;
-      this.#host
-        .send({ cmd: 'layout', tiles })
-        .catch((error: unknown) => this.#logger.warn({ err: error }, 'layout not applied'));
-    }
-    for (const feed of feeds) this.#preferLayer(feed);
+  /** Call when feeds came or went. `wanted`: pictures in the order they are to be shown. */
+  update(wanted: readonly WantedTrack[]): void {
+    this.#wanted = wanted.filter(({ track }) => track.kind === 'video');
+    this.#show();
   }
 
   /** The pipeline has seen a picture's size. */
   onPipelineEvent(event: PipelineEvent): void {
     if (event.event !== 'trackFormat' || event.height === undefined) return;
+    if (event.width !== undefined) {
+      this.#aspects.set(event.trackId, event.width / event.height);
+      this.#show();
+    }
     const feed = this.#feeds.get(event.trackId);
     if (!feed || feed.subscription.spatialLayers < 2) return;
     const { subscriptionId, spatialLayers } = feed.subscription;
@@ -74,10 +88,43 @@ export class CanvasKeeper {
   }
 
   close(): void {
-    this.#stopListening();
+    this.#closed = true;
+    clearTimeout(this.#again);
+    for (const stop of this.#stopListening) stop();
+  }
+
+  #show(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#again);
+    const feeds = this.#feeds.current().filter(({ subscription }) => subscription.kind === 'video');
+    const present = new Set(feeds.map(({ wanted }) => wanted.track.trackId));
+    const nowMs = performance.now();
+    const scene = this.#stage.scene({
+      pictures: this.#wanted.filter(({ track }) => present.has(track.trackId)),
+      participants: this.#bridge.participants,
+      speakers: this.#bridge.activeSpeakers,
+      canvas: this.#size,
+      aspects: this.#aspects,
+      nowMs,
+    });
+    this.#apply(scene);
+    if (scene.againAtMs !== undefined) {
+      this.#again = setTimeout(() => this.#show(), Math.max(0, scene.againAtMs - nowMs) + 1);
+    }
+    for (const feed of feeds) this.#preferLayer(feed);
+  }
+
+  #apply({ tiles, background }: Scene): void {
+    if (background === this.#background && JSON.stringify(tiles) === JSON.stringify(this.#tiles)) return;
+    this.#tiles = tiles;
+    this.#background = background;
+    this.#host
+      .send({ cmd: 'layout', tiles, background })
+      .catch((error: unknown) => this.#logger.warn({ err: error }, 'layout not applied'));
   }
 
   #onBridgeEvent(event: BridgeEvent): void {
+    if (SEEN.has(event.event)) this.#show();
     if (event.event !== 'layersChanged') return;
     // Also temporal layers change.
     if (event.spatialLayer === (this.#currentLayer.get(event.subscriptionId) ?? null)) return;

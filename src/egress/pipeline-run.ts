@@ -8,12 +8,15 @@ import { Feeds } from './feeds.ts';
 import type { EgressPlan } from './plan-types.ts';
 import type { Program } from './program.ts';
 import type { WantedTrack } from './selection.ts';
+import type { Background, Stage } from './stage.ts';
 
 const AUDIO_COPY_MIME = 'audio/opus';
 
 export interface PipelineRunOptions {
   bridge: BridgeClient;
   plan: EgressPlan;
+  /** What a composite shows; it outlives this run. */
+  stage: Stage;
   program: Program;
   /** Tracks at the start. */
   wanted: readonly WantedTrack[];
@@ -37,6 +40,7 @@ export function initFor(
   program: Program,
   wanted: readonly WantedTrack[],
   log: LogTarget,
+  background: Background,
 ): Init {
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
   const tap = plan.outputs.some(({ type }) => type === 'stream');
@@ -45,7 +49,7 @@ export function initFor(
     return {
       ...common,
       program: 'composite',
-      video: plan.video && { ...plan.video, background: '#000000' },
+      video: plan.video && { ...plan.video, background },
       audio: plan.audio,
     };
   }
@@ -69,7 +73,7 @@ export class PipelineRun {
   readonly feeds: Feeds;
   readonly #host: PipelineHost;
   readonly #canvas: CanvasKeeper | undefined;
-  #order: string[] = [];
+  #wanted: readonly WantedTrack[] = [];
   #started = false;
   #stopping = false;
 
@@ -77,7 +81,13 @@ export class PipelineRun {
   static async start(host: PipelineHost, options: PipelineRunOptions): Promise<PipelineRun> {
     const run = new PipelineRun(host, options);
     try {
-      const init = initFor(options.plan, options.program, options.wanted, options.log);
+      const init = initFor(
+        options.plan,
+        options.program,
+        options.wanted,
+        options.log,
+        options.stage.background,
+      );
       await host.send({
         cmd: 'init',
         ...init,
@@ -106,14 +116,14 @@ export class PipelineRun {
       copyVideo: program.program === 'passthrough',
       logger,
       onChange: () => {
-        this.#canvas?.update(this.#order);
+        this.#canvas?.update(this.#wanted);
         this.#logCodecs(logger);
       },
     });
     if (program.program === 'composite' && plan.video) {
       this.#canvas = new CanvasKeeper({
         size: plan.video,
-        layout: plan.source.type === 'room' ? 'grid' : 'single',
+        stage: options.stage,
         bridge,
         host,
         feeds: this.feeds,
@@ -139,9 +149,9 @@ export class PipelineRun {
 
   /** Makes the feeds and the picture what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
-    this.#order = wanted.filter(({ track }) => track.kind === 'video').map(({ track }) => track.trackId);
+    this.#wanted = wanted;
     this.feeds.sync(wanted);
-    this.#canvas?.update(this.#order);
+    this.#canvas?.update(wanted);
   }
 
   /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */

@@ -31,7 +31,7 @@ export interface RecorderOptions {
   epochMs: number;
   startPipeline: PipelineRunFactory;
   /** What every run is started with. */
-  run: Pick<PipelineRunOptions, 'bridge' | 'plan' | 'address' | 'srtp' | 'portRange'>;
+  run: Pick<PipelineRunOptions, 'bridge' | 'plan' | 'stage' | 'address' | 'srtp' | 'portRange'>;
   /** The tracks wanted at this moment: a pipeline that is started again begins with them. */
   wanted: () => readonly WantedTrack[];
   /** The live tap; undefined when nobody needs it. */

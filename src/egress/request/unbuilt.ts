@@ -20,9 +20,6 @@ function checkSource(source: EgressSource): void {
       'use layout "grid"',
     );
   }
-  if (source.layout !== 'grid') {
-    throw unimplemented('layout', `layout "${source.layout}"`, 'use "grid"');
-  }
   if (source.audioMixing !== 'default') {
     const name = source.audioMixing === 'dual-agent' ? 'DUAL_CHANNEL_AGENT' : 'DUAL_CHANNEL_ALTERNATE';
     throw unimplemented('audio_mixing', `audio_mixing ${name}`, 'use DEFAULT_MIXING');
