@@ -33,6 +33,7 @@ export async function storm(
   const happened: Happened[] = [];
   const busy = new Set<Target>();
   const running = new Set<Promise<void>>();
+  const active = new Set<Fault>();
   const failures: unknown[] = [];
   let deck: Fault[] = [];
   /** When the first of the deck became the first. */
@@ -50,17 +51,19 @@ export async function storm(
   };
 
   while (Date.now() - start < ms && failures.length === 0) {
-    if (deck.length === 0) deck = chance.shuffled(faults);
+    // One that lasts (a storage away for ten minutes) is not waited for when it is its own turn again.
+    if (deck.every((fault) => active.has(fault))) deck = chance.shuffled(faults);
+    const waiting = deck.filter((fault) => !active.has(fault));
     // What needs much at once would never have its turn if others were always let past it.
-    const rest = Date.now() - waitingSince > PATIENCE_MS ? deck.slice(0, 1) : deck;
-    const index = rest.findIndex(({ targets }) => targets.every((target) => !busy.has(target)));
-    const fault = running.size < AT_ONCE ? deck[index] : undefined;
-    if (!fault) {
+    const rest = Date.now() - waitingSince > PATIENCE_MS ? waiting.slice(0, 1) : waiting;
+    const fault = rest.find(({ targets }) => targets.every((target) => !busy.has(target)));
+    if (!fault || running.size >= AT_ONCE) {
       await sleep(100);
       continue;
     }
-    if (index === 0) waitingSince = Date.now();
-    deck.splice(index, 1);
+    if (fault === waiting[0]) waitingSince = Date.now();
+    deck.splice(deck.indexOf(fault), 1);
+    active.add(fault);
     for (const target of fault.targets) busy.add(target);
     const run = begin(fault)
       .catch((error: unknown) =>
@@ -68,6 +71,7 @@ export async function storm(
       )
       .then(() => {
         for (const target of fault.targets) busy.delete(target);
+        active.delete(fault);
         running.delete(run);
       });
     running.add(run);
