@@ -162,8 +162,8 @@ describe('StartRoomCompositeEgress', () => {
     expect(error).toMatchObject(refusal(400, 'invalid_argument', 'invalid scheme'));
     expect(error.message).not.toContain('sekretkey');
     expect(
-      await refused(client.startRoomCompositeEgress('demo', { file: file() }, { layout: 'speaker' })),
-    ).toMatchObject(refusal(501, 'unimplemented', 'layout "speaker" is not implemented'));
+      await refused(client.startRoomCompositeEgress('demo', { file: file() }, { layout: 'spiral' })),
+    ).toMatchObject(refusal(400, 'invalid_argument', 'there is no layout "spiral"'));
     expect(await client.listEgress({ active: true })).toEqual([]);
   });
 });

@@ -319,8 +319,7 @@ const segments = (more: Partial<SegmentedFileOutput>) => room({ segmentOutputs: 
 describe('refused', () => {
   it.each<[string, Parameters<typeof planEgress>[0], 'invalid_argument' | 'unimplemented', RegExp]>([
     ['no room', room({ roomName: '' }), 'invalid_argument', /room_name/],
-    ['layout speaker', room({ layout: 'speaker' }), 'unimplemented', /layout "speaker".*"grid"/],
-    ['layout grid-light', room({ layout: 'grid-light' }), 'unimplemented', /layout "grid-light"/],
+    ['an unknown layout', room({ layout: 'spiral' }), 'invalid_argument', /layout "spiral".*single-speaker/],
     ['a template of their own', room({ customBaseUrl: 'https://x' }), 'unimplemented', /custom_base_url/],
     [
       'audio mixing',
@@ -352,16 +351,16 @@ describe('refused', () => {
     ],
     ['images', room({ imageOutputs: [new ImageOutput()] }), 'unimplemented', /image_outputs/],
     [
-      'OGG',
+      'a picture in OGG',
       room({ fileOutputs: [new EncodedFileOutput({ fileType: EncodedFileType.OGG })] }),
-      'unimplemented',
-      /OGG.*MP4/,
+      'invalid_argument',
+      /OGG.*picture.*MP4/,
     ],
     [
-      'MP3',
+      'a picture in MP3',
       room({ fileOutputs: [new EncodedFileOutput({ fileType: EncodedFileType.MP3 })] }),
-      'unimplemented',
-      /MP3/,
+      'invalid_argument',
+      /MP3.*picture/,
     ],
     [
       'an unknown file type',
@@ -411,10 +410,14 @@ describe('refused', () => {
       'invalid_argument',
       /key_frame_interval/,
     ],
-    ['audio codec Opus', advanced({ audioCodec: AudioCodec.OPUS }), 'unimplemented', /OPUS.*AAC/],
-    ['audio codec MP3', advanced({ audioCodec: AudioCodec.AC_MP3 }), 'unimplemented', /AC_MP3/],
+    [
+      'audio codec MP3 in MP4',
+      advanced({ audioCodec: AudioCodec.AC_MP3 }),
+      'invalid_argument',
+      /MP3.*AAC or OPUS/,
+    ],
     ['an unknown audio codec', advanced({ audioCodec: unnamed(42) }), 'invalid_argument', /audio_codec/],
-    ['video codec VP8', advanced({ videoCodec: VideoCodec.VP8 }), 'unimplemented', /VP8.*H264/],
+    ['video codec VP8 in MP4', advanced({ videoCodec: VideoCodec.VP8 }), 'invalid_argument', /VP8.*H264/],
     ['an unknown video codec', advanced({ videoCodec: unnamed(42) }), 'invalid_argument', /video_codec/],
     ['a quality', advanced({ videoQuality: 5 }), 'unimplemented', /video_quality/],
     [
