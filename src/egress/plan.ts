@@ -1,16 +1,20 @@
 /** StartEgress request -> plan. Pure: everything that can be wrong with a request is found here, up front. */
 import {
+  EncodingOptionsPreset,
   ParticipantEgressRequest,
   RoomCompositeEgressRequest,
   StartEgressRequest,
   TrackCompositeEgressRequest,
+  TrackEgressRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
 import type { EgressRecord } from '../store/types.ts';
+import { settleCodecs } from './codecs.ts';
 import type { PlanContext } from './plan-parts.ts';
 import { planStart } from './plan-start.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { planParticipant, planRoomComposite, planTrack, planTrackComposite, planWeb } from './plan-v1.ts';
+import type { EncodingChoice } from './request/encoding.ts';
 import { loadOptions } from './request/options.ts';
 import { loadRequest } from './request/types.ts';
 import type { StartRequest } from './request/types.ts';
@@ -27,9 +31,23 @@ function planOf(request: StartRequest, context: PlanContext): EgressPlan {
   return planTrack(request, context);
 }
 
+/** What the request says of encoding. */
+function encodingChoice(request: StartRequest): EncodingChoice {
+  if (request instanceof StartEgressRequest) return request.encoding;
+  return request instanceof TrackEgressRequest ? { case: undefined } : request.options;
+}
+
+/** Whether the file is to be of the track's own kind. */
+function wantsOwnKind(request: StartRequest): boolean {
+  if (request instanceof TrackEgressRequest) return true;
+  const { case: kind, value } = encodingChoice(request);
+  return kind === 'preset' && value === EncodingOptionsPreset.PASSTHROUGH;
+}
+
 /** @throws RequestError that says what is wrong with the request and what would be right. */
 export function planEgress(request: StartRequest, context: PlanContext): EgressPlan {
-  const plan = planOf(request, context);
+  const asked = planOf(request, context);
+  const plan = settleCodecs(asked, encodingChoice(request), wantsOwnKind(request));
   refuseUnbuilt(plan);
   return plan;
 }

@@ -1,7 +1,8 @@
 /** Copy or encode: the choice of program for an egress, from its plan and the tracks it found. Pure. */
 import type { Container } from '../../pipelines/shared/protocol.ts';
+import { containerFor } from './codecs.ts';
 import { EgressError } from './errors.ts';
-import type { EgressOutput, EgressPlan } from './plan-types.ts';
+import type { EgressPlan, FileOutput } from './plan-types.ts';
 
 /** What runs, and why: the reason is shown in the log. */
 export interface Program {
@@ -28,7 +29,11 @@ export function assertReadable(mimeType: string): void {
   );
 }
 
-const isMp4 = (output: EgressOutput) => output.type === 'file' && output.fileType === 'mp4';
+/** Whether the only output is a file of one of these kinds. */
+function isOnly({ outputs }: EgressPlan, ...kinds: FileOutput['fileType'][]): boolean {
+  const [output] = outputs;
+  return outputs.length === 1 && output?.type === 'file' && kinds.includes(output.fileType);
+}
 
 /**
  * @param video mimeType of the video track, undefined without one.
@@ -44,36 +49,39 @@ export function chooseProgram(
   if (audio !== undefined) assertReadable(audio);
   const encode = (reason: string): Program => ({
     program: 'composite',
-    container: 'mpegts',
+    container: containerFor(plan),
     copyAudio: false,
     reason,
   });
   if (plan.source.type === 'room') return encode('a room is composed into one picture');
   if (plan.choice.program === 'composite') return encode('the request has encoding options');
 
-  const file = plan.outputs.find((output) => output.type === 'file');
-  const onlyFile = file !== undefined && plan.outputs.length === 1;
+  if (plan.source.type === 'participant' || plan.source.type === 'media') {
+    // Its tracks come and go, and several may be heard: only a picture beside a mixed sound can be copied.
+    const copied = video?.toLowerCase() === 'video/h264' && containerFor(plan) === 'mpegts';
+    if (!copied) return encode(`${video ?? 'sound alone'} is encoded where tracks come and go`);
+    return { program: 'passthrough', container: 'mpegts', copyAudio: false, reason: 'H264 is copied' };
+  }
+
+  const copiesSound = audio === undefined || audio.toLowerCase() === 'audio/opus';
   switch (video?.toLowerCase()) {
     case 'video/h264':
-      if (file?.type === 'file' && file.fileType === 'webm') {
-        throw new EgressError('user', 'H264 cannot be put into WebM: ask for MP4, or leave file_type empty');
-      }
+      if (containerFor(plan) === 'matroska') return encode('H264 is not what was asked for');
       return { program: 'passthrough', container: 'mpegts', copyAudio: false, reason: 'H264 is copied' };
     case 'video/vp8':
     case 'video/vp9':
-      if (onlyFile && !isMp4(file) && audio === undefined) {
+      if (isOnly(plan, 'auto', 'webm')) {
         return {
           program: 'passthrough',
           container: 'matroska',
-          copyAudio: true,
+          copyAudio: copiesSound,
           reason: `${video} is copied`,
         };
       }
       return encode(`${video} does not go into MP4, MPEG-TS or FLV`);
     default: {
       // Sound alone.
-      const opus = audio?.toLowerCase() === 'audio/opus';
-      if (opus && onlyFile && !isMp4(file)) {
+      if (copiesSound && isOnly(plan, 'auto', 'ogg', 'webm')) {
         return { program: 'passthrough', container: 'matroska', copyAudio: true, reason: 'Opus is copied' };
       }
       return encode('sound alone is encoded');

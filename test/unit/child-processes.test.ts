@@ -54,7 +54,10 @@ it("what a peer says of its stream never gets into a pipeline's text", () => {
 });
 
 describe('every FFmpeg', () => {
-  const plan = { format: 'mp4', container: 'mpegts', audioCodec: 'aac', encodeAudio: false } as const;
+  const plan = {
+    ...({ format: 'mp4', container: 'mpegts' } as const),
+    ...{ audioCodec: 'aac', encodeAudio: false, audioBitrate: 128, seams: [] },
+  };
 
   it.each([
     ['-i', 'file:-i'],

@@ -3,6 +3,7 @@ import type { BridgeParticipant, BridgeTrack } from '../../src/bridge/protocol.t
 import { EgressError } from '../../src/egress/errors.ts';
 import { layerForTile, topLayerHeight } from '../../src/egress/layers.ts';
 import type { EgressOutput, EgressPlan } from '../../src/egress/plan-types.ts';
+import { DEFAULT_AUDIO, DEFAULT_VIDEO } from '../../src/egress/presets.ts';
 import { chooseProgram } from '../../src/egress/program.ts';
 import { rtpPath } from '../../src/bridge/rtp-path.ts';
 import { selectTracks } from '../../src/egress/selection.ts';
@@ -146,8 +147,21 @@ describe('chooseProgram', () => {
     expect(() => chooseProgram(plan({}), 'video/AV1', undefined)).toThrow(/AV1.*H264, VP8, VP9/);
   });
 
-  it('refuses H264 in WebM', () => {
-    expect(() => chooseProgram(plan({ outputs: [file('webm')] }), 'video/H264', undefined)).toThrow(/WebM/);
+  it('encodes H264 for WebM, and copies what goes into it, with its sound', () => {
+    const webm = plan({
+      outputs: [file('webm')],
+      video: { ...DEFAULT_VIDEO, codec: 'vp8' },
+      audio: { ...DEFAULT_AUDIO, codec: 'opus' },
+    });
+    expect(chooseProgram(webm, 'video/H264', 'audio/opus')).toMatchObject({
+      ...{ program: 'composite', container: 'matroska' },
+    });
+    expect(chooseProgram(webm, 'video/VP9', 'audio/opus')).toMatchObject({
+      ...{ program: 'passthrough', container: 'matroska', copyAudio: true },
+    });
+    expect(chooseProgram(webm, 'video/VP8', 'audio/PCMU')).toMatchObject({
+      ...{ program: 'passthrough', container: 'matroska', copyAudio: false },
+    });
   });
 });
 

@@ -417,7 +417,6 @@ describe('refused', () => {
       /MP3.*AAC or OPUS/,
     ],
     ['an unknown audio codec', advanced({ audioCodec: unnamed(42) }), 'invalid_argument', /audio_codec/],
-    ['video codec VP8 in MP4', advanced({ videoCodec: VideoCodec.VP8 }), 'invalid_argument', /VP8.*H264/],
     ['an unknown video codec', advanced({ videoCodec: unnamed(42) }), 'invalid_argument', /video_codec/],
     ['a quality', advanced({ videoQuality: 5 }), 'unimplemented', /video_quality/],
     [

@@ -43,17 +43,10 @@ function dimension(field: 'width' | 'height', value: number, fallback: number): 
   return within(field, value, fallback, 16, 4096, 'pixels, even');
 }
 
+/** What the codec is follows from the outputs too: see settleCodecs. */
 function audioOf(options: EncodingOptions): AudioEncoding {
-  switch (options.audioCodec) {
-    case AudioCodec.DEFAULT_AC:
-    case AudioCodec.AAC:
-      break;
-    case AudioCodec.OPUS:
-      throw unimplemented('audio_codec', 'audio_codec OPUS', 'use AAC');
-    case AudioCodec.AC_MP3:
-      throw unimplemented('audio_codec', 'audio_codec AC_MP3', 'use AAC');
-    default:
-      throw invalid('audio_codec', `${String(options.audioCodec)} is not a codec; use AAC`);
+  if (!isKnownValue(AudioCodec, options.audioCodec)) {
+    throw invalid('audio_codec', `${options.audioCodec} is not a codec; use AAC, OPUS or AC_MP3`);
   }
   const frequency = options.audioFrequency || DEFAULT_AUDIO.frequency;
   if (!AUDIO_FREQUENCIES.includes(frequency)) {
@@ -79,11 +72,11 @@ function profileOf(codec: VideoCodec): VideoEncoding['profile'] {
     case VideoCodec.H264_HIGH:
       return 'high';
     case VideoCodec.VP8:
-      throw unimplemented('video_codec', 'video_codec VP8', 'use H264_BASELINE, H264_MAIN or H264_HIGH');
+      return 'main';
     default:
       throw invalid(
         'video_codec',
-        `${String(codec)} is not a codec; use H264_BASELINE, H264_MAIN or H264_HIGH`,
+        `${String(codec)} is not a codec; use H264_BASELINE, H264_MAIN, H264_HIGH or VP8`,
       );
   }
 }

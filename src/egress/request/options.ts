@@ -7,6 +7,9 @@ import { invalid } from './errors.ts';
 
 /** Strict at every level: an option nobody knows is refused by its name, never ignored. */
 export const egressOptionsSchema = z.strictObject({
+  /** Codec of an encoded picture; LiveKit's `video_codec` has no VP9. VP8 and VP9 go into WebM files. */
+  video_codec: z.enum(['h264', 'vp8', 'vp9']).exactOptional(),
+
   /** Writes who is seen over each picture of a composite. Default false, as LiveKit's templates hide names. */
   show_names: z.boolean().optional(),
 });

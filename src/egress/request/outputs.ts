@@ -10,7 +10,7 @@ import type {
 import { NameConflict, segmentNames, templateProblem } from '../filename.ts';
 import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan-types.ts';
 import { isKnownValue } from './enums.ts';
-import { invalid, unimplemented } from './errors.ts';
+import { invalid } from './errors.ts';
 import { imagesOutput } from './images.ts';
 import type { StorageList } from './storage.ts';
 import { checkStreamProtocol, checkStreamUrl } from './stream-url.ts';
@@ -39,22 +39,23 @@ function checkTemplate(field: string, template: string): void {
   if (problem !== undefined) throw invalid(field, problem);
 }
 
+const FILE_TYPES: ReadonlyMap<EncodedFileType, FileOutput['fileType']> = new Map([
+  [EncodedFileType.DEFAULT_FILETYPE, 'auto'],
+  [EncodedFileType.MP4, 'mp4'],
+  [EncodedFileType.OGG, 'ogg'],
+  [EncodedFileType.MP3, 'mp3'],
+]);
+
 function encodedFile(file: EncodedFileOutput, storages: StorageList): FileOutput {
-  switch (file.fileType) {
-    case EncodedFileType.DEFAULT_FILETYPE:
-    case EncodedFileType.MP4:
-      break;
-    case EncodedFileType.OGG:
-    case EncodedFileType.MP3:
-      throw unimplemented('file_type', `file_type ${EncodedFileType[file.fileType]}`, 'use MP4');
-    default:
-      throw invalid('file_type', `${String(file.fileType)} is not a file type; use MP4`);
+  const fileType = FILE_TYPES.get(file.fileType);
+  if (fileType === undefined) {
+    throw invalid('file_type', `${String(file.fileType)} is not a file type; use MP4, OGG or MP3`);
   }
   checkTemplate('filepath', file.filepath);
   return {
     type: 'file',
     filepath: file.filepath,
-    fileType: 'mp4',
+    fileType,
     disableManifest: file.disableManifest,
     storage: storages.add(file.output),
   };
