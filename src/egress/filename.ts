@@ -139,6 +139,16 @@ export function fileName(template: string, values: NameValues, extension: string
   return `${shortenParts(dir)}${shorten(base || autoName(values), MAX_PART_BYTES)}${extension}`;
 }
 
+/**
+ * What an images output's names begin with, relative to the storage's root: outputs/images makes the names of it. An
+ * empty template, or one that ends with a slash, is named as {@link fileName} does.
+ */
+export function imagePrefix(template: string, values: NameValues): string {
+  const { dir, name } = split(normalise(fill(template, values)));
+  const base = withoutKnownExtension(name) || autoName(values);
+  return shortenParts(dir) + shorten(base, MAX_PART_BYTES);
+}
+
 /** Where an HLS output's files go, relative to the storage's root. */
 export interface SegmentNames {
   /** Folder of the playlists, `''` or with a trailing slash. */

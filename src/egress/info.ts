@@ -4,6 +4,7 @@ import {
   EgressSourceType,
   EgressStatus,
   FileInfo,
+  ImagesInfo,
   RoomCompositeEgressRequest,
   SegmentsInfo,
   StartEgressRequest,
@@ -13,7 +14,7 @@ import {
   WebEgressRequest,
 } from '@livekit/protocol';
 import { redactStreamUrl } from '../redact.ts';
-import { fileName, segmentNames } from './filename.ts';
+import { fileName, imagePrefix, segmentNames } from './filename.ts';
 import type { NameValues } from './filename.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { echoed } from './request/echo.ts';
@@ -114,7 +115,9 @@ export function initialInfo(request: StartRequest, plan: EgressPlan, context: In
         // A track's file is named when its codec is known.
         info.fileResults.push(
           new FileInfo(
-            output.fileType === 'mp4' ? { filename: fileName(output.filepath, names, '.mp4') } : {},
+            output.fileType === 'auto'
+              ? {}
+              : { filename: fileName(output.filepath, names, `.${output.fileType}`) },
           ),
         );
         break;
@@ -129,6 +132,7 @@ export function initialInfo(request: StartRequest, plan: EgressPlan, context: In
         break;
       }
       case 'images':
+        info.imageResults.push(new ImagesInfo({ filenamePrefix: imagePrefix(output.filenamePrefix, names) }));
         break;
       case 'stream':
         info.streamResults.push(

@@ -15,7 +15,7 @@ export interface TryOptions {
   open: (plan: StoragePlan) => Storage;
   /** The backup storage; undefined: there is none. Each egress has a folder of its own there. */
   openBackup: (() => Storage) | undefined;
-  work: Pick<UploadWork, 'storeSegments'>;
+  work: Pick<UploadWork, 'storeSegments' | 'storeImages'>;
   /** Ends the first storage's turn: it has been away for too long. */
   nextStorage: AbortSignal;
   /** Whether the backup storage takes what the first storage cannot take now, not only what it refuses. */
@@ -73,11 +73,18 @@ async function putInto(
     onStorage?.(storage);
     signal.throwIfAborted();
     const folder = egressFolder(spoolDir, upload.egressId);
+    const target = { storage, prefix, signal, logDir: folder };
+    if (upload.kind === 'images') {
+      const images = await work.storeImages(upload, target);
+      return {
+        location: storage.location(`${prefix}${upload.prefix}.jpeg`),
+        bytes: 0,
+        backup: false,
+        images,
+      };
+    }
     if (upload.kind === 'segments') {
-      const { bytes, ...segments } = await work.storeSegments(upload, {
-        ...{ storage, prefix, signal },
-        logDir: folder,
-      });
+      const { bytes, ...segments } = await work.storeSegments(upload, target);
       return { location: segments.playlistLocation, bytes, backup: false, segments };
     }
     const { contentType, bytes: size } = upload;

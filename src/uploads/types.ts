@@ -17,6 +17,8 @@ const common = {
 const fileSchema = z.object({
   ...common,
   kind: z.literal('file'),
+  /** What belongs to a recording and is not the recording. */
+  part: z.enum(['manifest', 'storyboard']).exactOptional(),
   /** Name in the egress's folder. */
   file: z.string().regex(/^[^/\0]+$/),
   key: z.string(),
@@ -35,12 +37,27 @@ const segmentsSchema = z.object({
   segmentDuration: z.number().positive(),
 });
 
-export const uploadSchema = z.discriminatedUnion('kind', [fileSchema, segmentsSchema]);
+const imagesSchema = z.object({
+  ...common,
+  kind: z.literal('images'),
+  /** Index in EgressInfo's image results. */
+  result: z.number().int().min(0),
+  /** See ImagesOptions; what is missing is made of the segment log again. */
+  prefix: z.string(),
+  suffix: z.enum(['index', 'timestamp', 'none']),
+  captureInterval: z.number().positive(),
+  width: z.number().int().min(0),
+  height: z.number().int().min(0),
+});
+
+export const uploadSchema = z.discriminatedUnion('kind', [fileSchema, segmentsSchema, imagesSchema]);
 
 /** A finished file on this machine. */
 export type FileUpload = z.infer<typeof fileSchema>;
 /** A broadcast whose log is on this machine. */
 export type SegmentsUpload = z.infer<typeof segmentsSchema>;
+/** Images whose log is on this machine. */
+export type ImagesUpload = z.infer<typeof imagesSchema>;
 /** An output that is to get into its storage. */
 export type Upload = z.infer<typeof uploadSchema>;
 
@@ -51,7 +68,14 @@ export function uploadId({ egressId, output }: Pick<Upload, 'egressId' | 'output
 
 /** What an upload is called in logs and in EgressInfo. */
 export function uploadName(upload: Upload): string {
-  return upload.kind === 'file' ? upload.key : upload.playlistKey;
+  switch (upload.kind) {
+    case 'file':
+      return upload.key;
+    case 'segments':
+      return upload.playlistKey;
+    case 'images':
+      return `${upload.prefix}*.jpeg`;
+  }
 }
 
 /** Where an upload has got to. */
@@ -61,6 +85,8 @@ export interface Stored {
   /** In the backup storage and not where it was asked for. */
   backup: boolean;
   segments?: SegmentsStored;
+  /** Number of images. */
+  images?: number;
 }
 
 export interface SegmentsStored {
@@ -82,15 +108,22 @@ export interface UploadTiming {
   lease: number;
 }
 
+export interface UploadTarget {
+  storage: Storage;
+  /** Put in front of every key. */
+  prefix: string;
+  logDir: string;
+  signal: AbortSignal;
+}
+
 /** What differs between kinds of output: the uploads know files and storages, and nothing of egresses. */
 export interface UploadWork {
   /** Where it was asked to go. @throws Error when the stored request cannot be read */
   planOf(record: EgressRecord, upload: Upload): StoragePlan;
   /** Stores what is missing of a broadcast. @throws StorageError */
-  storeSegments(
-    upload: SegmentsUpload,
-    target: { storage: Storage; prefix: string; logDir: string; signal: AbortSignal },
-  ): Promise<{ bytes: number } & SegmentsStored>;
+  storeSegments(upload: SegmentsUpload, target: UploadTarget): Promise<{ bytes: number } & SegmentsStored>;
+  /** Stores what is missing of the images; answers how many there are. @throws StorageError */
+  storeImages(upload: ImagesUpload, target: UploadTarget): Promise<number>;
   /** Writes the outcome into the info of the ended egress; undefined: given up. */
   amend(info: EgressInfo, upload: Upload, stored: Stored | undefined): void;
 }

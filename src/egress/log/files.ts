@@ -20,6 +20,11 @@ export function pidPath(dir: string, attempt: number): string {
   return join(attemptDir(dir, attempt), 'pipeline.pid');
 }
 
+/** For files of the moment; nothing in it is ever missed. */
+export function scratchDir(dir: string): string {
+  return join(dir, 'scratch');
+}
+
 /** printf pattern of a run's chunks, with one `%06d`: what the pipeline program is told. */
 export function chunkPattern(run: number, container: LogContainer): string {
   return `r${run}-%06d.${EXTENSIONS[container]}`;

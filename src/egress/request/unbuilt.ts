@@ -6,9 +6,6 @@ import type { EgressOutput, EgressPlan, EgressSource } from '../plan-types.ts';
 import { unimplemented } from './errors.ts';
 
 function checkSource(source: EgressSource): void {
-  if (source.type === 'participant') {
-    throw unimplemented('participant', 'StartParticipantEgress', 'use StartTrackCompositeEgress');
-  }
   if (source.type === 'web') throw unimplemented('url', 'the egress of a web page', 'use a room composite');
   if (source.type === 'media')
     throw unimplemented('media', 'a media source', 'use StartTrackCompositeEgress');
@@ -20,16 +17,9 @@ function checkSource(source: EgressSource): void {
       'use layout "grid"',
     );
   }
-  if (source.audioMixing !== 'default') {
-    const name = source.audioMixing === 'dual-agent' ? 'DUAL_CHANNEL_AGENT' : 'DUAL_CHANNEL_ALTERNATE';
-    throw unimplemented('audio_mixing', `audio_mixing ${name}`, 'use DEFAULT_MIXING');
-  }
 }
 
 function checkOutput(output: EgressOutput): void {
-  if (output.type === 'images') {
-    throw unimplemented('image_outputs', 'image_outputs', 'use file, segment or stream outputs');
-  }
   if (output.type === 'segments' && (output.segmentType !== 'mpegts' || output.lowLatency)) {
     throw unimplemented('hls', 'HLS of fMP4', 'use MPEG-TS');
   }

@@ -5,6 +5,7 @@ import { FileInfo } from '@livekit/protocol';
 import type { Storage } from '../../storage/types.ts';
 import type { FileUpload, UploadOutcome } from '../../uploads/index.ts';
 import { fileName } from '../filename.ts';
+import { PAUSED, PauseSeams } from '../log/pauses.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import { writeFileView } from '../outputs/file/index.ts';
 import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
@@ -12,7 +13,9 @@ import type { FileOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
 import { aside, isFree } from './free-name.ts';
+import type { ManifestFile, ManifestPart } from '../manifest.ts';
 import { uploadNote } from './late.ts';
+import { folderOf } from './manifest.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
 
 /** Where the file is now. */
@@ -45,6 +48,7 @@ export class FileSink implements Sink {
   /** The finished file until the storage has it. */
   readonly #path: string;
   readonly #abort = new AbortController();
+  #stored: ManifestFile | undefined;
 
   constructor({ output, index, storage, claims, context, uploads }: FileSinkOptions) {
     this.#context = context;
@@ -65,9 +69,10 @@ export class FileSink implements Sink {
   }
 
   async finish(log: SegmentLog): Promise<'done' | 'pending'> {
-    const { status, logger, epochMs } = this.#context;
+    const { plan, status, logger, epochMs } = this.#context;
     const { signal } = this.#abort;
-    const made = await writeFileView(this.#format, { log, path: this.#path, logger, signal });
+    const audio = plan.audio ?? undefined;
+    const made = await writeFileView(this.#format, { log, path: this.#path, logger, signal, audio });
     logger.info(
       {
         file: this.#key,
@@ -83,11 +88,14 @@ export class FileSink implements Sink {
     // The storage may have taken a while to say.
     await this.#context.assertCurrent();
     const { outcome, location, bytes } = await this.#upload(made);
+    this.#stored = {
+      ...{ filename: this.#key, location, bytes, startNs: made.startNs, durationNs: made.durationNs },
+    };
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
       filename: this.#key,
       startedAt: nowNs(startedAtMs),
-      endedAt: nowNs(startedAtMs + made.durationNs / 1e6),
+      endedAt: nowNs(startedAtMs + (made.durationNs + new PauseSeams(made.gaps).inside(log)) / 1e6),
       duration: BigInt(Math.round(made.durationNs)),
       size: BigInt(bytes),
       location,
@@ -99,7 +107,10 @@ export class FileSink implements Sink {
     for (const gap of made.gaps) {
       const from = (gap.startNs / 1e9).toFixed(1);
       const to = (gap.endNs / 1e9).toFixed(1);
-      status.remark(`gap from ${from} s to ${to} s: ${gap.reason}`);
+      const paused = gap.reason === PAUSED;
+      status.remark(
+        paused ? `paused from ${from} s to ${to} s` : `gap from ${from} s to ${to} s: ${gap.reason}`,
+      );
     }
     if (outcome.state === 'refused') throw outcome.error;
     return outcome.state === 'pending' ? 'pending' : 'done';
@@ -138,6 +149,12 @@ export class FileSink implements Sink {
     logger.warn({ err, file: this.#key, kept: path }, 'file not stored yet, kept here');
     status.remark(uploadNote(upload, logDir, isRefused ? 'kept' : 'pending'));
     return { outcome, location: path, bytes };
+  }
+
+  manifest(): ManifestPart | undefined {
+    if (!this.#stored) return undefined;
+    const { storage, disableManifest: disabled } = this.#output;
+    return { storage, folder: folderOf(this.#key), disabled, files: [this.#stored] };
   }
 
   async close(): Promise<void> {

@@ -3,11 +3,13 @@ import type { AddressPolicy } from '../../outbound/index.ts';
 import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
-import { EgressError } from '../errors.ts';
 import { streamsOnly } from '../kept.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import { FileSink } from './file.ts';
+import { ImagesSink } from './images.ts';
+import { manifestWriter } from './manifest.ts';
+import type { ManifestWriter } from './manifest.ts';
 import { SegmentsSink } from './segments.ts';
 import { StreamsSink } from './streams.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads, StorageFactory } from './types.ts';
@@ -27,10 +29,12 @@ export type SinksFactory = (context: SinkContext, callbacks: SinkCallbacks) => P
 export class Sinks {
   readonly #sinks: readonly Sink[];
   readonly #storages: readonly Storage[];
+  readonly #writeManifest: ManifestWriter;
 
-  constructor(sinks: readonly Sink[], storages: readonly Storage[]) {
+  constructor(sinks: readonly Sink[], storages: readonly Storage[], writeManifest: ManifestWriter) {
     this.#sinks = sinks;
     this.#storages = storages;
+    this.#writeManifest = writeManifest;
   }
 
   onChunk(chunk: Chunk): void {
@@ -56,10 +60,18 @@ export class Sinks {
   async finish(log: SegmentLog): Promise<'done' | 'pending'> {
     const results = await Promise.allSettled(this.#sinks.map(async (sink) => sink.finish?.(log)));
     const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
-    if (failures.length > 0) throw failures.find((each) => !(each instanceof StorageError)) ?? failures[0];
-    return results.some((each) => each.status === 'fulfilled' && each.value === 'pending')
-      ? 'pending'
-      : 'done';
+    const pending = results.some((each) => each.status === 'fulfilled' && each.value === 'pending');
+    const parts = this.#sinks.flatMap((sink) => sink.manifest?.() ?? []);
+    const manifest = this.#writeManifest(
+      log,
+      parts,
+      failures.length > 0 ? 'failed' : pending ? 'pending' : 'done',
+    );
+    if (failures.length > 0) {
+      await manifest.catch(() => undefined);
+      throw failures.find((each) => !(each instanceof StorageError)) ?? failures[0];
+    }
+    return (await manifest) === 'pending' || pending ? 'pending' : 'done';
   }
 
   async close(): Promise<void> {
@@ -100,7 +112,11 @@ export async function createSinks(
           onFailure: callbacks.onFailure,
         });
       case 'images':
-        throw new EgressError('internal', 'images are not made yet');
+        return ImagesSink.open({
+          ...{ output, index, context, uploads, storage: storage(output.storage), claims },
+          result: outputs.slice(0, index).filter(({ type }) => type === 'images').length,
+          onFailure: callbacks.onFailure,
+        });
       case 'stream':
         return new StreamsSink(
           context,
@@ -109,5 +125,6 @@ export async function createSinks(
         );
     }
   };
-  return new Sinks(await Promise.all(outputs.map(open)), storages);
+  const sinks = await Promise.all(outputs.map(open));
+  return new Sinks(sinks, storages, manifestWriter(context, uploads));
 }

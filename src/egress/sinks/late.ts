@@ -3,21 +3,24 @@ import { join } from 'node:path';
 import type { EgressInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { EgressRecord } from '../../store/types.ts';
+import { uploadName } from '../../uploads/index.ts';
 import type { Stored, Upload, UploadWork } from '../../uploads/index.ts';
 import { setDeprecatedResult } from '../info.ts';
 import { readLog } from '../log/reader.ts';
+import { scratchDir } from '../log/files.ts';
 import { HlsOutput } from '../outputs/hls/index.ts';
+import { ImagesOutput } from '../outputs/images/index.ts';
 import { planOfRecord } from '../plan.ts';
 import { nowNs } from '../status.ts';
 
-/** A broadcast that could not be stored is tried again from the start after this, ms. */
-const SEGMENTS_GIVE_UP_MS = 20_000;
+/** A broadcast, or images, that could not be stored are tried again from the start after this, ms. */
+const GIVE_UP_MS = 20_000;
 
 type Note = 'pending' | 'kept';
 
 /** What `EgressInfo.details` says of an output that is not in its storage. */
 export function uploadNote(upload: Upload, logDir: string, note: Note): string {
-  const name = upload.kind === 'file' ? upload.key : upload.playlistKey;
+  const name = uploadName(upload);
   const path = upload.kind === 'file' ? join(logDir, upload.file) : logDir;
   return note === 'kept'
     ? `${name} is kept at ${path}`
@@ -42,7 +45,7 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
         playlistKey: prefix + playlistKey,
         ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
         earlier: (await readLog(logDir)).chunks,
-        giveUpMs: SEGMENTS_GIVE_UP_MS,
+        giveUpMs: GIVE_UP_MS,
       });
       const stop = () => void hls.close();
       signal.addEventListener('abort', stop, { once: true });
@@ -58,9 +61,28 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
       }
     },
 
+    async storeImages(upload, { storage, prefix, logDir, signal }) {
+      signal.throwIfAborted();
+      const { suffix, captureInterval, width, height } = upload;
+      const log = await readLog(logDir);
+      const images = new ImagesOutput({
+        ...{ storage, suffix, captureInterval, width, height, logger },
+        ...{ prefix: prefix + upload.prefix, container: log.container, scratch: scratchDir(logDir) },
+        ...{ earlier: log.chunks, giveUpMs: GIVE_UP_MS },
+      });
+      const stop = () => void images.close();
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        return (await images.finish()).images.length;
+      } finally {
+        signal.removeEventListener('abort', stop);
+        await images.close();
+      }
+    },
+
     amend(info: EgressInfo, upload: Upload, stored: Stored | undefined): void {
       const logDir = join(spoolDir, upload.egressId);
-      const name = upload.kind === 'file' ? upload.key : upload.playlistKey;
+      const name = uploadName(upload);
       const before = info.details;
       for (const note of ['pending', 'kept'] as const) {
         const text = uploadNote(upload, logDir, note);
@@ -76,8 +98,18 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
   };
 }
 
-function setResult(info: EgressInfo, upload: Upload, { location, bytes, backup, segments }: Stored): void {
+function setResult(info: EgressInfo, upload: Upload, stored: Stored): void {
+  const { location, bytes, backup, segments, images } = stored;
   if (backup) info.backupStorageUsed = true;
+  if (upload.kind === 'file' && upload.part !== undefined) {
+    if (upload.part === 'manifest') info.manifestLocation = location;
+    return;
+  }
+  if (upload.kind === 'images') {
+    const result = info.imageResults[upload.result];
+    if (result && images !== undefined) result.imageCount = BigInt(images);
+    return;
+  }
   const [file] = info.fileResults;
   const [broadcast] = info.segmentResults;
   if (upload.kind === 'file' && file) {

@@ -13,8 +13,10 @@ import type { HlsStatus } from '../outputs/hls/index.ts';
 import { segmentKey } from '../outputs/hls/names.ts';
 import type { SegmentsOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
+import type { ManifestPart } from '../manifest.ts';
 import { aside, isFree } from './free-name.ts';
 import { uploadNote } from './late.ts';
+import { folderOf } from './manifest.ts';
 import { nameValues } from './names.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
 
@@ -70,6 +72,20 @@ export class SegmentsSink implements Sink {
     this.#info = this.#infoFor(storage, '');
     this.#hls = this.#open(storage, '');
     this.#report(this.#hls.status);
+  }
+
+  manifest(): ManifestPart {
+    const { output } = this.#options;
+    const storage = this.#backup ?? this.#options.storage;
+    const segments = this.#hls.segmentKeys.map((filename) => ({
+      filename,
+      location: storage.location(filename),
+    }));
+    return {
+      ...{ storage: output.storage, folder: folderOf(this.#upload.playlistKey) },
+      ...{ disabled: output.disableManifest },
+      playlists: [{ location: this.#info.playlistLocation, segments }],
+    };
   }
 
   onChunk(chunk: Chunk): void {

@@ -5,6 +5,7 @@ import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired, EgressRecord } from '../../store/types.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
+import type { ManifestPart } from '../manifest.ts';
 import type { EgressPlan, StoragePlan } from '../plan-types.ts';
 import type { Program } from '../program.ts';
 import type { WantedTrack } from '../selection.ts';
@@ -49,6 +50,8 @@ export interface Sink {
    * @throws what ends the egress as FAILED
    */
   finish?(log: SegmentLog): Promise<'done' | 'pending'>;
+  /** What it has stored, for the manifest; asked when it has finished or failed. */
+  manifest?(): ManifestPart | undefined;
   /** Lets go of everything, finished or not. */
   close?(): Promise<void>;
 }
