@@ -15,6 +15,7 @@ import type { Connect } from '../runtime/receiver-bin.ts';
 import { pictureTee, renditionBranches, renditionEncoders, soundTee } from './renditions.ts';
 import { compensateEncoder, mixedAudio, MIXER_LATENCY_NS } from './silence.ts';
 import { tapSink } from './tap.ts';
+import { VOICE_LEVEL } from './voice-level.ts';
 
 /**
  * How a source is scaled into its tile: linearly, plane by plane. Matrix conversions are off: WebRTC pictures do
@@ -111,7 +112,7 @@ export class Composite implements Program {
           ? ` ! audio/x-raw,channels=1 ! audioconvert mix-matrix="${ONE_EAR[channel]}"`
           : ''
         : '';
-    return `${decode} ! audioconvert${ear} ! audioresample ! ${stereo} ! identity name=out silent=true`;
+    return `${decode} ! audioconvert${ear} ! audioresample ! ${stereo} ! ${this.#init.levels ? VOICE_LEVEL : ''}identity name=out silent=true`;
   }
 
   plug(receiver: Receiver, connect: Connect): Gst.Pad {

@@ -12,6 +12,7 @@ import { Passthrough } from './passthrough.ts';
 import type { Program } from './program.ts';
 import { Tap, tapSink } from './tap.ts';
 import { Tracks } from './tracks.ts';
+import { voiceLevel } from './voice-level.ts';
 
 const TICK_MS = 200;
 const SYNC_MS = 500;
@@ -143,7 +144,13 @@ export class Engine {
     else if (structure.get_name() === 'GstBinForwarded') {
       const forwarded = structure.get_value('message') as Gst.Message;
       if (forwarded.type === Gst.MessageType.EOS && this.#log.owns(forwarded.src)) this.#logEnded();
-    }
+    } else if (structure.get_name() === 'level') this.#level(message, structure);
+  }
+
+  #level(message: Gst.Message, structure: Gst.Structure): void {
+    const trackId = this.tracks.ownerOf(message.src);
+    const rms = voiceLevel(structure);
+    if (trackId && rms !== undefined) this.#emit({ event: 'trackLevel', trackId, rms });
   }
 
   #logEnded(): void {

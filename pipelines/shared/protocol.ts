@@ -86,6 +86,8 @@ export interface CompositeInit {
   tapFormat?: 'muxed' | 'pcm';
   video: (VideoEncoding & { background: string }) | null;
   audio: AudioEncoding | null;
+  /** Tell how loud each track is: whoever speaks is to be found by it. */
+  levels?: boolean;
   /** The same picture at other sizes, each as MPEG-TS with the same sound on a tap of its own. */
   renditions?: Rendition[];
 }
@@ -199,6 +201,8 @@ export type PipelineEvent =
   | { event: 'trackFlow'; trackId: string; flowing: boolean }
   /** A track's receiver failed; the pipeline goes on without it. */
   | { event: 'trackError'; trackId: string; message: string }
+  /** Sound of a track in a composite with `levels`, loud enough for a voice. `rms`: dB of full scale, about 3 a second. */
+  | { event: 'trackLevel'; trackId: string; rms: number }
   /** Lip-sync correction in force for the track. */
   | { event: 'trackSync'; trackId: string; offsetNs: number }
   | { event: 'warning'; message: string }

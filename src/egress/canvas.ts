@@ -9,6 +9,7 @@ import { layerForTile, topLayerHeight } from './layers.ts';
 import type { Canvas } from './layout.ts';
 import type { WantedTrack } from './selection.ts';
 import type { Background, Scene, Stage } from './stage.ts';
+import { Voices } from './voices.ts';
 
 /** Taken for the top layer until a picture has been seen. */
 const ASSUMED_TOP_HEIGHT = 720;
@@ -34,6 +35,7 @@ export class CanvasKeeper {
   readonly #preferred = new Map<string, number>();
   /** By track: width by height. */
   readonly #aspects = new Map<string, number>();
+  readonly #voices = new Voices();
   readonly #stopListening: (() => void)[];
   #wanted: readonly WantedTrack[] = [];
   #tiles: Tile[] = [];
@@ -69,8 +71,9 @@ export class CanvasKeeper {
     this.#show();
   }
 
-  /** The pipeline has seen a picture's size. */
+  /** The pipeline has seen a picture's size, or heard a voice. */
   onPipelineEvent(event: PipelineEvent): void {
+    if (event.event === 'trackLevel') this.#onLevel(event.trackId, event.rms);
     if (event.event !== 'trackFormat' || event.height === undefined) return;
     if (event.width !== undefined) {
       this.#aspects.set(event.trackId, event.width / event.height);
@@ -102,7 +105,7 @@ export class CanvasKeeper {
     const scene = this.#stage.scene({
       pictures: this.#wanted.filter(({ track }) => present.has(track.trackId)),
       participants: this.#bridge.participants,
-      speakers: this.#bridge.activeSpeakers,
+      speakers: this.#voices.speakers(this.#bridge.activeSpeakers, nowMs),
       canvas: this.#size,
       aspects: this.#aspects,
       nowMs,
@@ -121,6 +124,13 @@ export class CanvasKeeper {
     this.#host
       .send({ cmd: 'layout', tiles, background })
       .catch((error: unknown) => this.#logger.warn({ err: error }, 'layout not applied'));
+  }
+
+  #onLevel(trackId: string, rms: number): void {
+    const feed = this.#feeds.get(trackId);
+    if (!feed) return;
+    this.#voices.heard(feed.wanted.identity, rms, performance.now());
+    this.#show();
   }
 
   #onBridgeEvent(event: BridgeEvent): void {

@@ -51,6 +51,8 @@ export function initFor(
       program: 'composite',
       video: plan.video && { ...plan.video, background },
       audio: plan.audio,
+      // One picture needs nobody to choose it.
+      levels: plan.source.type === 'room' && plan.video !== null,
     };
   }
   const mimeType = (kind: 'audio' | 'video') =>

@@ -22,6 +22,7 @@ const LINES: readonly unknown[] = [
   { event: 'trackFlow', trackId: 'TR_1', flowing: true },
   { event: 'trackError', trackId: 'TR_1', message: 'gone' },
   { event: 'trackSync', trackId: 'TR_1', offsetNs: -3 },
+  { event: 'trackLevel', trackId: 'TR_1', rms: -20.5 },
 ];
 const EVENTS = new Set(LINES.map((line) => (line as { event?: string }).event));
 

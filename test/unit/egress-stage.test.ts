@@ -4,6 +4,7 @@ import type { LayoutName } from '../../src/egress/plan-types.ts';
 import { allTracks } from '../../src/egress/selection.ts';
 import { INTERRUPT_MS, MIN_STAY_MS, SpeakerFocus, TURN_MS } from '../../src/egress/speaker-focus.ts';
 import { Stage } from '../../src/egress/stage.ts';
+import { Voices } from '../../src/egress/voices.ts';
 
 const canvas = { width: 1280, height: 720 };
 
@@ -105,6 +106,34 @@ describe('SpeakerFocus', () => {
     const focus = new SpeakerFocus();
     focus.update(['c'], all, 0);
     expect(focus.update([], all, 60_000)).toEqual({ focus: 'c', againAtMs: undefined });
+  });
+});
+
+describe('Voices', () => {
+  it('puts the loudest first, and forgets who is silent for a second', () => {
+    const voices = new Voices();
+    voices.heard('a', -40, 0);
+    voices.heard('b', -20, 500);
+    expect(voices.speakers([], 900)).toEqual(['b', 'a']);
+    expect(voices.speakers([], 1000)).toEqual(['b']);
+    expect(voices.speakers([], 1500)).toEqual([]);
+  });
+
+  it('evens out syllables', () => {
+    const voices = new Voices();
+    voices.heard('a', -20, 0);
+    voices.heard('b', -40, 0);
+    voices.heard('a', -48, 300);
+    expect(voices.speakers([], 300)).toEqual(['a', 'b']);
+    voices.heard('a', -48, 600);
+    expect(voices.speakers([], 600)).toEqual(['b', 'a']);
+  });
+
+  it('names whom the SFU has heard first, and nobody twice', () => {
+    const voices = new Voices();
+    voices.heard('a', -10, 0);
+    voices.heard('b', -20, 0);
+    expect(voices.speakers(['c', 'b'], 0)).toEqual(['c', 'b', 'a']);
   });
 });
 
