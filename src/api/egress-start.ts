@@ -6,18 +6,22 @@ import type { Logger } from 'pino';
 import { bridgeTrackSource } from '../bridge/view.ts';
 import { abortedInfo, initialInfo } from '../egress/info.ts';
 import { planEgress } from '../egress/plan.ts';
+import type { PlanContext } from '../egress/plan.ts';
 import type { EgressPlan } from '../egress/plan-types.ts';
 import { chooseProgram } from '../egress/program.ts';
+import { namedTracks } from '../egress/selection.ts';
 import { storeOptions } from '../egress/request/options.ts';
 import type { EgressOptions } from '../egress/request/options.ts';
+import { checkSigningKeys } from '../egress/request/webhooks.ts';
 import { storeRequest } from '../egress/request/types.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
 import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
 import type { EgressStore, TrackRole } from '../store/types.ts';
+import { AutoEgress } from './auto-egress.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
-import { checkOutbound, plannedUrls, unusedUrls } from './outbound-urls.ts';
+import { checkOutbound, plannedUrls, requestUrls } from './outbound-urls.ts';
 import { ROOM_NOT_FOUND } from './room-service.ts';
 
 /** The part of the egress queue the API needs. Attempts count from 1. */
@@ -38,6 +42,8 @@ export interface EgressStartOptions {
   refusal?: (plan: EgressPlan) => Promise<string | undefined>;
   /** What URLs of requests may lead to, and the configured S3 endpoint, which is trusted; empty: AWS. */
   outbound: { policy: AddressPolicy; trustedEndpoint: string };
+  /** Names of the API keys a request's webhooks may be signed with. */
+  signingKeys: ReadonlySet<string>;
 }
 
 const ID_CHARACTERS = '23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
@@ -70,21 +76,34 @@ function checkKind(field: string, track: SfuTrack, kind: 'audio' | 'video'): voi
  * @returns whose they are, by id; undefined when it names none
  */
 function checkTracks(plan: EgressPlan, room: SfuRoom): Record<string, TrackRole> | undefined {
-  if (plan.source.type !== 'tracks') return undefined;
-  const { audioTrackId, videoTrackId } = plan.source;
-  const audio = audioTrackId === undefined ? undefined : findTrack(room, audioTrackId);
-  const video = videoTrackId === undefined ? undefined : findTrack(room, videoTrackId);
-  if (audio) checkKind('audio_track_id', audio.track, 'audio');
-  if (video) checkKind('video_track_id', video.track, 'video');
+  const named = namedTracks(plan.source).map(({ trackId, kind }) => ({ ...findTrack(room, trackId), kind }));
+  if (named.length === 0) return undefined;
+  for (const { track, kind } of named) checkKind(`${kind}_track_id`, track, kind);
+  const mimeType = (kind: 'audio' | 'video') => named.find((each) => each.kind === kind)?.track.mimeType;
   // Throws for codecs that cannot be recorded, or not into what was asked for.
-  chooseProgram(plan, video?.track.mimeType, audio?.track.mimeType);
+  chooseProgram(plan, mimeType('video'), mimeType('audio'));
   return Object.fromEntries(
-    [audio, video].flatMap((found) => {
-      if (!found) return [];
-      const { sid, kind, source } = found.track;
-      return [[sid, { identity: found.identity, source: bridgeTrackSource(source), kind }]];
-    }),
+    named.map(({ track: { sid, source }, identity, kind }) => [
+      sid,
+      { identity, source: bridgeTrackSource(source), kind },
+    ]),
   );
+}
+
+/**
+ * Everything about a request that can be wrong whether or not its room is there.
+ * @throws RequestError
+ */
+export async function checkRequest(
+  request: StartRequest,
+  { outbound, signingKeys }: Pick<EgressStartOptions, 'outbound' | 'signingKeys'>,
+  context: PlanContext,
+): Promise<EgressPlan> {
+  await checkOutbound(requestUrls(request), outbound.policy);
+  const plan = planEgress(request, context);
+  checkSigningKeys(request.webhooks, signingKeys);
+  await checkOutbound(plannedUrls(plan, outbound.trustedEndpoint), outbound.policy);
+  return plan;
 }
 
 /**
@@ -93,15 +112,14 @@ function checkTracks(plan: EgressPlan, room: SfuRoom): Record<string, TrackRole>
  */
 export async function startEgress(
   request: StartRequest,
-  { sfu, store, queue, bridgeUrl, refusal, outbound }: EgressStartOptions,
+  start: EgressStartOptions,
   logger: Logger,
   options: EgressOptions = {},
 ): Promise<EgressInfo> {
+  const { sfu, store, queue, bridgeUrl, refusal } = start;
   const egressId = newEgressId();
   // What is wrong with the request itself is said first, whether or not its room is there.
-  await checkOutbound(unusedUrls(request), outbound.policy);
-  let plan = planEgress(request, { egressId, options });
-  await checkOutbound(plannedUrls(plan, outbound.trustedEndpoint), outbound.policy);
+  let plan = await checkRequest(request, start, { egressId, options });
   const room = sfu.room(plan.roomName);
   if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
   let trackKind: 'audio' | 'video' | undefined;
@@ -151,4 +169,13 @@ export async function startEgress(
     'egress queued',
   );
   return info;
+}
+
+/** Auto-egress that starts what a request would start. The caller closes it. */
+export function autoEgressOf(start: EgressStartOptions, sfu: Pick<Sfu, 'on'>, logger: Logger): AutoEgress {
+  return new AutoEgress({
+    ...{ sfu, logger },
+    start: (request, log) => startEgress(request, start, log),
+    check: (request) => checkRequest(request, start, { egressId: '' }),
+  });
 }

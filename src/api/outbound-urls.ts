@@ -7,7 +7,7 @@ import {
 } from '@livekit/protocol';
 import type { EgressPlan } from '../egress/plan-types.ts';
 import { invalid } from '../egress/request/errors.ts';
-import { showStreamUrl } from '../egress/request/stream-url.ts';
+import { reachedUrl, showStreamUrl } from '../egress/request/stream-url.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import { GuardError } from '../outbound/index.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
@@ -38,8 +38,8 @@ export async function checkOutbound(urls: readonly NamedUrl[], policy: AddressPo
   );
 }
 
-/** URLs of what is not implemented: where they may not lead is said all the same. */
-export function unusedUrls(request: StartRequest): NamedUrl[] {
+/** URLs that stand in the request and in no plan, or would be refused for another reason first. */
+export function requestUrls(request: StartRequest): NamedUrl[] {
   const urls = request.webhooks.map(({ url }) => ({ field: 'webhooks.url', url }));
   urls.push(...pageUrls(request));
   if (request instanceof TrackEgressRequest && request.output.case === 'websocketUrl') {
@@ -65,7 +65,7 @@ function pageUrls(request: StartRequest): NamedUrl[] {
 export function plannedUrls({ outputs, storages }: EgressPlan, trustedEndpoint: string): NamedUrl[] {
   return [
     ...outputs.flatMap((output) =>
-      output.type === 'stream' ? output.urls.map((url) => ({ field: 'urls', url })) : [],
+      output.type === 'stream' ? output.urls.map((url) => ({ field: 'urls', url: reachedUrl(url) })) : [],
     ),
     ...storages.flatMap((storage) =>
       storage.type === 's3' && storage.s3.endpoint !== '' && storage.s3.endpoint !== trustedEndpoint

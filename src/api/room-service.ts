@@ -14,9 +14,11 @@ import {
   UpdateParticipantRequest,
   UpdateRoomMetadataRequest,
 } from '@livekit/protocol';
-import type { ParticipantInfo, ParticipantPermission, Room } from '@livekit/protocol';
+import type { ParticipantInfo, ParticipantPermission, Room, RoomEgress } from '@livekit/protocol';
+import type { Logger } from 'pino';
 import { requireGrant, requireRoomAdmin } from '../auth/grants.ts';
 import type { Permissions, Sfu, SfuParticipant, SfuRoom, SfuTrack } from '../sfu/types.ts';
+import type { AutoEgress } from './auto-egress.ts';
 import { TwirpError } from './errors.ts';
 import { rpc } from './rpc.ts';
 import type { RpcContext, RpcService } from './rpc.ts';
@@ -24,15 +26,16 @@ import type { RpcContext, RpcService } from './rpc.ts';
 export const ROOM_NOT_FOUND = 'requested room does not exist';
 const PARTICIPANT_NOT_FOUND = 'participant does not exist';
 
+/** What CreateRoom needs of it. */
+type AutoEgressFace = Pick<AutoEgress, 'check' | 'attach'>;
+
 function notImplemented(field: string): TwirpError {
   return new TwirpError('unimplemented', `${field} is not implemented; leave it out`);
 }
 
 /** Fields of CreateRoom that would change nothing here are refused, not ignored. */
 function refuseUnbuiltFields(request: CreateRoomRequest): void {
-  const { egress } = request;
   const asks = {
-    egress: egress?.room !== undefined || egress?.participant !== undefined || egress?.tracks !== undefined,
     agents: request.agents.length > 0,
     room_preset: request.roomPreset !== '',
     node_id: request.nodeId !== '',
@@ -48,6 +51,7 @@ function refuseUnbuiltFields(request: CreateRoomRequest): void {
 export class RoomService implements RpcService {
   readonly name = 'RoomService';
   readonly #sfu: Sfu;
+  readonly #autoEgress: AutoEgressFace | undefined;
 
   readonly methods = {
     CreateRoom: rpc(CreateRoomRequest, (request, context) => this.#createRoom(request, context)),
@@ -71,14 +75,19 @@ export class RoomService implements RpcService {
     ),
   };
 
-  constructor(sfu: Sfu) {
+  /** @param autoEgress undefined where no egress can be started: then a room that wants one is refused */
+  constructor(sfu: Sfu, autoEgress?: AutoEgressFace) {
     this.#sfu = sfu;
+    this.#autoEgress = autoEgress;
   }
 
   async #createRoom(request: CreateRoomRequest, { claims, logger }: RpcContext): Promise<Room> {
     requireGrant(claims, 'roomCreate');
     refuseUnbuiltFields(request);
-    const { name, metadata, emptyTimeout, departureTimeout, maxParticipants } = request;
+    const { name, metadata, emptyTimeout, departureTimeout, maxParticipants, egress } = request;
+    if (egress && !this.#autoEgress) throw notImplemented('egress');
+    if (egress) await this.#autoEgress?.check(egress, name);
+    const isNew = this.#sfu.room(name) === undefined;
     // 0 is proto3's "not set".
     const room = await this.#sfu.createRoom({
       name,
@@ -87,8 +96,19 @@ export class RoomService implements RpcService {
       ...(emptyTimeout > 0 ? { emptyTimeout } : {}),
       ...(departureTimeout > 0 ? { departureTimeout } : {}),
     });
+    if (egress && isNew) await this.#record(room, egress, logger);
     logger.info({ room: name }, 'room created');
     return room.info();
+  }
+
+  /** A room that cannot be recorded as was asked is not there either. @throws what its egress's start throws */
+  async #record(room: SfuRoom, egress: RoomEgress, logger: Logger): Promise<void> {
+    try {
+      await this.#autoEgress?.attach(room, egress, logger);
+    } catch (error) {
+      if (!room.closed) this.#sfu.deleteRoom(room.name);
+      throw error;
+    }
   }
 
   #listRooms({ names }: ListRoomsRequest, { claims }: RpcContext): ListRoomsResponse {

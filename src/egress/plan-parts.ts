@@ -5,8 +5,9 @@ import { LAYOUT_NAMES } from './plan-types.ts';
 import type { AudioMixingName, EgressOutput, EgressPlan, EgressSource, LayoutName } from './plan-types.ts';
 import { DEFAULT_KEY_FRAME_INTERVAL } from './presets.ts';
 import type { Encoding, EncodingChoice } from './request/encoding.ts';
-import { invalid, unimplemented } from './request/errors.ts';
+import { invalid } from './request/errors.ts';
 import type { EgressOptions } from './request/options.ts';
+import { checkWebhooks } from './request/webhooks.ts';
 
 export interface PlanContext {
   egressId: string;
@@ -33,16 +34,9 @@ export function picture(encoding: Encoding, outputs: readonly EgressOutput[]): E
 }
 
 /** @throws RequestError */
-export function checkWebhooks({ webhooks }: { webhooks: readonly WebhookConfig[] }): void {
-  if (webhooks.length > 0) {
-    throw unimplemented('webhooks', 'webhooks of a request', "use the server's webhook.urls");
-  }
-}
-
-/** @throws RequestError */
 export function checkCommon(request: { roomName: string; webhooks: readonly WebhookConfig[] }): void {
   if (request.roomName === '') throw invalid('room_name', 'name the room');
-  checkWebhooks(request);
+  checkWebhooks(request.webhooks);
 }
 
 /** Encoding options mean that the request wants encoding; without them what can be copied is. */

@@ -13,15 +13,7 @@ import type {
   StartEgressRequest,
   StorageConfig,
 } from '@livekit/protocol';
-import {
-  checkCommon,
-  checkEither,
-  checkPageUrl,
-  checkWebhooks,
-  choiceOf,
-  picture,
-  roomSource,
-} from './plan-parts.ts';
+import { checkCommon, checkEither, checkPageUrl, choiceOf, picture, roomSource } from './plan-parts.ts';
 import type { PlanContext } from './plan-parts.ts';
 import type {
   AudioChannelName,
@@ -37,6 +29,7 @@ import { directFile, encodedOutputs } from './request/outputs.ts';
 import type { EncodedRequest } from './request/outputs.ts';
 import { StorageList } from './request/storage.ts';
 import type { UploadChoice } from './request/storage.ts';
+import { checkWebhooks } from './request/webhooks.ts';
 
 /** More rules than this are a mistake. */
 const MAX_ROUTES = 100;
@@ -229,7 +222,7 @@ function legsOf(source: EgressSource): { video: boolean; audio: boolean } {
 /** @throws RequestError */
 export function planStart(request: StartEgressRequest, context: PlanContext): EgressPlan {
   const source = sourceOf(request);
-  if (source.type === 'web') checkWebhooks(request);
+  if (source.type === 'web') checkWebhooks(request.webhooks);
   else checkCommon(request);
   const options: EncodingChoice = request.encoding;
   if (options.case === 'preset' && options.value === EncodingOptionsPreset.PASSTHROUGH) {

@@ -10,7 +10,6 @@ import {
   checkCommon,
   checkEither,
   checkPageUrl,
-  checkWebhooks,
   choiceOf,
   mixingOf,
   picture,
@@ -19,9 +18,10 @@ import {
 import type { PlanContext } from './plan-parts.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { encodingOf } from './request/encoding.ts';
-import { invalid, unimplemented } from './request/errors.ts';
-import { directFile, encodedOutputs } from './request/outputs.ts';
+import { invalid } from './request/errors.ts';
+import { directFile, encodedOutputs, webSocketOutput } from './request/outputs.ts';
 import { StorageList } from './request/storage.ts';
+import { checkWebhooks } from './request/webhooks.ts';
 
 /** What a request without options of Sluice's own is planned with. */
 const idOf = ({ egressId, options = {} }: PlanContext) => ({ egressId, options });
@@ -45,7 +45,7 @@ export function planRoomComposite(request: RoomCompositeEgressRequest, context: 
 }
 
 export function planWeb(request: WebEgressRequest, context: PlanContext): EgressPlan {
-  checkWebhooks(request);
+  checkWebhooks(request.webhooks);
   checkPageUrl('url', request.url);
   checkEither(request);
   const { url, audioOnly, videoOnly, awaitStartSignal } = request;
@@ -109,14 +109,15 @@ export function planTrack(request: TrackEgressRequest, context: PlanContext): Eg
   checkCommon(request);
   const { trackId, output } = request;
   if (trackId === '') throw invalid('track_id', 'name the track');
-  if (output.case === 'websocketUrl') {
-    throw unimplemented('websocket_url', 'websocket_url (raw audio over a WebSocket)', 'use a file output');
-  }
-  if (output.case === undefined) throw invalid('output', 'name a file output');
+  if (output.case === undefined) throw invalid('output', 'name a file output or a websocket_url');
   const storages = new StorageList();
   const encoding = encodingOf({ case: undefined });
-  const outputs = [directFile(output.value, storages)];
-  const audio = context.trackKind === 'audio';
+  const webSocket = output.case === 'websocketUrl';
+  const outputs = webSocket ? [webSocketOutput(output.value)] : [directFile(output.value, storages)];
+  if (webSocket && context.trackKind === 'video') {
+    throw invalid('websocket_url', `it takes sound, and ${trackId} is a video track: use a file output`);
+  }
+  const audio = webSocket || context.trackKind === 'audio';
   return {
     ...idOf(context),
     roomName: request.roomName,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyRequest } from 'fastify';
 import { diskRefusal, Roster } from '../admission/roster.ts';
 import { admissionMetrics } from '../api/admission-metrics.ts';
+import { autoEgressOf } from '../api/egress-start.ts';
 import { EgressService } from '../api/egress-service.ts';
 import type { EgressServiceOptions } from '../api/egress-service.ts';
 import { SluiceEgressService } from '../api/sluice-egress-service.ts';
@@ -174,7 +175,10 @@ export async function startServer(
     const egress: EgressServiceOptions = {
       ...{ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound },
       refusal: async (plan) => diskRefusal(await roster.workers(), bytesOf(plan, config)),
+      signingKeys: new Set(Object.keys(config.keys)),
     };
+    const autoEgress = autoEgressOf(egress, sfu, logger.child({ component: 'auto-egress' }));
+    ends.push(() => autoEgress.close());
     const app = buildHttp({
       metrics,
       logger: logger.child({ component: 'http' }),
@@ -182,7 +186,7 @@ export async function startServer(
       tls: tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) },
       limits: http,
       services: [
-        new RoomService(sfu),
+        new RoomService(sfu, autoEgress),
         new EgressService(egress),
         new SluiceEgressService(egress),
         new IngressService({

@@ -1,6 +1,7 @@
 /** The whole HTTP API on free ports, over a real SFU and a real Redis, without workers. */
 import { AccessToken } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
+import { autoEgressOf } from '../../src/api/egress-start.ts';
 import { EgressService } from '../../src/api/egress-service.ts';
 import { IngressService, ingressMetrics } from '../../src/api/ingress-service.ts';
 import { Metrics } from '../../src/api/metrics.ts';
@@ -59,12 +60,15 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
     const metrics = new Metrics();
     ingressMetrics(metrics, ingresses);
     const bridgeUrl = () => 'ws://127.0.0.1:7880/bridge';
+    const egress = { sfu, store, queue, bridgeUrl, outbound, signingKeys: new Set([API_KEY, 'other']) };
+    const autoEgress = autoEgressOf(egress, sfu, silentLogger);
+    stack.defer(() => autoEgress.close());
     const app = buildHttp({
       logger: silentLogger,
       verifier: new TokenVerifier({ [API_KEY]: API_SECRET, other: 'another secret' }),
       services: [
-        new RoomService(sfu),
-        new EgressService({ sfu, store, queue, bridgeUrl, outbound }),
+        new RoomService(sfu, autoEgress),
+        new EgressService(egress),
         new IngressService({
           store: ingresses,
           queue: ingressJobs,

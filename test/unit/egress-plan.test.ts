@@ -334,7 +334,26 @@ describe('refused', () => {
       'invalid_argument',
       /audio_only and video_only/,
     ],
-    ['webhooks', room({ webhooks: [new WebhookConfig({ url: 'http://h' })] }), 'unimplemented', /webhooks/],
+    [
+      'a webhook that is no URL',
+      room({ webhooks: [new WebhookConfig({ url: 'ftp://h' })] }),
+      'invalid_argument',
+      /webhooks.url: it has to be a URL with http/,
+    ],
+    [
+      'a filter with an event there is not',
+      room({
+        webhooks: [new WebhookConfig({ url: 'http://h', filterParams: { includeEvents: ['egress_gone'] } })],
+      }),
+      'invalid_argument',
+      /include_events: "egress_gone" is no event; an egress has egress_started/,
+    ],
+    [
+      'too many webhooks',
+      room({ webhooks: Array.from({ length: 9 }, () => new WebhookConfig({ url: 'http://h' })) }),
+      'invalid_argument',
+      /9 are too many/,
+    ],
     ['no output', room({ fileOutputs: [] }), 'invalid_argument', /output: name at least one/],
     ['two files', room({ fileOutputs: [mp4, mp4] }), 'invalid_argument', /multiple file outputs/],
     [

@@ -7,7 +7,7 @@ import {
   WebEgressRequest,
 } from '@livekit/protocol';
 import type { EgressInfo, StreamOutput, TrackEgressRequest } from '@livekit/protocol';
-import { redactStreamUrl } from '../../redact.ts';
+import { redactStreamUrl, redactUrl } from '../../redact.ts';
 import type { EncodedRequest } from './outputs.ts';
 import type { UploadChoice } from './storage.ts';
 import type { StartRequest } from './types.ts';
@@ -72,6 +72,7 @@ function redactTrack(request: TrackEgressRequest): void {
 /** A redacted copy; the request itself is not changed. */
 export function echoed(request: StartRequest): EgressInfo['request'] {
   const copy = request.clone();
+  for (const webhook of copy.webhooks) webhook.url = redactUrl(webhook.url);
   if (copy instanceof RoomCompositeEgressRequest) {
     redactEncoded(copy);
     return { case: 'roomComposite', value: copy };
