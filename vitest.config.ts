@@ -28,6 +28,8 @@ const IN_PAIRS = [
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
+    // Of tests in a file that may run at once.
+    maxConcurrency: 3,
     projects: [
       {
         // Pure functions and small parts: they fill the time in which the others wait for media.

@@ -49,7 +49,7 @@ function main(args: readonly string[], folder: string): number {
 
   say(`once more, alone: ${files.map((file) => relative(ROOT, file)).join(', ')}`);
   const second = join(folder, 'second.json');
-  const secondStatus = vitest([...files, '--no-file-parallelism'], second);
+  const secondStatus = vitest([...files, '--no-file-parallelism', '--maxConcurrency=1'], second);
   const secondReport = readReport(second);
   if (!secondReport) return secondStatus;
   if (asked !== undefined) writeFileSync(asked, JSON.stringify(withSecondRun(report, secondReport)));

@@ -2,12 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Tile } from '../../pipelines/shared/protocol.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
-import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
-import { CODECS, makeRtpClip, type Published, RtpSource, TestRouter } from '../support/rtp-source.ts';
+import type { TestPipeline} from '../support/pipeline.ts';
+import { AAC, sleep, X264 } from '../support/pipeline.ts';
+import { pipelineRig } from '../support/pipeline-rig.ts';
+import type { TestRouter } from '../support/rtp-source.ts';
+import { CODECS, makeRtpClip, type Published, RtpSource } from '../support/rtp-source.ts';
 
 const COMPOSITE = { program: 'composite', video: X264, audio: AAC } as const;
 /** The encoder's first frame holds nothing yet: it lies before the first sample. */
@@ -16,8 +19,6 @@ const LEFT = { x: 0, y: 90, width: 320, height: 180 };
 const RIGHT = { x: 320, y: 90, width: 320, height: 180 };
 
 let clips: string;
-let router: TestRouter;
-let pipeline: TestPipeline | undefined;
 let red: string;
 let blue: string;
 
@@ -28,13 +29,12 @@ beforeAll(async () => {
 });
 afterAll(() => rm(clips, { recursive: true, force: true }));
 
-afterEach(async () => {
-  await pipeline?.close();
-  pipeline = undefined;
-  await router.close();
-});
-
-async function join_(run: TestPipeline, name: string, { video, audio }: Published): Promise<void> {
+async function join_(
+  router: TestRouter,
+  run: TestPipeline,
+  name: string,
+  { video, audio }: Published,
+): Promise<void> {
   const syncGroup = name;
   if (video) await router.subscribe(run.host, { trackId: `${name}-video`, producer: video, syncGroup });
   if (audio) await router.subscribe(run.host, { trackId: `${name}-audio`, producer: audio, syncGroup });
@@ -44,14 +44,14 @@ function tile(name: string, place: Omit<Tile, 'trackId' | 'z'>): Tile {
   return { trackId: `${name}-video`, z: 1, ...place };
 }
 
-describe('composite through a real SFU', () => {
-  test('shows and plays two participants of different codecs, in sync, and clears who leaves', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+describe.concurrent('composite through a real SFU', () => {
+  test('shows and plays two participants of different codecs, in sync, and clears who leaves', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(COMPOSITE);
     await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT), tile('blue', RIGHT)] });
-    await join_(run, 'red', await router.publish([red]));
+    await join_(router, run, 'red', await router.publish([red]));
     await sleep(2000);
-    await join_(run, 'blue', await router.publish([blue], { codec: 'vp8' }));
+    await join_(router, run, 'blue', await router.publish([blue], { codec: 'vp8' }));
     await sleep(6000);
     await run.host.send({ cmd: 'disconnect', trackId: 'blue-video' });
     await run.host.send({ cmd: 'disconnect', trackId: 'blue-audio' });
@@ -82,14 +82,14 @@ describe('composite through a real SFU', () => {
     expect(report.duration).toBeGreaterThan(10);
   });
 
-  test('clears a tile that stalls or is muted, and shows it again', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+  test('clears a tile that stalls or is muted, and shows it again', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(COMPOSITE);
     await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
     const published = await router.publish([red], { only: 'video' });
     const video = published.video;
     if (!video) throw new Error('no video');
-    await join_(run, 'red', published);
+    await join_(router, run, 'red', published);
     await sleep(3000);
     // A network that went away: nobody says that the track is muted.
     await video.pause();
@@ -118,16 +118,16 @@ describe('composite through a real SFU', () => {
     expect(report.tiles[0]?.inOrder).toBe(true);
   });
 
-  test('takes a source whose size changes, and letterboxes it', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start({ ...COMPOSITE, audio: null }));
+  test('takes a source whose size changes, and letterboxes it', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start({ ...COMPOSITE, audio: null });
     const options = { seconds: 4, color: 'green' } as const;
     const wide = await makeRtpClip(clips, 'wide', options);
     const tall = await makeRtpClip(clips, 'tall', { ...options, width: 180, height: 320 });
     const whole = { x: 0, y: 0, width: 640, height: 360 };
     await run.host.send({ cmd: 'layout', tiles: [tile('green', whole)] });
     const published = await router.publish([wide, tall], { only: 'video', held: true });
-    await join_(run, 'green', published);
+    await join_(router, run, 'green', published);
     published.source.start();
     await sleep(8500);
     await run.stop();
@@ -155,17 +155,17 @@ describe('composite through a real SFU', () => {
     expect(report.video?.maxGapMs).toBeLessThan(35);
   });
 
-  test('participants come and go twenty times without a glitch or a leak', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+  test('participants come and go twenty times without a glitch or a leak', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(COMPOSITE);
     await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT), tile('guest', RIGHT)] });
-    await join_(run, 'red', await router.publish([red]));
+    await join_(router, run, 'red', await router.publish([red]));
     const guest = await router.publish([await makeRtpClip(clips, 'guest', { seconds: 30, color: 'green' })]);
     await sleep(2000);
     const before = await run.host.send({ cmd: 'describe' });
     let memory = 0;
     for (let round = 0; round < 20; round++) {
-      await join_(run, 'guest', guest);
+      await join_(router, run, 'guest', guest);
       await sleep(round % 2 === 0 ? 450 : 150);
       await run.host.send({ cmd: 'disconnect', trackId: 'guest-video' });
       await run.host.send({ cmd: 'disconnect', trackId: 'guest-audio' });
@@ -189,9 +189,9 @@ describe('composite through a real SFU', () => {
     expect(report.tiles[0]?.soundGaps).toEqual([]);
   });
 
-  test('an empty room is black and silent, from start to stop', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+  test('an empty room is black and silent, from start to stop', async (context) => {
+    const { start } = await pipelineRig(context);
+    const run = await start(COMPOSITE);
     await sleep(3000);
     await run.host.send({ cmd: 'keyFrame' });
     await sleep(1500);
@@ -203,20 +203,20 @@ describe('composite through a real SFU', () => {
     expect(report.audio?.silence[0]?.to).toBeGreaterThan(4);
   });
 
-  test('a later attempt goes on where the clock of the egress is', async () => {
-    router = await TestRouter.start();
+  test('a later attempt goes on where the clock of the egress is', async (context) => {
+    const { router, start } = await pipelineRig(context);
     const published = await router.publish([red]);
-    const first = (pipeline = await TestPipeline.start(COMPOSITE));
+    const first = await start(COMPOSITE);
     const epoch = performance.now();
     await first.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
-    await join_(first, 'red', published);
+    await join_(router, first, 'red', published);
     await sleep(3500);
     await first.host.kill();
     await sleep(1000);
     const clockOffsetNs = Math.round((performance.now() - epoch) * 1e6);
-    const second = await TestPipeline.start(COMPOSITE, { clockOffsetNs, dir: first.dir, run: 1 });
+    const second = await start(COMPOSITE, { clockOffsetNs, dir: first.dir, run: 1 });
     await second.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
-    await join_(second, 'red', published);
+    await join_(router, second, 'red', published);
     await sleep(4000);
     await second.stop();
     expect(second.of('chunk')[0]?.startNs).toBeGreaterThanOrEqual(clockOffsetNs - AAC_FRAME_NS);
@@ -229,9 +229,9 @@ describe('composite through a real SFU', () => {
     await second.host.kill();
   });
 
-  test('puts each voice into the ear it belongs to', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start({ ...COMPOSITE, video: null }));
+  test('puts each voice into the ear it belongs to', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start({ ...COMPOSITE, video: null });
     for (const [name, clip, channel] of [
       ['red', red, 'left'],
       ['blue', blue, 'right'],
@@ -250,11 +250,11 @@ describe('composite through a real SFU', () => {
     expect(right.tiles.map(({ beepShare }) => beepShare)).toEqual([0, 1]);
   });
 
-  test('a receiver that fails is taken out, and nothing else notices', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(COMPOSITE));
+  test('a receiver that fails is taken out, and nothing else notices', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(COMPOSITE);
     await run.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
-    await join_(run, 'red', await router.publish([red]));
+    await join_(router, run, 'red', await router.publish([red]));
     const { port } = await run.host.send({ cmd: 'bind', trackId: 'broken', ip: '127.0.0.1' });
     await run.host.send({
       cmd: 'connect',

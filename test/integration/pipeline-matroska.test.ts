@@ -2,40 +2,31 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobe, ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
-import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
-import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import { AAC, sleep } from '../support/pipeline.ts';
+import { pipelineRig } from '../support/pipeline-rig.ts';
+import { makeRtpClip } from '../support/rtp-source.ts';
 
 const OPUS = { mode: 'copy', mimeType: 'audio/opus' } as const;
 
 let clips: string;
-let router: TestRouter;
-let pipeline: TestPipeline | undefined;
 
 beforeAll(async () => {
   clips = await mkdtemp(join(tmpdir(), 'sluice-clips-'));
 });
 afterAll(() => rm(clips, { recursive: true, force: true }));
-afterEach(async () => {
-  await pipeline?.close();
-  pipeline = undefined;
-  await router.close();
-});
 
-describe('copies into Matroska and sound alone', () => {
-  test.each(['vp8', 'vp9'] as const)('%s, whose size changes', async (codec) => {
-    router = await TestRouter.start();
+describe.concurrent('copies into Matroska and sound alone', () => {
+  test.for(['vp8', 'vp9'] as const)('%s, whose size changes', async (codec, context) => {
+    const { router, start } = await pipelineRig(context);
     const options = { seconds: 4, codec, color: 'blue' } as const;
     const small = await makeRtpClip(clips, `${codec}-small`, options);
     const large = await makeRtpClip(clips, `${codec}-large`, { ...options, width: 640, height: 360 });
     const video = { mimeType: codec === 'vp8' ? 'video/VP8' : 'video/VP9' };
-    const run = (pipeline = await TestPipeline.start(
-      { program: 'passthrough', video, audio: null },
-      { container: 'matroska' },
-    ));
+    const run = await start({ program: 'passthrough', video, audio: null }, { container: 'matroska' });
     const published = await router.publish([small, large], { codec, only: 'video', held: true });
     if (!published.video) throw new Error('no video');
     await router.subscribe(run.host, { trackId: 'video', producer: published.video });
@@ -62,13 +53,10 @@ describe('copies into Matroska and sound alone', () => {
     expect([...sizes]).toEqual(['320x180', '640x360']);
   });
 
-  test('Opus alone, cut by time, through a mute', async () => {
-    router = await TestRouter.start();
+  test('Opus alone, cut by time, through a mute', async (context) => {
+    const { router, start } = await pipelineRig(context);
     const clip = await makeRtpClip(clips, 'sound', { seconds: 12 });
-    const run = (pipeline = await TestPipeline.start(
-      { program: 'passthrough', video: null, audio: OPUS },
-      { container: 'matroska' },
-    ));
+    const run = await start({ program: 'passthrough', video: null, audio: OPUS }, { container: 'matroska' });
     const { audio } = await router.publish([clip], { only: 'audio' });
     if (!audio) throw new Error('no audio');
     await router.subscribe(run.host, { trackId: 'audio', producer: audio });
@@ -97,14 +85,14 @@ describe('copies into Matroska and sound alone', () => {
     expect(times.length).toBeGreaterThan(7.8 * 50);
   });
 
-  test('Opus becomes AAC in a transport stream without video', async () => {
-    router = await TestRouter.start();
+  test('Opus becomes AAC in a transport stream without video', async (context) => {
+    const { router, start } = await pipelineRig(context);
     const clip = await makeRtpClip(clips, 'speech', { seconds: 8 });
-    const run = (pipeline = await TestPipeline.start({
+    const run = await start({
       program: 'passthrough',
       video: null,
       audio: { mode: 'encode', encoding: AAC },
-    }));
+    });
     const { audio } = await router.publish([clip], { only: 'audio' });
     if (!audio) throw new Error('no audio');
     await router.subscribe(run.host, { trackId: 'audio', producer: audio });

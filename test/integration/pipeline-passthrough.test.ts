@@ -2,13 +2,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
-import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
+import { AAC, sleep, type TestPipeline } from '../support/pipeline.ts';
+import { pipelineRig } from '../support/pipeline-rig.ts';
+import type { PipelineRig } from '../support/pipeline-rig.ts';
 import { UdpPath } from '../support/network.ts';
-import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import { makeRtpClip, type TestRouter } from '../support/rtp-source.ts';
 
 const PASSTHROUGH = {
   program: 'passthrough',
@@ -17,8 +19,6 @@ const PASSTHROUGH = {
 } as const;
 
 let clips: string;
-let router: TestRouter;
-let pipeline: TestPipeline | undefined;
 /** 18 s, keyframes every second. */
 let plain: string;
 
@@ -28,32 +28,23 @@ beforeAll(async () => {
 });
 afterAll(() => rm(clips, { recursive: true, force: true }));
 
-afterEach(async () => {
-  await pipeline?.close();
-  pipeline = undefined;
-  await router.close();
-});
-
 async function record(
+  { router, start }: PipelineRig,
   published: Awaited<ReturnType<TestRouter['publish']>>,
-  options: { srtp?: boolean; path?: UdpPath } = {},
+  options: { srtp?: boolean } = {},
 ): Promise<TestPipeline> {
-  const started = (pipeline = await TestPipeline.start(PASSTHROUGH));
+  const started = await start(PASSTHROUGH);
   const { video, audio } = published;
   if (video) await router.subscribe(started.host, { trackId: 'video', producer: video, ...options });
-  if (audio)
-    await router.subscribe(started.host, {
-      trackId: 'audio',
-      producer: audio,
-      ...(options.srtp && { srtp: true }),
-    });
+  if (audio) await router.subscribe(started.host, { trackId: 'audio', producer: audio, ...options });
   return started;
 }
 
-describe('passthrough through a real SFU', () => {
-  test('copies every frame and keeps the lips in sync', async () => {
-    router = await TestRouter.start();
-    const run = await record(await router.publish([plain]));
+describe.concurrent('passthrough through a real SFU', () => {
+  test('copies every frame and keeps the lips in sync', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
+    const run = await record(rig, await router.publish([plain]));
     await sleep(8000);
     const { elements } = await run.host.send({ cmd: 'describe' });
     expect(await run.stop()).toBe('exited with code 0');
@@ -82,10 +73,10 @@ describe('passthrough through a real SFU', () => {
     expect(run.tapBytes).toBeGreaterThan(100_000);
   });
 
-  test('recovers 3 % loss by NACK, and its feedback reaches the SFU', async () => {
-    router = await TestRouter.start();
+  test('recovers 3 % loss by NACK, and its feedback reaches the SFU', async (context) => {
+    const { router, start } = await pipelineRig(context);
     const published = await router.publish([plain], { only: 'video' });
-    const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
+    const run = await start({ ...PASSTHROUGH, audio: null });
     const path = new UdpPath({ delayMs: 20, loss: 0.03 });
     const producer = published.video!;
     const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
@@ -103,10 +94,10 @@ describe('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.inOrder).toBe(true);
   });
 
-  test('asks for a keyframe (PLI) where a loss cannot be repaired', async () => {
-    router = await TestRouter.start();
+  test('asks for a keyframe (PLI) where a loss cannot be repaired', async (context) => {
+    const { router, start } = await pipelineRig(context);
     const published = await router.publish([plain], { only: 'video' });
-    const run = (pipeline = await TestPipeline.start({ ...PASSTHROUGH, audio: null }));
+    const run = await start({ ...PASSTHROUGH, audio: null });
     const path = new UdpPath({ delayMs: 0, loss: 0.4 });
     const producer = published.video!;
     const consumer = await router.subscribe(run.host, { trackId: 'video', producer, path });
@@ -116,9 +107,10 @@ describe('passthrough through a real SFU', () => {
     expect(stats.find(({ type }) => type === 'outbound-rtp')?.pliCount).toBeGreaterThan(0);
   });
 
-  test('speaks SRTP both ways', async () => {
-    router = await TestRouter.start();
-    const run = await record(await router.publish([plain]), { srtp: true });
+  test('speaks SRTP both ways', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
+    const run = await record(rig, await router.publish([plain]), { srtp: true });
     await sleep(5000);
     await run.stop();
     const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
@@ -126,9 +118,10 @@ describe('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.7);
   });
 
-  test('brings tracks together that are sent 250 ms apart', async () => {
-    router = await TestRouter.start();
-    const run = await record(await router.publish([plain], { audioDelayMs: 250 }));
+  test('brings tracks together that are sent 250 ms apart', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
+    const run = await record(rig, await router.publish([plain], { audioDelayMs: 250 }));
     const started = performance.now();
     // The SFU has to hear three reports of the publisher before its own say when things were captured.
     await run.until(() => run.of('trackSync').length > 0, 'correction', 9000);
@@ -144,12 +137,13 @@ describe('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.avOffset.p95).toBeLessThan(40);
   });
 
-  test('goes on while either leg is muted for 5 s', async () => {
-    router = await TestRouter.start();
+  test('goes on while either leg is muted for 5 s', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
     const long = await makeRtpClip(clips, 'long', { seconds: 22 });
     const published = await router.publish([long]);
     const { video, audio } = published;
-    const run = await record(published);
+    const run = await record(rig, published);
     await sleep(3000);
     const mute = async (trackId: string, producer: NonNullable<typeof video>): Promise<void> => {
       await producer.pause();
@@ -179,13 +173,14 @@ describe('passthrough through a real SFU', () => {
     expect(report.duration).toBeGreaterThan(18);
   });
 
-  test('cuts at a change of size, and holds one GOP of ten minutes with sliced pictures', async () => {
-    router = await TestRouter.start();
+  test('cuts at a change of size, and holds one GOP of ten minutes with sliced pictures', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
     const options = { seconds: 4, gop: 18_000, slices: 4 };
     const small = await makeRtpClip(clips, 'small', options);
     const large = await makeRtpClip(clips, 'large', { ...options, width: 640, height: 360 });
     const published = await router.publish([small, large], { held: true });
-    const run = await record(published);
+    const run = await record(rig, published);
     published.source.start();
     await sleep(2000);
     // Bytes are on disk long before the chunk is complete.
@@ -203,9 +198,9 @@ describe('passthrough through a real SFU', () => {
     expect(formats.map(({ width }) => width)).toEqual([320, 640]);
   });
 
-  test('starts before its tracks, and with one of them alone', async () => {
-    router = await TestRouter.start();
-    const run = (pipeline = await TestPipeline.start(PASSTHROUGH));
+  test('starts before its tracks, and with one of them alone', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(PASSTHROUGH);
     await sleep(1500);
     const published = await router.publish([plain]);
     await router.subscribe(run.host, { trackId: 'video', producer: published.video! });
@@ -218,9 +213,10 @@ describe('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.share).toBe(1);
   });
 
-  test('a track that is published again goes on in the same log', async () => {
-    router = await TestRouter.start();
-    const run = await record(await router.publish([plain]));
+  test('a track that is published again goes on in the same log', async (context) => {
+    const rig = await pipelineRig(context);
+    const { router } = rig;
+    const run = await record(rig, await router.publish([plain]));
     await sleep(3000);
     await run.host.send({ cmd: 'disconnect', trackId: 'video' });
     await run.host.send({ cmd: 'disconnect', trackId: 'audio' });
