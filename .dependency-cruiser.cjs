@@ -5,7 +5,7 @@ const ROWS = [
   ['config', 'auth', 'store', 'media', 'limits', 'outbound'],
   ['sfu'],
   ['pipeline', 'bridge', 'storage', 'webhooks'],
-  ['uploads'],
+  ['uploads', 'web-source'],
   ['egress', 'ingress'],
   ['admission'],
   ['api', 'jobs', 'signaling'],

@@ -3,12 +3,14 @@ import Gst from 'gi://Gst?version=1.0';
 import GLib from 'gi://GLib?version=2.0';
 
 import { muxer, muxPad, rawAudio, videoEncoder } from '../shared/encoders.ts';
-import type { CompositeInit, Container, Tile, VideoEncoding } from '../shared/protocol.ts';
+import type { CompositeInit, Tile, VideoEncoding } from '../shared/protocol.ts';
 import { codecElements } from '../shared/rtp-codecs.ts';
 import { child, forceKeyFrame, requestPad, setFromText, setProperties } from '../runtime/gst.ts';
 import type { Cut } from './log-branch.ts';
 import { PCM_TEE, pcmTap } from './pcm-tap.ts';
 import { NamePlates } from './name-plates.ts';
+import { alignPage, pagePicture, pageSound } from './page.ts';
+import { oneEar } from './one-ear.ts';
 import type { Program } from './program.ts';
 import type { Receiver } from '../runtime/receiver.ts';
 import type { Connect } from '../runtime/receiver-bin.ts';
@@ -32,12 +34,6 @@ const CONVERTER =
 
 /** Backgrounds the compositor draws by itself, by colour. */
 const PLAIN: Readonly<Record<string, string>> = { '#000000': 'black', '#ffffff': 'white' };
-
-/** Weights that put a mono mix of a track into one ear, for audioconvert: a row an output channel. */
-const ONE_EAR = {
-  left: '<<(float)1.0>,<(float)0.0>>',
-  right: '<<(float)0.0>,<(float)1.0>>',
-} as const;
 
 interface Input {
   pad: Gst.Pad;
@@ -68,13 +64,14 @@ export class Composite implements Program {
     const parts = [muxer(container, { video: !!video, audio: !!audio })];
     if (video)
       parts.push(
-        `${picture(video, container, pictureTee(init))} ! queue name=videoleg ! ${muxPad(container, 'video')}`,
+        `${picture(video, init, pictureTee(init))} ! queue name=videoleg ! ${muxPad(container, 'video')}`,
       );
     const pcm = init.tap && init.tapFormat === 'pcm';
     if (pcm && !audio) throw new Error('a tap of sound needs sound');
     if (audio) {
       const mixed = mixedAudio(audio, 'F32LE', pcm ? PCM_TEE : '');
       parts.push(`${mixed} ${soundTee(init)}! queue name=audioleg ! ${muxPad(container, 'audio')}`);
+      if (init.page) parts.push(...pageSound(init.page, audio));
     }
     if (pcm) parts.push(pcmTap(tapSink(0)));
     parts.push(...renditionBranches(init));
@@ -84,7 +81,9 @@ export class Composite implements Program {
   attach(pipeline: Gst.Pipeline): void {
     this.#pipeline = pipeline;
     if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio);
-    if (this.#init.video) this.#names = new NamePlates(pipeline, this.#mixer('video'), COLOR_SPACE);
+    if (this.#init.audio && this.#init.page) alignPage(pipeline, this.#init.page);
+    if (this.#init.video && !this.#init.page)
+      this.#names = new NamePlates(pipeline, this.#mixer('video'), COLOR_SPACE);
   }
 
   started(): void {
@@ -92,6 +91,7 @@ export class Composite implements Program {
   }
 
   tail(connect: Connect): string {
+    if (this.#init.page) throw new Error('a page is recorded: no track can be added');
     const { kind, parse, decode } = codecElements(connect.codec.mimeType);
     if (kind !== connect.kind) throw new Error(`${connect.codec.mimeType} is not ${connect.kind}`);
     if (kind === 'video') {
@@ -104,15 +104,8 @@ export class Composite implements Program {
     }
     const { audio } = this.#init;
     if (!audio) throw new Error('this composite has no audio');
-    const { channel } = connect;
     const stereo = rawAudio(audio, 'F32LE');
-    const ear =
-      channel === 'left' || channel === 'right'
-        ? audio.channels === 2
-          ? ` ! audio/x-raw,channels=1 ! audioconvert mix-matrix="${ONE_EAR[channel]}"`
-          : ''
-        : '';
-    return `${decode} ! audioconvert${ear} ! audioresample ! ${stereo} ! ${this.#init.levels ? VOICE_LEVEL : ''}identity name=out silent=true`;
+    return `${decode} ! audioconvert${oneEar(connect.channel, audio)} ! audioresample ! ${stereo} ! ${this.#init.levels ? VOICE_LEVEL : ''}identity name=out silent=true`;
   }
 
   plug(receiver: Receiver, connect: Connect): Gst.Pad {
@@ -191,12 +184,26 @@ export class Composite implements Program {
  */
 function picture(
   video: VideoEncoding & { background: string },
-  container: Container,
+  { log, page }: CompositeInit,
   behindCanvas: string,
 ): string {
   const rate = `framerate=${Math.round(video.framerate)}/1`;
   const size = `width=${video.width},height=${video.height}`;
   const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${COLOR_SPACE}`;
+  return [
+    page ? pagePicture(page, rate, canvas) : composed(video, rate, size, canvas),
+    `${behindCanvas}! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
+    `! ${videoEncoder(video, log.container, GLib.get_num_processors())}`,
+  ].join(' ');
+}
+
+/** Compositor and base, up to the canvas. */
+function composed(
+  video: VideoEncoding & { background: string },
+  rate: string,
+  size: string,
+  canvas: string,
+): string {
   const color = background(video.background);
   const plain = PLAIN[color];
   const base = plain
@@ -205,11 +212,7 @@ function picture(
   const settings =
     `compositor name=compositor background=${plain ?? 'black'} min-upstream-latency=${MIXER_LATENCY_NS} ` +
     `start-time-selection=first max-threads=1 sink_0::zorder=0 sink_0::alpha=${plain ? 0 : 1}`;
-  return [
-    `${base} ${settings} ! ${canvas}`,
-    `${behindCanvas}! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
-    `! ${videoEncoder(video, container, GLib.get_num_processors())}`,
-  ].join(' ');
+  return `${base} ${settings} ! ${canvas}`;
 }
 
 /**

@@ -90,6 +90,18 @@ export interface CompositeInit {
   levels?: boolean;
   /** The same picture at other sizes, each as MPEG-TS with the same sound on a tap of its own. */
   renditions?: Rendition[];
+  /** A page is recorded instead of tracks: nothing is received, and nothing laid out. */
+  page?: PageSurface;
+}
+
+/** What a page is drawn and heard on. */
+export interface PageSurface {
+  /** X display, e.g. `:7`, as large as the picture. */
+  display: string;
+  /** File that opens it. */
+  xauthority: string;
+  /** PulseAudio server and source; absent: the page is not heard. */
+  sound?: { server: string; device: string };
 }
 
 /** What a rendition has of its own; the rest is as in the main picture. */

@@ -2,6 +2,8 @@
 export { checkedAgents } from './agents.ts';
 export type { CheckedAgents } from './agents.ts';
 export { GuardError } from './errors.ts';
+export { startForwardProxy } from './forward-proxy.ts';
+export type { ForwardProxy, ForwardProxyOptions } from './forward-proxy.ts';
 export { createGuard } from './guard.ts';
 export type { Guard, GuardOptions } from './guard.ts';
 export { createAddressPolicy, plainHost } from './policy.ts';

@@ -1,0 +1,70 @@
+/** The folder of one page's processes: profile, sockets, cookies of the display. Nothing of it outlives them. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+
+/** Followed by the worker's process id, so that what a killed worker left behind can be told from what is in use. */
+const PREFIX = 'sluice-page-';
+
+/** Who the processes run as; undefined: as we do. */
+export interface Account {
+  uid: number;
+  gid: number;
+}
+
+export class Workspace {
+  readonly path: string;
+  /** Authority file of the display, see screen.ts. */
+  readonly xauthority: string;
+  /** Socket of the sound server: a path below 108 characters, which is what a socket's may have. */
+  readonly soundSocket: string;
+  readonly profile: string;
+
+  private constructor(path: string) {
+    this.path = path;
+    this.xauthority = join(path, 'xauthority');
+    this.soundSocket = join(path, 'sound');
+    this.profile = join(path, 'profile');
+  }
+
+  /** @throws Error when the temporary folder cannot be written */
+  static async make(account: Account | undefined): Promise<Workspace> {
+    const path = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    const workspace = new Workspace(path);
+    await chmod(path, 0o700);
+    await mkdir(workspace.profile, { mode: 0o700 });
+    if (account) {
+      await chown(workspace.profile, account.uid, account.gid);
+      await chown(path, account.uid, account.gid);
+    }
+    return workspace;
+  }
+
+  /** Never throws: what cannot be removed is removed by the next worker that starts. */
+  async remove(logger: Logger): Promise<void> {
+    await rm(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }).catch(
+      (error: unknown) => logger.warn({ err: error, folder: this.path }, "a page's folder was not removed"),
+    );
+  }
+}
+
+/** Removes the folders of workers of this machine that are gone. Never throws. */
+export async function sweepWorkspaces(logger: Logger): Promise<void> {
+  const names = await readdir(tmpdir()).catch(() => []);
+  for (const name of names) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    logger.info({ folder: name }, "removing what a worker that is gone left of a page's");
+    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch((error: unknown) =>
+      logger.warn({ err: error, folder: name }, "a page's folder was not removed"),
+    );
+  }
+}
+
+/** A cookie nobody else knows, for an X display: 16 bytes. */
+export function displayCookie(): Buffer {
+  return randomBytes(16);
+}

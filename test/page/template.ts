@@ -1,0 +1,51 @@
+/**
+ * A template of one's own for `custom_base_url`: reads LiveKit's query (`layout`, `url`, `token`) and shows the room over
+ * WHEP, whose address is in `whep`. Says START_RECORDING when the first picture is there.
+ */
+import { WhepClient } from '../../web/whep-client.ts';
+
+const query = new URLSearchParams(location.search);
+const need = (name: string): string => {
+  const value = query.get(name);
+  if (value === null || value === '') throw new Error(`the query has no ${name}`);
+  return value;
+};
+
+const room = document.createElement('div');
+room.id = 'room';
+document.body.append(room);
+
+/** One beside the other; `layout=speaker` shows the first alone. */
+function arrange(layout: string): void {
+  const shown = layout === 'speaker' ? 1 : Math.max(1, room.children.length);
+  room.style.cssText = `display:grid;height:100vh;grid-template-columns:repeat(${shown},1fr)`;
+  [...room.children].forEach((video, index) => {
+    (video as HTMLVideoElement).style.cssText =
+      `width:100%;height:100vh;object-fit:contain;${index < shown ? '' : 'display:none'}`;
+  });
+}
+
+let layout = need('layout');
+// Sluice tells a template this way that UpdateLayout was called.
+addEventListener('sluice:layout', (event) => {
+  layout = (event as CustomEvent<{ layout: string }>).detail.layout;
+  arrange(layout);
+});
+
+let started = false;
+const peer = new WhepClient(
+  { url: need('whep'), token: need('token'), slots: Number(query.get('slots') ?? 1) },
+  {
+    stream: (stream) => {
+      const video = document.createElement('video');
+      Object.assign(video, { autoplay: true, srcObject: stream });
+      video.addEventListener('playing', () => {
+        arrange(layout);
+        if (!started) console.log('START_RECORDING');
+        started = true;
+      });
+      room.append(video);
+    },
+  },
+);
+await peer.start();
