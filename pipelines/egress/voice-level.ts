@@ -14,7 +14,7 @@ export const VOICE_LEVEL = `level interval=${INTERVAL_NS} post-messages=true ! `
  * gjs cannot read a GValueArray.
  */
 export function voiceLevel(structure: Gst.Structure): number | undefined {
-  const list = /\brms=\(GValueArray\)<([^>]*)>/.exec(structure.to_string() ?? '')?.[1] ?? '';
+  const list = /\brms=\(GValueArray\)<([^>]*)>/.exec(structure.to_string())?.[1] ?? '';
   const levels = list.split(',').map(Number).filter(Number.isFinite);
   const rms = Math.max(...levels);
   return rms >= THRESHOLD_DB ? rms : undefined;
