@@ -76,7 +76,7 @@ export class LocalStorage implements Storage {
         if (there?.isDirectory()) throw new StorageError('user', 400, `${this.location(normal)} is a folder`);
         // Hidden, and of a length that fits where the target's own name does.
         const temporary = folder.at(`.${randomBytes(9).toString('base64url')}.part`);
-        const bytes = await writeWhole(temporary, write, options.signal);
+        const bytes = await writeWhole(temporary, write, options);
         try {
           options.signal?.throwIfAborted();
           // A symbolic link of that name is replaced, not followed.
@@ -85,7 +85,7 @@ export class LocalStorage implements Storage {
           await rm(temporary, { force: true });
           throw error;
         }
-        await folder.sync();
+        if (!options.fleeting) await folder.sync();
         return { key: normal, location: this.location(normal), bytes };
       } finally {
         await folder.close();
@@ -142,13 +142,13 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
 async function writeWhole(
   path: string,
   write: (file: FileHandle) => Promise<void>,
-  signal: AbortSignal | undefined,
+  { signal, fleeting }: PutOptions,
 ): Promise<number> {
   const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o644);
   try {
     await write(file);
     signal?.throwIfAborted();
-    await file.sync();
+    if (!fleeting) await file.sync();
     return (await file.stat()).size;
   } catch (error) {
     await rm(path, { force: true });

@@ -23,6 +23,8 @@ export interface PutOptions {
   size?: number;
   /** `no-store` style header for live playlists. */
   cacheControl?: string;
+  /** Of use for seconds only: nothing waits until it is on disk. */
+  fleeting?: boolean;
   signal?: AbortSignal;
 }
 

@@ -1,8 +1,6 @@
 /** The HLS output: chunks become segments in storage, playlists follow them. */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Storage, StoredObject } from '../../../storage/types.ts';
-import { StorageError } from '../../../storage/types.ts';
 import type { Chunk } from '../../log/types.ts';
 import { relativeUri, segmentKey } from './names.ts';
 import type { SegmentSuffix } from './names.ts';
@@ -11,6 +9,7 @@ import { longestSegmentNs, renderPlaylist, targetDurationFor } from './playlist.
 import type { PlaylistSegment } from './playlist.ts';
 import { Segmenter } from './segmenter.ts';
 import type { Segment } from './segmenter.ts';
+import { BroadcastStore } from './store.ts';
 
 export interface HlsOptions {
   storage: Storage;
@@ -49,15 +48,27 @@ export interface HlsResult extends HlsStatus {
   livePlaylist: StoredObject | undefined;
 }
 
-const RETRY_MS = { first: 500, most: 10_000 };
+const SEGMENT_TYPE = 'video/mp2t';
 
-const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
+/** A broadcast that follows the log; in MPEG-TS, or fragmented MP4. */
+export interface BroadcastOutput {
+  readonly status: HlsStatus;
+  /** Keys of the segments that are stored, in order. */
+  readonly segmentKeys: string[];
+  /** Takes the log's next chunk; the work goes on in the background, in order. */
+  push(chunk: Chunk): void;
+  /** Stores the last segment and ends the playlists. @throws what made the output fail */
+  finish(): Promise<HlsResult>;
+  /** Stops at once; what is stored stays as it is. */
+  close(): Promise<void>;
+}
 
-export class HlsOutput {
+export class HlsOutput implements BroadcastOutput {
   readonly #options: HlsOptions;
   readonly #segmenter: Segmenter;
   readonly #targetDuration: number;
   readonly #cancel = new AbortController();
+  readonly #store: BroadcastStore;
   #segments: PlaylistSegment[] = [];
   #bytes = 0;
   #queue: Promise<void>;
@@ -68,15 +79,22 @@ export class HlsOutput {
     this.#options = options;
     this.#segmenter = new Segmenter(options.segmentDuration);
     this.#targetDuration = targetDurationFor(options.segmentDuration);
+    this.#store = new BroadcastStore(options, this.#cancel.signal);
     this.#queue = Promise.resolve();
     if (options.earlier.length > 0) {
       this.#enqueue(async () => {
         for (const chunk of options.earlier) await this.#take(chunk, true);
         // The attempt that follows is another stream in any case.
-        await this.#store(this.#segmenter.flush(), true);
+        await this.#keep(this.#segmenter.flush(), true);
         if (this.#segments.length > 0) await this.#publish(false);
       });
     }
+  }
+
+  /** Keys of the segments that are stored, in order. */
+  get segmentKeys(): string[] {
+    const { segmentPrefix, suffix } = this.#options;
+    return this.#segments.map(({ index, wallMs }) => segmentKey(segmentPrefix, suffix, index, wallMs));
   }
 
   get status(): HlsStatus {
@@ -103,7 +121,7 @@ export class HlsOutput {
    */
   async finish(): Promise<HlsResult> {
     this.#enqueue(async () => {
-      await this.#store(this.#segmenter.flush(), false);
+      await this.#keep(this.#segmenter.flush(), false);
       this.#result = { ...(await this.#publish(true)), ...this.status };
     });
     await this.#queue;
@@ -139,22 +157,18 @@ export class HlsOutput {
   async #take(chunk: Chunk, earlier: boolean): Promise<boolean> {
     const before = this.#segments.length;
     for (const piece of await piecesOf(chunk, longestSegmentNs(this.#targetDuration))) {
-      await this.#store(this.#segmenter.push(piece), earlier);
+      await this.#keep(this.#segmenter.push(piece), earlier);
     }
     return this.#segments.length > before;
   }
 
-  async #store(segments: readonly Segment[], earlier: boolean): Promise<void> {
-    const { storage, segmentPrefix, suffix, playlistKey } = this.#options;
+  async #keep(segments: readonly Segment[], earlier: boolean): Promise<void> {
+    const { segmentPrefix, suffix, playlistKey } = this.#options;
     for (const segment of segments) {
       const key = segmentKey(segmentPrefix, suffix, segment.index, segment.wallMs);
       const bytes = piecesBytes(segment.pieces);
-      const there = earlier && (await this.#persist(() => storage.size(key))) === bytes;
-      if (!there) {
-        const data = await readPieces(segment.pieces);
-        await this.#put((signal) =>
-          storage.putBytes(key, data, { contentType: 'video/mp2t', size: data.length, signal }),
-        );
+      if (!earlier || (await this.#store.size(key)) !== bytes) {
+        await this.#store.putMedia(key, await readPieces(segment.pieces), SEGMENT_TYPE);
       }
       const { index, durationNs, wallMs, discontinuity } = segment;
       const uri = relativeUri(playlistKey, key);
@@ -191,50 +205,6 @@ export class HlsOutput {
     ended: boolean,
   ): Promise<StoredObject> {
     const text = renderPlaylist(segments, { type, ended, targetDuration: this.#targetDuration });
-    const bytes = Buffer.from(text);
-    return this.#put((signal) =>
-      this.#options.storage.putBytes(key, bytes, {
-        contentType: PLAYLIST_TYPE,
-        size: bytes.length,
-        cacheControl: 'no-cache',
-        signal,
-      }),
-    );
-  }
-
-  /** A write: only while this is the newest attempt, also when it is tried again. */
-  async #put(work: (signal: AbortSignal) => Promise<StoredObject>): Promise<StoredObject> {
-    return this.#persist(async (signal) => {
-      await this.#options.assertCurrent?.();
-      return work(signal);
-    });
-  }
-
-  /** Tries again for as long as it is the store that fails: the log keeps everything meanwhile. */
-  async #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const cancelled = this.#cancel.signal;
-    const { giveUpMs } = this.#options;
-    // Also a store that hangs has only so long.
-    const late = giveUpMs === undefined ? undefined : AbortSignal.timeout(giveUpMs);
-    const signal = late ? AbortSignal.any([cancelled, late]) : cancelled;
-    let failure: StorageError | undefined;
-    for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.most)) {
-      try {
-        return await work(signal);
-      } catch (error) {
-        if (error instanceof StorageError) failure = error;
-        if (cancelled.aborted || (!late?.aborted && failure?.blame !== 'destination')) throw error;
-        if (!late?.aborted) {
-          this.#options.logger.warn({ err: error, retryMs: pause }, 'the store failed: trying again');
-          await delay(pause, undefined, { signal }).catch(() => undefined);
-        }
-        cancelled.throwIfAborted();
-        if (late?.aborted) {
-          const seconds = (giveUpMs ?? 0) / 1000;
-          const what = `the store ${this.#options.storage.name} has not answered for ${seconds} s`;
-          throw failure ?? new StorageError('destination', 504, what);
-        }
-      }
-    }
+    return this.#store.putPlaylist(key, text);
   }
 }

@@ -1,0 +1,265 @@
+/** HLS of fragmented MP4: the log's chunks become CMAF segments; of low latency, parts of the chunk that still grows. */
+import type { StoredObject } from '../../../../storage/types.ts';
+import { initSegment } from '../../../../media/fmp4/init.ts';
+import type { TrackConfigs } from '../../../../media/fmp4/config.ts';
+import type { Chunk } from '../../../log/types.ts';
+import { readChunk } from '../../join.ts';
+import type { BroadcastOutput, HlsOptions, HlsResult, HlsStatus } from '../index.ts';
+import { initKey, partKey, relativeUri, segmentKey } from '../names.ts';
+import { longestSegmentNs, renderPlaylist, targetDurationFor } from '../playlist.ts';
+import { BroadcastStore } from '../store.ts';
+import { BroadcastList } from './list.ts';
+import { GrowingChunk } from './growing.ts';
+import { Packager } from './packager.ts';
+import type { FinishedSegment, Packaged, Part } from './packager.ts';
+
+export interface FragmentedOptions extends HlsOptions {
+  /** Wall clock of egress-clock zero, ms. */
+  epochMs: number;
+  /** Longest part, s: segments are made of such; undefined: they are not divided. */
+  partDuration?: number | undefined;
+  /** Publishes parts as they come: LL-HLS. Needs `partDuration`. */
+  live?:
+    | {
+        attempt: number;
+        /** Of the attempt: where its chunks grow. */
+        folder: string;
+      }
+    | undefined;
+}
+
+/** How often the growing chunk is looked at, ms: a picture's length. */
+const LOOK_MS = 30;
+/** Parts an attempt that was lost may not have taken away yet. */
+const OLD_PARTS = 50;
+const MEDIA_TYPE = 'video/mp4';
+
+export class FragmentedOutput implements BroadcastOutput {
+  readonly #options: FragmentedOptions;
+  readonly #targetDuration: number;
+  readonly #packager: Packager;
+  readonly #growing: GrowingChunk | undefined;
+  readonly #cancel = new AbortController();
+  readonly #store: BroadcastStore;
+  readonly #list: BroadcastList;
+  /** Initialization segments that are stored. */
+  readonly #inits: { bytes: Buffer; key: string }[] = [];
+  #queue: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #failure: Error | undefined;
+  #result: HlsResult | undefined;
+
+  constructor(options: FragmentedOptions) {
+    this.#options = options;
+    const { segmentDuration, partDuration, live, earlier } = options;
+    this.#targetDuration = targetDurationFor(segmentDuration);
+    this.#packager = new Packager({
+      segmentDuration,
+      longestSegment: longestSegmentNs(this.#targetDuration) / 1e9,
+      ...(partDuration !== undefined && { partDuration }),
+    });
+    this.#store = new BroadcastStore(options, this.#cancel.signal);
+    this.#list = new BroadcastList(this.#targetDuration);
+    this.#growing = live && new GrowingChunk(live.folder);
+    if (earlier.length > 0) this.#enqueue(() => this.#takeUp(earlier));
+    if (live) this.#look();
+  }
+
+  get status(): HlsStatus {
+    return this.#list.status;
+  }
+
+  get segmentKeys(): string[] {
+    return this.#list.segments.map(({ key }) => key);
+  }
+
+  push(chunk: Chunk): void {
+    this.#enqueue(async () => {
+      const before = this.#list.segments.length;
+      await this.#take(chunk);
+      if (this.#list.segments.length > before) await this.#publish(false);
+    });
+  }
+
+  async finish(): Promise<HlsResult> {
+    clearTimeout(this.#timer);
+    this.#enqueue(async () => {
+      await this.#growing?.close();
+      await this.#handle(this.#packager.flush());
+      this.#result = { ...(await this.#publish(true)), ...this.status };
+      for (const key of this.#list.takeParts()) await this.#store.discard(key);
+    });
+    await this.#queue;
+    if (!this.#result) throw this.#failure ?? new Error('the HLS output was closed');
+    return this.#result;
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#cancel.abort(new Error('the HLS output was closed'));
+    await this.#queue;
+    await this.#growing?.close();
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#failure || this.#closed()) return;
+      try {
+        await work();
+      } catch (error) {
+        if (this.#closed()) return;
+        this.#failure = error instanceof Error ? error : new Error(String(error));
+        clearTimeout(this.#timer);
+        this.#options.logger.error({ err: this.#failure }, 'the HLS output failed');
+        this.#options.onFailure?.(this.#failure);
+      }
+    });
+  }
+
+  #closed(): boolean {
+    return this.#cancel.signal.aborted;
+  }
+
+  /** What earlier attempts have left is packaged again: it comes out the same, and what is stored of it stays. */
+  async #takeUp(earlier: readonly Chunk[]): Promise<void> {
+    for (const chunk of earlier) {
+      this.#packager.begin(chunk, chunk.startNs);
+      await this.#handle(this.#packager.push(await readChunk(chunk)), true);
+      await this.#handle(this.#packager.end(chunk.bytes), true);
+    }
+    // The attempt that follows is another stream in any case.
+    await this.#handle(this.#packager.flush(), true);
+    for (const { key, data } of this.#list.partsToStore()) {
+      if (this.#options.live) await this.#store.putMedia(key, data, MEDIA_TYPE, true);
+    }
+    // What is older still, the earlier attempt has taken away itself, but for the last moment.
+    for (const key of this.#list.oldParts().slice(-OLD_PARTS)) await this.#store.discard(key);
+    if (this.#list.segments.length > 0) await this.#publish(false);
+  }
+
+  /** A chunk whose line is in the log: what was read of it while it grew is only ended. */
+  async #take(chunk: Chunk): Promise<void> {
+    const growing = this.#growing;
+    const { current } = growing ?? {};
+    if (growing && current?.run === chunk.run && current.number === chunk.number) {
+      for (let data = await growing.read(chunk.bytes); data.length > 0;) {
+        await this.#handle(this.#packager.push(data));
+        data = await growing.read(chunk.bytes);
+      }
+    } else {
+      // The log has left out the one that was read.
+      if (current) await this.#handle(this.#packager.end(0));
+      this.#packager.begin(chunk, chunk.startNs);
+      await this.#handle(this.#packager.push(await readChunk(chunk)));
+    }
+    await this.#handle(this.#packager.end(chunk.bytes));
+    await growing?.passed(chunk);
+  }
+
+  /** Reads on where the pipeline writes, again and again. */
+  #look(): void {
+    this.#timer = setTimeout(() => {
+      this.#enqueue(() => this.#readOn());
+      void this.#queue.then(() => {
+        if (!this.#closed() && !this.#failure && !this.#result) this.#look();
+      });
+    }, LOOK_MS);
+  }
+
+  async #readOn(): Promise<void> {
+    const { live, epochMs } = this.#options;
+    const growing = this.#growing;
+    if (!growing || !live) return;
+    if ((await growing.look()) && growing.current) {
+      const { run } = growing.current;
+      this.#packager.begin({ attempt: live.attempt, run }, (Date.now() - epochMs) * 1e6);
+    }
+    const packaged = this.#packager.push(await growing.read());
+    if (packaged.length === 0) return;
+    await this.#handle(packaged);
+    await this.#publish(false);
+  }
+
+  async #handle(packaged: readonly Packaged[], earlier = false): Promise<void> {
+    for (const each of packaged) {
+      if (each.type === 'part') await this.#keepPart(each, earlier);
+      else await this.#keepSegment(each, earlier);
+    }
+    if (!earlier) for (const key of this.#list.oldParts()) await this.#store.discard(key);
+  }
+
+  async #keepPart(part: Part, earlier: boolean): Promise<void> {
+    if (!this.#options.live) return;
+    const { segmentPrefix } = this.#options;
+    const { startNs, discontinuity, configs } = part.segment;
+    const key = partKey(segmentPrefix, part.number);
+    const initKey = await this.#keepInit(configs, earlier);
+    if (!earlier) await this.#store.putFleeting(key, part.data, MEDIA_TYPE);
+    const { durationNs, independent } = part;
+    this.#list.addPart(
+      { wallMs: this.#wallMs(startNs), discontinuity, initKey },
+      { key, durationNs, independent, ...(earlier && { data: part.data }) },
+    );
+  }
+
+  async #keepSegment({ start, durationNs, data }: FinishedSegment, earlier: boolean): Promise<void> {
+    const { segmentPrefix, suffix } = this.#options;
+    const wallMs = this.#wallMs(start.startNs);
+    const key = segmentKey(segmentPrefix, suffix, start.index, wallMs, '.m4s');
+    const initKey = await this.#keepInit(start.configs, earlier);
+    await this.#store.putMedia(key, data, MEDIA_TYPE, earlier);
+    const { index, discontinuity } = start;
+    this.#list.addSegment({ key, index, durationNs, wallMs, discontinuity, initKey, bytes: data.length });
+  }
+
+  async #keepInit(configs: TrackConfigs, earlier: boolean): Promise<string> {
+    const bytes = initSegment(configs);
+    const there = this.#inits.find((init) => init.bytes.equals(bytes));
+    if (there) return there.key;
+    const key = initKey(this.#options.segmentPrefix, this.#inits.length + 1);
+    await this.#store.putMedia(key, bytes, MEDIA_TYPE, earlier);
+    this.#inits.push({ bytes, key });
+    return key;
+  }
+
+  #wallMs(ns: number): number {
+    return Math.round(this.#options.epochMs + ns / 1e6);
+  }
+
+  /** Playlists last: what they list is there. The one with parts is the live one, where there is one. */
+  async #publish(ended: boolean): Promise<Pick<HlsResult, 'playlist' | 'livePlaylist'>> {
+    const { playlistKey, livePlaylistKey, onUpdate } = this.#options;
+    const news = ended || this.#list.takeNews();
+    let playlist: StoredObject = { key: playlistKey, location: '', bytes: 0 };
+    let livePlaylist: StoredObject | undefined;
+    if (news || livePlaylistKey === undefined) {
+      playlist = await this.#putPlaylist(playlistKey, 'event', livePlaylistKey === undefined, ended);
+    }
+    if (livePlaylistKey !== undefined) {
+      livePlaylist = await this.#putPlaylist(livePlaylistKey, 'live', true, ended);
+    }
+    if (news) onUpdate?.(this.status);
+    return { playlist, livePlaylist };
+  }
+
+  async #putPlaylist(
+    key: string,
+    type: 'event' | 'live',
+    withParts: boolean,
+    ended: boolean,
+  ): Promise<StoredObject> {
+    const { partDuration, live, segmentPrefix } = this.#options;
+    const uri = (of: string) => relativeUri(key, of);
+    const low =
+      withParts && live && partDuration !== undefined
+        ? {
+            partTarget: partDuration,
+            open: this.#list.open(uri),
+            hint: uri(partKey(segmentPrefix, this.#packager.nextPart)),
+          }
+        : undefined;
+    const targetDuration = this.#targetDuration;
+    const text = renderPlaylist(this.#list.entries(uri), { type, ended, targetDuration, low });
+    return this.#store.putPlaylist(key, text, low !== undefined && !ended);
+  }
+}
