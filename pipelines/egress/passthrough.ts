@@ -1,4 +1,4 @@
-/** Copies one video and/or one audio track. No video is ever decoded here. */
+/** Copies one video and/or one audio track; sound that is encoded is mixed of any number. No video is ever decoded here. */
 import Gst from 'gi://Gst?version=1.0';
 
 import { muxer, muxPad, rawAudio } from '../shared/encoders.ts';
@@ -7,6 +7,7 @@ import { codecElements } from '../shared/rtp-codecs.ts';
 import { child, requestPad, setProperties } from '../runtime/gst.ts';
 import { Leg } from './leg.ts';
 import type { Cut } from './log-branch.ts';
+import { oneEar } from './one-ear.ts';
 import type { Program } from './program.ts';
 import type { Receiver } from '../runtime/receiver.ts';
 import type { Connect } from '../runtime/receiver-bin.ts';
@@ -109,15 +110,16 @@ export class Passthrough implements Program {
     }
     if (!audio) throw new Error('this passthrough has no audio');
     if (audio.mode === 'copy') return `${parse} name=out`;
-    return `${decode} ! audioconvert ! audioresample ! ${rawAudio(audio.encoding, 'S16LE')} ! identity name=out silent=true`;
+    return `${decode} ! audioconvert${oneEar(connect.channel, audio.encoding)} ! audioresample ! ${rawAudio(audio.encoding, 'S16LE')} ! identity name=out silent=true`;
   }
 
   plug(receiver: Receiver, connect: Connect): Gst.Pad {
     const { kind } = connect;
-    const taken = [...this.#tracks.values()].find((track) => track.kind === kind);
-    if (taken) throw new Error(`${taken.receiver.trackId} is connected already: one ${kind} track at a time`);
     const copied = kind === 'video' ? this.#video : this.#audio;
     if (copied) {
+      const taken = [...this.#tracks.values()].find((track) => track.kind === kind);
+      if (taken)
+        throw new Error(`${taken.receiver.trackId} is connected already: one copied ${kind} track at a time`);
       this.#tracks.set(connect.trackId, { receiver, kind });
       return copied.sink;
     }

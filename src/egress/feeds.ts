@@ -95,6 +95,17 @@ export class Feeds {
     if (entry) this.#onFailure(trackId, entry, new Error(message));
   }
 
+  /** Asks the publishers of all pictures for a keyframe. */
+  requestKeyFrames(): void {
+    const { bridge, logger } = this.#options;
+    for (const { wanted, subscription } of this.current()) {
+      if (wanted.track.kind !== 'video') continue;
+      bridge
+        .request('requestKeyFrame', { subscriptionId: subscription.subscriptionId })
+        .catch((error: unknown) => logger.debug({ err: error }, 'no keyframe asked for'));
+    }
+  }
+
   /** Gives every subscription back. The pipeline's side goes with the pipeline. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -147,7 +158,7 @@ export class Feeds {
   async #open(entry: Entry): Promise<void> {
     if (isOver(entry)) return;
     const { bridge, host, address, portRange, srtp, copyVideo, logger } = this.#options;
-    const { track, participantId } = entry.wanted;
+    const { track, participantId, channel } = entry.wanted;
     const { trackId } = track;
     const { port } = await host.send({
       cmd: 'bind',
@@ -182,6 +193,7 @@ export class Feeds {
       remote: subscription.remote,
       ...(local && subscription.srtp && { srtp: { local, remote: subscription.srtp } }),
       muted: subscription.producerPaused,
+      ...(channel !== undefined && { channel }),
     });
     if (isOver(entry)) return;
     const { subscriptionId } = subscription;

@@ -17,6 +17,7 @@ import { redactStreamUrl } from '../redact.ts';
 import { fileName, imagePrefix, segmentNames } from './filename.ts';
 import type { NameValues } from './filename.ts';
 import type { EgressPlan } from './plan-types.ts';
+import { subjectOf } from './presence.ts';
 import { echoed } from './request/echo.ts';
 import type { StartRequest } from './request/types.ts';
 
@@ -86,13 +87,20 @@ function initialNames(
   { roomId, createdAtMs }: InfoContext,
 ): NameValues {
   const { source } = plan;
+  const subject = subjectOf(source);
   const isTrackEgress = plan.outputs.some((output) => output.type === 'file' && output.fileType === 'auto');
   const trackId = source.type === 'tracks' ? (source.videoTrackId ?? source.audioTrackId) : undefined;
   return {
     roomName: plan.roomName,
     roomId,
     createdAtMs,
-    identifier: isTrackEgress && trackId !== undefined ? trackId : plan.roomName,
+    identifier:
+      source.type === 'participant'
+        ? source.identity
+        : isTrackEgress && trackId !== undefined
+          ? trackId
+          : plan.roomName,
+    ...(subject !== undefined && { publisherIdentity: subject }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** One run of an egress's pipeline process: the program, its feeds and, for a composite, its canvas. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import type { PipelineHost } from '../pipeline/host.ts';
@@ -11,6 +12,10 @@ import type { WantedTrack } from './selection.ts';
 import type { Background, Stage } from './stage.ts';
 
 const AUDIO_COPY_MIME = 'audio/opus';
+/** The one codec that is copied of a participant, whatever they publish next. */
+const FOLLOWED_VIDEO_MIME = 'video/H264';
+/** How often it is looked whether media comes, ms. */
+const FLOW_POLL_MS = 30;
 
 export interface PipelineRunOptions {
   bridge: BridgeClient;
@@ -20,6 +25,8 @@ export interface PipelineRunOptions {
   program: Program;
   /** Tracks at the start. */
   wanted: readonly WantedTrack[];
+  /** It takes none of them yet: the egress is paused. */
+  idle?: boolean;
   log: LogTarget;
   /** Wall clock of egress-clock zero, ms. */
   epochMs: number;
@@ -34,6 +41,12 @@ export interface PipelineRunOptions {
   onDied: (reason: string) => void;
 }
 
+/** Sound alone has no keyframes to be cut at: a chunk is a segment, so that segments are as long as was asked for. */
+function soundChunks({ video, outputs }: EgressPlan): Pick<LogTarget, 'soundChunkNs'> {
+  const segments = outputs.find((output) => output.type === 'segments');
+  return video || !segments ? {} : { soundChunkNs: segments.segmentDuration * 1e9 };
+}
+
 /** The `init` command of a program. Pure. */
 export function initFor(
   plan: EgressPlan,
@@ -44,7 +57,7 @@ export function initFor(
 ): Init {
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
   const tap = plan.outputs.some(({ type }) => type === 'stream');
-  const common = { clockOffsetNs: 0, log, tap };
+  const common = { clockOffsetNs: 0, log: { ...log, ...soundChunks(plan) }, tap };
   if (program.program === 'composite') {
     return {
       ...common,
@@ -57,8 +70,10 @@ export function initFor(
   }
   const mimeType = (kind: 'audio' | 'video') =>
     wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
-  const video = mimeType('video');
-  const hasAudio = mimeType('audio') !== undefined;
+  // What is followed may come later, or be away just when a pipeline is started again.
+  const follows = plan.source.type !== 'tracks';
+  const video = follows && plan.video ? FOLLOWED_VIDEO_MIME : mimeType('video');
+  const hasAudio = follows ? plan.audio !== null : mimeType('audio') !== undefined;
   return {
     ...common,
     program: 'passthrough',
@@ -74,8 +89,12 @@ export function initFor(
 export class PipelineRun {
   readonly feeds: Feeds;
   readonly #host: PipelineHost;
+  readonly #program: Program;
+  readonly #logger: Logger;
   readonly #canvas: CanvasKeeper | undefined;
   #wanted: readonly WantedTrack[] = [];
+  /** Tracks whose media has come. */
+  readonly #seen = new Set<string>();
   #started = false;
   #stopping = false;
 
@@ -98,7 +117,7 @@ export class PipelineRun {
       await host.send({ cmd: 'start' });
       if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);
       run.#started = true;
-      run.sync(options.wanted);
+      run.sync(options.idle ? [] : options.wanted);
       return run;
     } catch (error) {
       await run.kill();
@@ -109,6 +128,8 @@ export class PipelineRun {
   private constructor(host: PipelineHost, options: PipelineRunOptions) {
     this.#host = host;
     const { bridge, plan, program, address, portRange, srtp, logger } = options;
+    this.#program = program;
+    this.#logger = logger;
     this.feeds = new Feeds({
       bridge,
       host,
@@ -134,6 +155,7 @@ export class PipelineRun {
     }
     host.onEvent((event) => {
       this.#canvas?.onPipelineEvent(event);
+      if (event.event === 'trackFormat') this.#seen.add(event.trackId);
       if (event.event === 'trackError') this.feeds.failed(event.trackId, event.message);
       options.onEvent(event);
     });
@@ -152,8 +174,28 @@ export class PipelineRun {
   /** Makes the feeds and the picture what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
     this.#wanted = wanted;
+    const ids = new Set(wanted.map(({ track }) => track.trackId));
+    for (const trackId of this.#seen) if (!ids.has(trackId)) this.#seen.delete(trackId);
     this.feeds.sync(wanted);
     this.#canvas?.update(wanted);
+  }
+
+  /** Resolves when media of every track has come that is wanted and not muted; at the latest after `deadlineMs`. */
+  async flowing(wanted: readonly WantedTrack[], deadlineMs: number): Promise<void> {
+    const deadline = Date.now() + deadlineMs;
+    const comes = ({ track: { trackId } }: WantedTrack) =>
+      this.#seen.has(trackId) || this.feeds.get(trackId)?.subscription.producerPaused === true;
+    while (!this.#stopping && !wanted.every(comes) && Date.now() < deadline) await delay(FLOW_POLL_MS);
+  }
+
+  /** Asks for a keyframe: a chunk begins there. */
+  cut(): void {
+    if (this.#program.program === 'passthrough') this.feeds.requestKeyFrames();
+    else if (this.#canvas) {
+      this.#host
+        .send({ cmd: 'keyFrame' })
+        .catch((error: unknown) => this.#logger.debug({ err: error }, 'no keyframe'));
+    }
   }
 
   /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */

@@ -1,5 +1,5 @@
 /** What an egress is to do, decided up front from the request alone (pure), before any worker is involved. */
-import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
+import type { AudioEncoding, Rendition, VideoEncoding } from '../../pipelines/shared/protocol.ts';
 import type { StoragePlan } from '../storage/types.ts';
 import type { BridgeParticipant } from '../bridge/protocol.ts';
 import type { EgressOptions } from './request/options.ts';
@@ -22,7 +22,7 @@ export type AudioChannelName = 'both' | 'left' | 'right';
 
 /**
  * How a room's sound is laid on two channels. `dual-agent`: agents left, everybody else right. `dual-alternate`:
- * participants left and right in turn, in the order they joined.
+ * each new sound goes left and right in turn.
  */
 export type AudioMixingName = 'default' | 'dual-agent' | 'dual-alternate';
 
@@ -112,6 +112,8 @@ export interface StreamOutput {
   protocol: 'rtmp' | 'srt' | 'websocket';
   /** With keys: never log; show redactStreamUrl(url). */
   urls: string[];
+  /** By URL: place in the plan's `renditions`. What is not in here gets the main picture. */
+  qualities?: Readonly<Record<string, number>>;
 }
 
 export type EgressOutput = FileOutput | SegmentsOutput | StreamOutput | ImagesOutput;
@@ -125,6 +127,8 @@ export interface EgressPlan {
   /** Used when encoding. */
   video: VideoEncoding | null;
   audio: AudioEncoding | null;
+  /** The picture once more, at other qualities; for streams. */
+  renditions?: Rendition[];
   outputs: EgressOutput[];
   storages: StoragePlan[];
   /** Sluice's own, of the request and of the configuration. */

@@ -3,12 +3,11 @@ import type { BridgeParticipant } from '../bridge/protocol.ts';
 import type { TrackRole } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import type { EgressSource } from './plan-types.ts';
+import { arrivalMs, companyMs, graceMs, isComplete, presenceOf, subjectOf } from './presence.ts';
 import { isReadable } from './program.ts';
-import { selectTracks } from './selection.ts';
+import { namedTracks, selectTracks } from './selection.ts';
 import type { WantedTrack } from './selection.ts';
-
-/** Named tracks that are not there (yet, or any more) are waited for this long, ms. */
-const TRACK_GRACE_MS = 10_000;
+import { StereoMixing } from './stereo.ts';
 
 export interface RoomSourceOptions {
   source: EgressSource;
@@ -17,9 +16,9 @@ export interface RoomSourceOptions {
   /** An earlier attempt may have recorded them: that they do not come back is the end, not a failure. */
   continues: boolean;
   participants: () => Iterable<BridgeParticipant>;
-  /** A track of a room is left out, because nothing here can read its codec. Told once a track. */
+  /** A track that nobody has named is left out, because nothing here can read its codec. Told once a track. */
   onLeftOut: (track: WantedTrack) => void;
-  /** Every named track has been gone for a while. */
+  /** What the egress is about has been gone for a while. */
   onGone: () => void;
 }
 
@@ -27,74 +26,75 @@ export class RoomSource {
   readonly #options: RoomSourceOptions;
   readonly #roles: Map<string, TrackRole>;
   readonly #leftOut = new Set<string>();
+  readonly #stereo: StereoMixing;
   #goneTimer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
   constructor(options: RoomSourceOptions) {
     this.#options = options;
     this.#roles = new Map(Object.entries(options.roles));
+    const { source } = options;
+    this.#stereo = new StereoMixing(source.type === 'room' ? source.audioMixing : 'default');
   }
 
   /** The tracks wanted now, in the order they are to be shown. */
   select(): WantedTrack[] {
     const { source, participants } = this.#options;
-    const wanted = selectTracks(source, participants(), this.#roles);
-    if (source.type === 'room') {
-      return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
+    const wanted = this.#stereo.place(selectTracks(source, participants(), this.#roles));
+    for (const { trackId, kind } of namedTracks(source)) {
+      const role = this.#roles.get(trackId);
+      const seen = wanted.find(({ track }) => track.trackId === trackId);
+      if (!role && seen)
+        this.#roles.set(trackId, { identity: seen.identity, source: seen.track.source, kind });
     }
-    if (source.type !== 'tracks') return wanted;
-    for (const { track, identity } of wanted) {
-      const named = track.kind === 'audio' ? source.audioTrackId : source.videoTrackId;
-      if (named !== undefined) this.#roles.set(named, { identity, source: track.source, kind: track.kind });
-    }
-    return wanted;
+    if (source.type === 'tracks') return wanted;
+    return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
   }
 
-  /** The room has changed: looks again. A room's egress stays without tracks, one of named tracks ends after a while. */
+  /** The room has changed: looks again. A room's egress stays without tracks; others end after a while. */
   changed(): WantedTrack[] {
     this.#wake?.();
+    const { source, participants, onGone } = this.#options;
     const wanted = this.select();
-    if (this.#options.source.type === 'room') return wanted;
-    if (wanted.length > 0) {
+    if (presenceOf(source, participants(), wanted) !== 'away') {
       clearTimeout(this.#goneTimer);
       this.#goneTimer = undefined;
     } else {
-      this.#goneTimer ??= setTimeout(this.#options.onGone, TRACK_GRACE_MS);
+      this.#goneTimer ??= setTimeout(onGone, graceMs(source));
     }
     return wanted;
   }
 
   /**
-   * Named tracks must be there before the program can be chosen; a room may be empty.
+   * What is recorded must be there before the program can be chosen; a room may be empty, and a participant that is
+   * there may take its time to publish.
    * @param over whether waiting has lost its reason; asked after each {@link changed} and {@link close}
-   * @throws EgressAborted when none of them comes, and no earlier attempt had them
+   * @throws EgressAborted when nothing of it comes, and no earlier attempt had it
    */
   async ready(over: () => boolean): Promise<WantedTrack[]> {
-    const { source } = this.#options;
-    const named =
-      source.type !== 'tracks' ? 0 : [source.audioTrackId, source.videoTrackId].filter(Boolean).length;
-    const deadline = Date.now() + TRACK_GRACE_MS;
-    for (;;) {
+    const { source, participants, continues, onGone } = this.#options;
+    const subject = subjectOf(source);
+    let seen = false;
+    let deadline = Date.now() + (continues ? graceMs(source) : arrivalMs(source));
+    for (let first = true; ;) {
       const wanted = this.select();
-      if (wanted.length >= named || over()) return wanted;
-      const left = deadline - Date.now();
-      if (left <= 0) {
-        if (wanted.length > 0) return wanted;
-        if (this.#options.continues) {
-          this.#options.onGone();
-          return wanted;
-        }
-        throw new EgressAborted(
-          'the track was never published: start the egress while its track is in the room',
-        );
+      const presence = presenceOf(source, participants(), wanted);
+      const waits = subject !== undefined && presence === 'here' && wanted.length === 0;
+      if (presence === 'room' || isComplete(source, wanted) || over()) return wanted;
+      if (wanted.length > 0 && first) {
+        first = false;
+        deadline = Math.max(Date.now(), Math.min(deadline, Date.now() + companyMs(source)));
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      seen ||= presence === 'here';
+      const left = waits ? undefined : deadline - Date.now();
+      const gone = subject !== undefined && seen && presence === 'away';
+      if (gone || (left !== undefined && left <= 0)) {
+        if (wanted.length > 0) return wanted;
+        if (!continues) throw new EgressAborted(whyNothing(subject, seen));
+        onGone();
+        return wanted;
+      }
+      await this.#change(left);
     }
   }
 
@@ -102,6 +102,17 @@ export class RoomSource {
   close(): void {
     clearTimeout(this.#goneTimer);
     this.#wake?.();
+  }
+
+  /** @param waitMs undefined: as long as it takes */
+  async #change(waitMs: number | undefined): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = waitMs === undefined ? undefined : setTimeout(resolve, waitMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #leaveOut(each: WantedTrack): false {
@@ -112,4 +123,14 @@ export class RoomSource {
     }
     return false;
   }
+}
+
+function whyNothing(subject: string | undefined, seen: boolean): string {
+  if (subject === undefined) {
+    return 'the track was never published: start the egress while its track is in the room';
+  }
+  const name = subject.slice(0, 64);
+  return seen
+    ? `participant ${name} left without having published anything`
+    : `participant ${name} did not join: start the egress when they are about to`;
 }

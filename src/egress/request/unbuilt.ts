@@ -7,8 +7,6 @@ import { unimplemented } from './errors.ts';
 
 function checkSource(source: EgressSource): void {
   if (source.type === 'web') throw unimplemented('url', 'the egress of a web page', 'use a room composite');
-  if (source.type === 'media')
-    throw unimplemented('media', 'a media source', 'use StartTrackCompositeEgress');
   if (source.type !== 'room') return;
   if (source.customBaseUrl !== undefined) {
     throw unimplemented(

@@ -3,24 +3,31 @@ import type { FileViewFormat } from '../outputs/file/index.ts';
 import type { NameValues } from '../filename.ts';
 import type { FileOutput } from '../plan-types.ts';
 import type { Program } from '../program.ts';
+import { subjectOf } from '../presence.ts';
+import { namedTracks } from '../selection.ts';
 import type { SinkContext } from './types.ts';
 
 /** What stands for the placeholders in this egress's names. */
 export function nameValues({
+  plan: { source },
   record,
   room,
   tracks,
-}: Pick<SinkContext, 'record' | 'room' | 'tracks'>): NameValues {
+}: Pick<SinkContext, 'plan' | 'record' | 'room' | 'tracks'>): NameValues {
   // LiveKit names a track composite after its video's publisher.
   const first = tracks.find(({ track }) => track.kind === 'video') ?? tracks[0];
-  const isTrack = record.requestType === 'TrackEgressRequest';
+  const ids = namedTracks(source);
+  const isTrack =
+    source.type === 'tracks' && ids.length === 1 && record.requestType !== 'TrackCompositeEgressRequest';
+  // Whoever is followed is known before they have published anything.
+  const publisher = subjectOf(source) ?? (source.type === 'room' ? undefined : first?.identity);
   return {
     roomName: room.name,
     roomId: room.roomId,
     createdAtMs: record.createdAtMs,
-    identifier: isTrack && first ? first.track.trackId : room.name,
-    ...(first &&
-      record.requestType !== 'RoomCompositeEgressRequest' && { publisherIdentity: first.identity }),
+    identifier:
+      source.type === 'participant' ? source.identity : isTrack && first ? first.track.trackId : room.name,
+    ...(publisher !== undefined && { publisherIdentity: publisher }),
     ...(isTrack &&
       first && { track: { id: first.track.trackId, kind: first.track.kind, source: first.track.source } }),
   };
