@@ -8,7 +8,8 @@ import type { EgressStore, RedisConnections } from '../store/index.ts';
 import { Uploads } from '../uploads/index.ts';
 
 const FIRST_RETRY_MS = 1000;
-const MAX_RETRY_MS = 5 * 60_000;
+const MAX_RETRY_MS = 60_000;
+const REFUSED_RETRY_MS = 5 * 60_000;
 const LEASE_MS = 15_000;
 
 /**
@@ -40,6 +41,7 @@ export function startUploads({
       wait: uploadWaitMs,
       firstRetry: FIRST_RETRY_MS,
       maxRetry: MAX_RETRY_MS,
+      refusedRetry: REFUSED_RETRY_MS,
       giveUp: uploadGiveUpMs,
       lease: LEASE_MS,
     },

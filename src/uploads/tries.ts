@@ -138,7 +138,8 @@ export class Tries {
   /** Until the next try, ms. @param tries so far */
   pause(tries: number, refused: boolean): number {
     const { timing } = this.#options;
-    return retryDelay(tries + 1, refused ? { ...timing, firstRetry: timing.maxRetry } : timing);
+    const { refusedRetry } = timing;
+    return retryDelay(tries + 1, refused ? { firstRetry: refusedRetry, maxRetry: refusedRetry } : timing);
   }
 
   #once(

@@ -101,7 +101,10 @@ export interface UploadTiming {
   /** The end of an egress waits this long for its storage. */
   wait: number;
   firstRetry: number;
+  /** Longest pause while a storage is away: what it is to hold is safe nowhere else. */
   maxRetry: number;
+  /** The pause while it refuses: somebody has to mend it. */
+  refusedRetry: number;
   /** Uploads older than this are not tried again. */
   giveUp: number;
   /** An upload whose process has died is taken up after this. */

@@ -59,7 +59,15 @@ export class UploadRig {
       ...{ redis: redis.shared, store, spoolDir, logger, work: lateWork(spoolDir, logger) },
       open: (plan: StoragePlan) => createStorage(plan, config, logger, localPolicy),
       openBackup: backup === undefined ? undefined : () => new LocalStorage(backup),
-      timing: { wait: 400, firstRetry: 100, maxRetry: 400, giveUp: 3_600_000, lease: 1500, ...timing },
+      timing: {
+        wait: 400,
+        firstRetry: 100,
+        maxRetry: 400,
+        refusedRetry: 400,
+        giveUp: 3_600_000,
+        lease: 1500,
+        ...timing,
+      },
     });
     return new UploadRig(uploads, store, redis);
   }
