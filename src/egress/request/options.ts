@@ -3,10 +3,46 @@
  * `POST /twirp/sluice.Egress/StartEgress`, next to LiveKit's request, and are kept with it.
  */
 import { z } from 'zod';
+import { limitsSchema } from '../limits.ts';
 import { invalid } from './errors.ts';
+
+/** Pixels of a side, as encoders take them. */
+const sideSchema = z
+  .number()
+  .int()
+  .min(16)
+  .max(4096)
+  .refine((pixels) => pixels % 2 === 0, 'it has to be even');
+
+const streamQualitySchema = z.strictObject({
+  /** One of the request's stream URLs. */
+  url: z.string().min(1),
+  width: sideSchema.optional(),
+  height: sideSchema.optional(),
+  /** kbit/s. */
+  video_bitrate: z.number().int().min(50).max(100_000).optional(),
+});
+
+/** How a storyboard is made; what is left out is as in STORYBOARD_DEFAULTS. */
+const storyboardSchema = z.strictObject({
+  /** Seconds from one picture to the next, at least. */
+  interval: z.number().min(1).max(3600).exactOptional(),
+  /** Of one picture, pixels. */
+  width: z.int().min(32).max(640).exactOptional(),
+  /** Pictures a sheet. */
+  columns: z.int().min(1).max(20).exactOptional(),
+  rows: z.int().min(1).max(20).exactOptional(),
+});
 
 /** Strict at every level: an option nobody knows is refused by its name, never ignored. */
 export const egressOptionsSchema = z.strictObject({
+  /** A sprite sheet and WebVTT thumbnails beside each recording with a picture. Default none. */
+  storyboard: z.union([z.boolean(), storyboardSchema]).exactOptional(),
+
+  /** Qualities of single destinations; what is left out follows the main picture. */
+  streams: z.array(streamQualitySchema).max(16).optional(),
+  /** How long and how large outputs may become; the installation's own limits hold as well. */
+  limits: limitsSchema.exactOptional(),
   /** Codec of an encoded picture; LiveKit's `video_codec` has no VP9. VP8 and VP9 go into WebM files. */
   video_codec: z.enum(['h264', 'vp8', 'vp9']).exactOptional(),
 

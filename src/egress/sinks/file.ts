@@ -5,6 +5,7 @@ import { FileInfo } from '@livekit/protocol';
 import type { Storage } from '../../storage/types.ts';
 import type { FileUpload, UploadOutcome } from '../../uploads/index.ts';
 import { fileName } from '../filename.ts';
+import { withinSize } from '../limits.ts';
 import { PAUSED, PauseSeams } from '../log/pauses.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import { writeFileView } from '../outputs/file/index.ts';
@@ -16,6 +17,7 @@ import { aside, isFree } from './free-name.ts';
 import type { ManifestFile, ManifestPart } from '../manifest.ts';
 import { uploadNote } from './late.ts';
 import { folderOf } from './manifest.ts';
+import { storeStoryboard } from './storyboard.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
 
 /** Where the file is now. */
@@ -68,10 +70,11 @@ export class FileSink implements Sink {
     });
   }
 
-  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
+  async finish(whole: SegmentLog): Promise<'done' | 'pending'> {
     const { plan, status, logger, epochMs } = this.#context;
     const { signal } = this.#abort;
     const audio = plan.audio ?? undefined;
+    const log = withinSize(whole, plan);
     const made = await writeFileView(this.#format, { log, path: this.#path, logger, signal, audio });
     logger.info(
       {
@@ -88,8 +91,13 @@ export class FileSink implements Sink {
     // The storage may have taken a while to say.
     await this.#context.assertCurrent();
     const { outcome, location, bytes } = await this.#upload(made);
+    const { storyboard, result } = await storeStoryboard(this.#context, this.#uploads, {
+      ...{ log, key: this.#key, output: this.#index, storage: this.#output.storage, signal },
+      recording: outcome.state,
+    });
     this.#stored = {
       ...{ filename: this.#key, location, bytes, startNs: made.startNs, durationNs: made.durationNs },
+      ...(storyboard && { storyboard }),
     };
     const startedAtMs = epochMs + made.startNs / 1e6;
     const file = new FileInfo({
@@ -113,7 +121,7 @@ export class FileSink implements Sink {
       );
     }
     if (outcome.state === 'refused') throw outcome.error;
-    return outcome.state === 'pending' ? 'pending' : 'done';
+    return outcome.state === 'pending' ? 'pending' : result;
   }
 
   /** At the end, when the name is needed: a start waits for nobody's storage. */
