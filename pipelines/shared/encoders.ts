@@ -87,7 +87,7 @@ export function audioEncoder(audio: AudioEncoding): string {
   // Constant: a file's length and the place of a moment in it can be computed from its size, as players of MP3 do.
   if (audio.codec === 'mp3')
     return `audioconvert ! lamemp3enc name=audioenc target=bitrate cbr=true bitrate=${audio.bitrate} ! mpegaudioparse`;
-  return `audioconvert ! audioresample ! opusenc name=audioenc bitrate=${bitrate} frame-size=20`;
+  return `audioconvert ! audioresample ! opusenc name=audioenc bitrate=${bitrate} bitrate-type=cbr frame-size=20`;
 }
 
 /** Raw audio between decoders, mixer and encoder. */

@@ -21,6 +21,8 @@ import {
 import type { KeySpec } from './kinds.ts';
 
 const path = () => text('a path');
+const outputSeconds = () =>
+  integer(0, 2_592_000, 'a whole number of seconds up to 2592000, or 0 for no limit');
 
 /** The keys of one S3 bucket. */
 function s3Keys<const P extends string>(prefix: P) {
@@ -67,6 +69,11 @@ export const KEYS = {
   'worker.stop_free_disk': byteSize(),
   'worker.drain_deadline': integer(0, 86_400, 'a whole number of seconds from 0 to 86400'),
   'egress.start_deadline': integer(0, 86400, 'a whole number of seconds from 0 to 86400'),
+  'egress.limits.file_max_duration': outputSeconds(),
+  'egress.limits.file_max_size': byteSize(),
+  'egress.limits.segments_max_duration': outputSeconds(),
+  'egress.limits.stream_max_duration': outputSeconds(),
+  'egress.limits.images_max_duration': outputSeconds(),
   'ingress.rtmp_port': port(),
   'ingress.rtmps_port': port(),
   'ingress.rtmp_base_url': url(['rtmp', 'rtmps']),

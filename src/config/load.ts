@@ -114,7 +114,16 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       stopFreeDisk: values['worker.stop_free_disk'] ?? 2 ** 28,
       drainMs: (values['worker.drain_deadline'] ?? 30) * 1000,
     },
-    egress: { startDeadlineMs: (values['egress.start_deadline'] ?? 60) * 1000 },
+    egress: {
+      startDeadlineMs: (values['egress.start_deadline'] ?? 60) * 1000,
+      limits: {
+        fileMaxDuration: values['egress.limits.file_max_duration'] ?? 0,
+        fileMaxSize: values['egress.limits.file_max_size'] ?? 0,
+        segmentsMaxDuration: values['egress.limits.segments_max_duration'] ?? 0,
+        streamMaxDuration: values['egress.limits.stream_max_duration'] ?? 0,
+        imagesMaxDuration: values['egress.limits.images_max_duration'] ?? 0,
+      },
+    },
     ingress: {
       rtmpPort: values['ingress.rtmp_port'] ?? 1935,
       rtmpsPort: values['ingress.rtmps_port'],

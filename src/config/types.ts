@@ -80,6 +80,16 @@ export interface Config {
   readonly egress: {
     /** How long a job may wait for a worker to take it; 0: for ever. */
     readonly startDeadlineMs: number;
+    /** What every output is held to, whatever its request says; 0: no limit. */
+    readonly limits: {
+      /** Seconds. */
+      readonly fileMaxDuration: number;
+      /** Bytes. */
+      readonly fileMaxSize: number;
+      readonly segmentsMaxDuration: number;
+      readonly streamMaxDuration: number;
+      readonly imagesMaxDuration: number;
+    };
   };
   readonly ingress: {
     /** 0: any free port. */

@@ -52,7 +52,7 @@ function askedOf(choice: EncodingChoice, options: EgressPlan['options']): Asked 
   return {
     video: options.video_codec ?? named,
     audio: AUDIO_CODECS.get(advanced?.audioCodec ?? AudioCodec.DEFAULT_AC),
-    frequency: advanced?.audioFrequency || undefined,
+    frequency: advanced?.audioFrequency === 0 ? undefined : advanced?.audioFrequency,
   };
 }
 

@@ -8,6 +8,7 @@ import { ParticipantInfo_Kind } from '@livekit/protocol';
 import { egressCost } from '../admission/cost.ts';
 import type { WorkerAdmission } from '../admission/worker-admission.ts';
 import { EgressAttempt } from '../egress/attempt.ts';
+import { configuredLimits, withinLimits } from '../egress/limits.ts';
 import { PipelineRun } from '../egress/pipeline-run.ts';
 import { planOfRecord } from '../egress/plan.ts';
 import { createSinks } from '../egress/sinks/index.ts';
@@ -85,6 +86,7 @@ async function startEgressWorker(
   });
   const claims = createNameClaims(redis.shared);
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
+  const limits = configuredLimits(config.egress.limits);
   const worker = new EgressWorker({
     connection: redis.shared,
     queue,
@@ -94,7 +96,7 @@ async function startEgressWorker(
     maxJobs: config.worker.maxJobs ?? availableParallelism() * JOBS_PER_CORE,
     logger,
     createAttempt: (record, attempt) => {
-      const plan = planOfRecord(record);
+      const plan = withinLimits(planOfRecord(record), limits);
       const logDir = join(logs, record.egressId);
       const job = jobIdOf({ id: record.egressId, attempt });
       const running = new EgressAttempt(record, attempt, {

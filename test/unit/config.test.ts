@@ -71,7 +71,13 @@ describe('defaults', () => {
         stopFreeDisk: 268_435_456,
         drainMs: 30_000,
       },
-      egress: { startDeadlineMs: 60_000 },
+      egress: {
+        startDeadlineMs: 60_000,
+        limits: {
+          ...{ fileMaxDuration: 0, fileMaxSize: 0, segmentsMaxDuration: 0 },
+          ...{ streamMaxDuration: 0, imagesMaxDuration: 0 },
+        },
+      },
       ingress: {
         rtmpPort: 1935,
         rtmpsPort: undefined,
@@ -186,6 +192,11 @@ describe('sources', () => {
       'worker.min_free_disk': '1.5 GiB',
       'worker.stop_free_disk': '1000',
       'egress.start_deadline': '18',
+      'egress.limits.file_max_duration': '3600',
+      'egress.limits.file_max_size': '4GiB',
+      'egress.limits.segments_max_duration': '3601',
+      'egress.limits.stream_max_duration': '3602',
+      'egress.limits.images_max_duration': '3603',
       'worker.drain_deadline': '7',
       'ingress.rtmp_port': '7',
       'ingress.rtmps_port': '8',
@@ -259,7 +270,13 @@ describe('sources', () => {
         stopFreeDisk: 1000,
         drainMs: 7000,
       },
-      egress: { startDeadlineMs: 18_000 },
+      egress: {
+        startDeadlineMs: 18_000,
+        limits: {
+          ...{ fileMaxDuration: 3600, fileMaxSize: 2 ** 32, segmentsMaxDuration: 3601 },
+          ...{ streamMaxDuration: 3602, imagesMaxDuration: 3603 },
+        },
+      },
       ingress: {
         rtmpPort: 7,
         rtmpsPort: 8,

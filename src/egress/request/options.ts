@@ -3,8 +3,8 @@
  * `POST /twirp/sluice.Egress/StartEgress`, next to LiveKit's request, and are kept with it.
  */
 import { z } from 'zod';
-import { limitsSchema } from '../limits.ts';
 import { invalid } from './errors.ts';
+import { limitsSchema } from './limits.ts';
 
 /** Pixels of a side, as encoders take them. */
 const sideSchema = z
