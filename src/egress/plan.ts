@@ -11,6 +11,9 @@ import {
 import type { EgressRecord } from '../store/types.ts';
 import { settleCodecs } from './codecs.ts';
 import type { PlanContext } from './plan-parts.ts';
+import { withHlsOptions } from './plan-hls.ts';
+import { checkImages } from './plan-images.ts';
+import { checkWebSockets, withStreamQualities } from './plan-streams.ts';
 import { planStart } from './plan-start.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { planParticipant, planRoomComposite, planTrack, planTrackComposite, planWeb } from './plan-v1.ts';
@@ -18,7 +21,6 @@ import type { EncodingChoice } from './request/encoding.ts';
 import { loadOptions } from './request/options.ts';
 import { loadRequest } from './request/types.ts';
 import type { StartRequest } from './request/types.ts';
-import { refuseUnbuilt } from './request/unbuilt.ts';
 
 export type { PlanContext } from './plan-parts.ts';
 
@@ -46,10 +48,10 @@ function wantsOwnKind(request: StartRequest): boolean {
 
 /** @throws RequestError that says what is wrong with the request and what would be right. */
 export function planEgress(request: StartRequest, context: PlanContext): EgressPlan {
-  const asked = planOf(request, context);
-  const plan = settleCodecs(asked, encodingChoice(request), wantsOwnKind(request));
-  refuseUnbuilt(plan);
-  return plan;
+  const asked = withHlsOptions(withStreamQualities(planOf(request, context)));
+  checkWebSockets(asked);
+  checkImages(asked);
+  return settleCodecs(asked, encodingChoice(request), wantsOwnKind(request));
 }
 
 /**
