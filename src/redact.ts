@@ -26,6 +26,11 @@ export function redactStreamUrl(url: string): string {
     const [, scheme = '', host = '', app = '', key = '', live = ''] = rtmp;
     return `${scheme}${redactParts(host + app)}${redactIdentifier(key)}${live}`;
   }
+  const srt = /^(srt:\/\/[^?]*\?)(.*)$/is.exec(url);
+  if (srt) {
+    const [, base = '', query = ''] = srt;
+    return redactParts(base) + query.split('&').map(redactPair).join('&');
+  }
   const short = KEY_ONLY.exec(url);
   if (short) return `${short[1] ?? ''}${redactIdentifier(short[2] ?? '')}`;
   return redactParts(url);
@@ -42,6 +47,14 @@ export function redactText(text: string): string {
     const [, body = url, tail = ''] = /^(.*?)([),.;:\]]*)$/s.exec(url) ?? [];
     return redactUrl(body) + tail;
   });
+}
+
+/** A parameter of SRT's: stream ids are written with their own `#`, `=` and `?`. */
+function redactPair(pair: string): string {
+  const at = pair.indexOf('=');
+  const name = pair.slice(0, at);
+  const value = pair.slice(at + 1);
+  return at > 0 && value !== '' && SECRET_PARAMETER.test(name) ? `${name}=${redactIdentifier(value)}` : pair;
 }
 
 /** User info, and the values of parameters that are secret (also where a path follows them, as RTMP apps have it). */

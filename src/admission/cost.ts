@@ -1,11 +1,12 @@
 /** What a job costs in cores: measured defaults (docs/performance.md), scaled by what is encoded. Pure. */
 import type { IngressInfo } from '@livekit/protocol';
 import type { EgressPlan } from '../egress/plan-types.ts';
+import { isPage } from '../egress/page-source.ts';
 import { videoEncoding } from '../ingress/presets.ts';
 
 /**
  * Cores a unit of each kind costs a worker. A unit of `egress-encode` is 1280×720 at 30 frames/s, of `ingress-encode`
- * the three layers of 720p30; of the others it is one job, or one destination of a stream. `auto` is what is copied or
+ * the three layers of 720p30; of `egress-web`, which has a browser beside the encoder, 1280×720 at 30 frames/s; of the others it is one job, or one destination of a stream. `auto` is what is copied or
  * encoded depending on what comes, which nobody knows when it is taken: it learns from what became of it.
  */
 export const DEFAULT_CORES = {
@@ -13,6 +14,7 @@ export const DEFAULT_CORES = {
   'egress-copy': 0.07,
   'egress-encode': 0.4,
   'egress-audio': 0.06,
+  'egress-web': 1.2,
   stream: 0.03,
   'ingress-auto': 0.07,
   'ingress-copy': 0.07,
@@ -60,11 +62,19 @@ export function clampFactor(factor: number): number {
 /** @param program what runs, once that is known: copying turns into encoding when a codec asks for it */
 export function egressCost(plan: EgressPlan, program?: 'passthrough' | 'composite'): JobCost {
   const streams = plan.outputs.flatMap((output) => (output.type === 'stream' ? output.urls : [])).length;
+  if (isPage(plan.source)) {
+    // A browser that is only heard draws all the same.
+    const drawn = plan.video ?? { width: 1280, height: 720, framerate: 15 };
+    const units = pixelRate([drawn], drawn.framerate) / PIXEL_RATE_720P30;
+    return { kind: 'egress-web', units: Math.max(LEAST_UNITS, units), streams };
+  }
   if (plan.video === null) return { kind: 'egress-audio', units: 1, streams };
   const runs = program ?? plan.choice.program;
   if (runs === 'auto') return { kind: 'egress-auto', units: 1, streams };
   if (runs === 'passthrough') return { kind: 'egress-copy', units: 1, streams };
-  const units = pixelRate([plan.video], plan.video.framerate) / PIXEL_RATE_720P30;
+  // A rendition is scaled and encoded, and that is most of it.
+  const pictures = [plan.video, ...(plan.renditions ?? [])];
+  const units = pixelRate(pictures, plan.video.framerate) / PIXEL_RATE_720P30;
   return { kind: 'egress-encode', units: Math.max(LEAST_UNITS, units), streams };
 }
 

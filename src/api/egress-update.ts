@@ -28,8 +28,8 @@ function changedUrls(urls: readonly string[], request: UpdateStreamRequest): str
   return [...after];
 }
 
-/** The record once the worker has acted on `revision`, or as it is after a while. */
-async function applied(store: EgressStore, record: EgressRecord): Promise<EgressInfo> {
+/** The info once the worker has acted on what is wanted, or as it is after a while. */
+export async function applied(store: Pick<EgressStore, 'get'>, record: EgressRecord): Promise<EgressInfo> {
   const { egressId, desired } = record;
   const deadline = Date.now() + APPLY_MS;
   let latest = record;
@@ -54,7 +54,8 @@ export async function updateStream(
   logger: Logger,
 ): Promise<EgressInfo> {
   const { egressId, addOutputUrls, removeOutputUrls } = request;
-  if (!planOfRecord(record).outputs.some((output) => output.type === 'stream')) {
+  const { outputs } = planOfRecord(record);
+  if (!outputs.some((output) => output.type === 'stream' && output.protocol !== 'websocket')) {
     throw new TwirpError(
       'invalid_argument',
       'UpdateStream called on non-streaming egress: start it with a stream output',

@@ -13,10 +13,13 @@ import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts
 import { EgressAborted } from './errors.ts';
 import { joinRoom } from './join.ts';
 import { keptSeconds } from './kept.ts';
+import { LimitWatch } from './limits.ts';
 import { attemptDir } from './log/files.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
+import { isPage, isRoomless, pageFailure } from './page-source.ts';
+import type { PageFactory } from './page-source.ts';
 import type { PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { chooseProgram, isReadable } from './program.ts';
@@ -24,14 +27,21 @@ import type { Program } from './program.ts';
 import { Recorder } from './recorder.ts';
 import { RoomSource } from './room-source.ts';
 import { roomEventLine } from './room-events.ts';
+import { RunningChanges } from './running-changes.ts';
 import { rtpPath } from '../bridge/rtp-path.ts';
 import type { WantedTrack } from './selection.ts';
 import { Stage } from './stage.ts';
 import type { Sinks, SinksFactory } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';
+import type { WebSource } from '../web-source/index.ts';
 
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
+
+/** How often an egress without a room looks whether it still holds the fence, ms. */
+const FENCE_LOOK_MS = 2000;
+
+const NO_ROOM: BridgeJoinResult['room'] = { roomId: '', name: '', metadata: '' };
 
 const SUPERSEDED = 'superseded: a newer attempt goes on';
 const LOST = 'Connection to the room lost';
@@ -65,6 +75,8 @@ export interface AttemptDeps {
   /** Access token for the bridge: this room, this identity. */
   bridgeToken: () => Promise<string>;
   startPipeline: PipelineRunFactory;
+  /** Opens what a browser draws. */
+  openPage: PageFactory;
   createSinks: SinksFactory;
   /** Removes the segment log; called when every output is safe in its storage. */
   discardLog: () => Promise<void>;
@@ -84,10 +96,14 @@ export class EgressAttempt {
   #desired: EgressDesired;
   #ended = false;
   #bridge: BridgeClient | undefined;
+  #page: WebSource | undefined;
+  #fenceWatch: NodeJS.Timeout | undefined;
   #log: SegmentLogWriter | undefined;
   #recorder: Recorder | undefined;
+  #changes: RunningChanges | undefined;
   #sinks: Sinks | undefined;
   #program: Program | undefined;
+  #limits: LimitWatch | undefined;
   #epochMs = 0;
   /** When the bridge was lost. */
   #lostAtMs: number | undefined;
@@ -147,7 +163,10 @@ export class EgressAttempt {
     } finally {
       stopListening();
       this.#source.close();
+      this.#limits?.close();
+      clearInterval(this.#fenceWatch);
       await this.#recorder?.kill();
+      await this.#page?.close();
       await this.#sinks?.close();
       await this.#log?.close();
       await this.#bridge?.leave();
@@ -173,37 +192,92 @@ export class EgressAttempt {
       this.#end({ type: 'finish', reason: this.#desired.stop ?? 'Source closed' });
       return;
     }
-    const bridge = await this.#join();
-    if (!bridge) return;
-    this.#bridge = bridge;
-    bridge.onEvent((event) => this.#onBridgeEvent(event));
-    bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
+    const { source } = this.#deps.plan;
+    const bridge = isRoomless(source) ? undefined : await this.#join();
+    if (bridge) {
+      this.#bridge = bridge;
+      bridge.onEvent((event) => this.#onBridgeEvent(event));
+      bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
+    } else if (isRoomless(source)) this.#watchFence();
+    else return;
 
-    const wanted = await this.#source.ready(() => this.#over());
+    const page = isPage(source) ? await this.#openPage() : undefined;
+    const wanted = page ? [] : await this.#source.ready(() => this.#over());
     if (this.#over()) return;
     const program = this.#choose(wanted);
     const epochMs = await this.#deps.store.setEpoch(this.#record.egressId, this.#attempt, Date.now());
     if (epochMs === undefined) throw new Superseded();
     this.#epochMs = epochMs;
-    const { log, sinks } = await this.#openOutputs(program, wanted, bridge.joined.room);
+    const { log, sinks } = await this.#openOutputs(program, wanted, bridge?.joined.room ?? NO_ROOM);
+    const limits = new LimitWatch({
+      ...{ plan: this.#deps.plan, epochMs, earlier: log.earlier.chunks },
+      onReached: (reason) => this.limitReached(reason),
+    });
+    this.#limits = limits;
+    log.onChunk((chunk) => limits.chunk(chunk));
     const rtp = rtpPath(this.#record.bridgeUrl, this.#deps.workerAddress);
     this.#logger.debug(rtp, 'RTP path');
+    const initial = this.#desired;
     this.#recorder = new Recorder(program, {
       log,
       logDir: this.#deps.logDir,
       attempt: this.#attempt,
       epochMs,
       startPipeline: this.#deps.startPipeline,
-      run: { bridge, plan: this.#deps.plan, stage: this.#stage, ...rtp, portRange: this.#deps.portRange },
-      wanted: () => this.#source.select(),
-      onTap: (data) => sinks.onTap(data),
+      run: {
+        bridge,
+        page: page && (() => page.surface()),
+        plan: this.#deps.plan,
+        stage: this.#stage,
+        ...rtp,
+        portRange: this.#deps.portRange,
+      },
+      wanted: () => (page ? [] : this.#source.select()),
+      paused: initial.paused === true,
+      onTap: (data, origin) => sinks.onTap(data, origin),
       onFatal: (error) =>
         this.#end(error instanceof SupersededError ? { type: 'superseded' } : { type: 'fail', error }),
       logger: this.#logger,
     });
     await this.#recorder.start(wanted);
     sinks.onDesired(this.#desired);
+    this.#changes = new RunningChanges({
+      ...{ recorder: this.#recorder, earlier: log.earlier, status: this.#status, initial },
+      logger: this.#logger,
+    });
+    this.#changes.apply(this.#desired);
     this.#status.active(Date.now());
+  }
+
+  /** Answers when what it shows is to be recorded, or it is not wanted any more. @throws EgressError, EgressAborted */
+  async #openPage(): Promise<WebSource> {
+    const { plan, openPage } = this.#deps;
+    const page = await openPage({
+      ...{ plan, record: this.#record, attempt: this.#attempt, layout: this.#desired.layout },
+      onEnd: () => this.#end({ type: 'finish', reason: 'Source closed' }),
+      onFailure: (reason) => {
+        const seconds = ((Date.now() - this.#epochMs) / 1000).toFixed(1);
+        this.#status.remark(`the page was brought back at ${seconds} s: ${reason}`);
+      },
+      onFatal: (error) => this.#end({ type: 'fail', error: pageFailure(error) }),
+    });
+    this.#page = page;
+    try {
+      await Promise.race([page.open(), this.#cause.promise]);
+      return page;
+    } catch (error) {
+      throw pageFailure(error);
+    }
+  }
+
+  /** Without a room nobody says that a newer attempt has taken over. */
+  #watchFence(): void {
+    const look = async () => {
+      if (await this.#isFenced()) this.#end({ type: 'superseded' });
+    };
+    this.#fenceWatch = setInterval(() => {
+      look().catch((error: unknown) => this.#logger.warn({ err: error }, 'fence not looked at'));
+    }, FENCE_LOOK_MS);
   }
 
   /** Undefined when there is nothing to join, which is the end. @throws Superseded; EgressError */
@@ -294,9 +368,15 @@ export class EgressAttempt {
   #onDesired(desired: EgressDesired): void {
     if (desired.revision < this.#desired.revision) return;
     this.#desired = desired;
-    if (desired.layout !== undefined) this.#stage.setLayout(desired.layout);
+    if (desired.layout !== undefined) {
+      this.#stage.setLayout(desired.layout);
+      void this.#page?.tellLayout(desired.layout);
+    }
     if (desired.stop !== undefined) this.#end({ type: 'finish', reason: desired.stop });
-    else this.#sinks?.onDesired(desired);
+    else {
+      this.#sinks?.onDesired(desired);
+      this.#changes?.apply(desired);
+    }
   }
 
   #onBridgeEvent(event: BridgeEvent): void {
@@ -307,8 +387,13 @@ export class EgressAttempt {
     const line = roomEventLine(event);
     if (!line) return;
     this.#recorder?.note(line.name, line.data);
-    if (event.event === 'trackMuted') return;
+    if (event.event === 'trackMuted') {
+      this.#sinks?.onTracks(this.#source.select());
+      return;
+    }
+    if (this.#page) return;
     const wanted = this.#source.changed();
+    this.#sinks?.onTracks(wanted);
     if (!this.#recorder) return;
     if (this.#mustEncode(wanted) && this.#encodeFromNowOn(wanted)) return;
     this.#recorder.sync(wanted.filter(({ track }) => isReadable(track.mimeType)));
@@ -387,6 +472,7 @@ export class EgressAttempt {
     let pending = false;
     try {
       await this.#recorder?.stop();
+      await this.#page?.close();
       const outputs = await this.#outputs();
       if (outputs) {
         await outputs.sinks.endLive();

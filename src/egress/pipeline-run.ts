@@ -9,6 +9,7 @@ import { Feeds } from './feeds.ts';
 import type { EgressPlan } from './plan-types.ts';
 import type { Program } from './program.ts';
 import type { WantedTrack } from './selection.ts';
+import type { Surface } from '../web-source/index.ts';
 import type { Background, Stage } from './stage.ts';
 
 const AUDIO_COPY_MIME = 'audio/opus';
@@ -17,8 +18,19 @@ const FOLLOWED_VIDEO_MIME = 'video/H264';
 /** How often it is looked whether media comes, ms. */
 const FLOW_POLL_MS = 30;
 
+/** Where a tap's bytes come from. */
+export interface TapOrigin {
+  /** 0: the main tap; from 1 on, those of the plan's renditions. */
+  tap: number;
+  /** Run of the pipeline: the bytes of another one are another stream. */
+  run: number;
+}
+
 export interface PipelineRunOptions {
-  bridge: BridgeClient;
+  /** Undefined: there is no room; see page-run.ts. */
+  bridge: BridgeClient | undefined;
+  /** Where the page is shown that is recorded instead of a room's tracks. */
+  page?: (() => Promise<Surface>) | undefined;
   plan: EgressPlan;
   /** What a composite shows; it outlives this run. */
   stage: Stage;
@@ -36,7 +48,7 @@ export interface PipelineRunOptions {
   srtp: boolean;
   logger: Logger;
   onEvent: (event: PipelineEvent) => void;
-  onTap: (data: Buffer) => void;
+  onTap: (data: Buffer, tap: number) => void;
   /** The process is gone without having been asked. */
   onDied: (reason: string) => void;
 }
@@ -56,7 +68,8 @@ export function initFor(
   background: Background,
 ): Init {
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
-  const tap = plan.outputs.some(({ type }) => type === 'stream');
+  const streams = plan.outputs.filter((output) => output.type === 'stream');
+  const tap = streams.length > 0;
   const common = { clockOffsetNs: 0, log: { ...log, ...soundChunks(plan) }, tap };
   if (program.program === 'composite') {
     return {
@@ -64,6 +77,8 @@ export function initFor(
       program: 'composite',
       video: plan.video && { ...plan.video, background },
       audio: plan.audio,
+      ...(streams.some(({ protocol }) => protocol === 'websocket') && { tapFormat: 'pcm' as const }),
+      ...(plan.renditions && { renditions: plan.renditions }),
       // One picture needs nobody to choose it.
       levels: plan.source.type === 'room' && plan.video !== null,
     };
@@ -128,6 +143,7 @@ export class PipelineRun {
   private constructor(host: PipelineHost, options: PipelineRunOptions) {
     this.#host = host;
     const { bridge, plan, program, address, portRange, srtp, logger } = options;
+    if (!bridge) throw new TypeError('tracks come over the bridge: join the room first');
     this.#program = program;
     this.#logger = logger;
     this.feeds = new Feeds({
@@ -238,4 +254,7 @@ export class PipelineRun {
   }
 }
 
-export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<PipelineRun>;
+/** What a recorder needs of a run. */
+export type RunningPipeline = Pick<PipelineRun, 'pid' | 'sync' | 'flowing' | 'cut' | 'stop' | 'kill'>;
+
+export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<RunningPipeline>;

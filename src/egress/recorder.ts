@@ -11,7 +11,7 @@ import { chunkPattern, pidPath } from './log/files.ts';
 import type { EventLine } from './log/types.ts';
 import type { SegmentLogWriter } from './log/writer.ts';
 import { SupersededError } from './log/writer.ts';
-import type { PipelineRun, PipelineRunFactory, PipelineRunOptions } from './pipeline-run.ts';
+import type { PipelineRunFactory, PipelineRunOptions, RunningPipeline, TapOrigin } from './pipeline-run.ts';
 import type { Program } from './program.ts';
 import type { WantedTrack } from './selection.ts';
 
@@ -19,6 +19,12 @@ import type { WantedTrack } from './selection.ts';
 const MAX_RESTARTS = 5;
 const RESTART_WINDOW_MS = 60_000;
 const RESTART_DELAY_MS = 200;
+/** What was captured before a pause has come through jitterbuffers and mixers after this, ms. */
+const SETTLE_MS = 450;
+/** How long a resumed egress waits for media of all its tracks before it goes on with those there are, ms. */
+const FLOW_MS = 1500;
+/** What an encoder is given at a moment was captured so long before it at most, ms. */
+const BEHIND_MS = 450;
 /** Time for a pipeline to flush what it has received. */
 const STOP_MS = 10_000;
 
@@ -31,13 +37,15 @@ export interface RecorderOptions {
   epochMs: number;
   startPipeline: PipelineRunFactory;
   /** What every run is started with. */
-  run: Pick<PipelineRunOptions, 'bridge' | 'plan' | 'stage' | 'address' | 'srtp' | 'portRange'>;
+  run: Pick<PipelineRunOptions, 'bridge' | 'page' | 'plan' | 'stage' | 'address' | 'srtp' | 'portRange'>;
   /** The tracks wanted at this moment: a pipeline that is started again begins with them. */
   wanted: () => readonly WantedTrack[];
   /** The live tap; undefined when nobody needs it. */
-  onTap: PipelineRunOptions['onTap'];
+  onTap: (data: Buffer, origin: TapOrigin) => void;
   /** A newer attempt has taken the log over, or recording cannot go on. */
   onFatal: (error: unknown) => void;
+  /** It begins paused: an earlier attempt was, or it was asked for before this one began. */
+  paused: boolean;
   logger: Logger;
 }
 
@@ -45,24 +53,71 @@ export class Recorder {
   readonly #options: RecorderOptions;
   readonly #restarts: number[] = [];
   #program: Program;
-  #run: PipelineRun | undefined;
+  #run: RunningPipeline | undefined;
   #runs = 0;
   #work: Promise<void> = Promise.resolve();
   #over = false;
+  #paused: boolean;
 
   constructor(program: Program, options: RecorderOptions) {
     this.#program = program;
     this.#options = options;
+    this.#paused = options.paused;
   }
 
   /** Starts the first pipeline. @throws when it does not play */
   async start(wanted: readonly WantedTrack[]): Promise<void> {
-    await this.#enqueue(() => this.#startRun(wanted));
+    await this.#enqueue(async () => {
+      // Also where an earlier attempt has said it: what it left unlisted is read by its own index alone.
+      if (this.#paused) this.note('pause');
+      else if (this.#options.log.paused) this.note('resume');
+      await this.#startRun(wanted);
+    });
   }
 
   /** Makes the running pipeline's tracks what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
-    this.#run?.sync(wanted);
+    if (!this.#paused) this.#run?.sync(wanted);
+  }
+
+  /**
+   * Lets go of every track: nothing of the room is received until {@link resume}. The pipeline goes on, so that streams
+   * stay connected: with a black picture where one is composed, with none where one is copied, and with silence. What
+   * was captured up to now is recorded.
+   */
+  async pause(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#paused || this.#isOver()) return;
+      this.#paused = true;
+      this.note('pause');
+      await sleep(SETTLE_MS);
+      this.#run?.sync([]);
+    });
+  }
+
+  /** Takes the tracks again; the recording goes on when media of all of them has come, with a keyframe. */
+  async resume(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (!this.#paused || this.#isOver()) return;
+      this.#paused = false;
+      const wanted = this.#options.wanted();
+      this.#run?.sync(wanted);
+      if (this.#program.program === 'passthrough') {
+        // Nothing is shown in between: what comes first is a keyframe, asked for with the track.
+        this.note('resume');
+        return;
+      }
+      await this.#run?.flowing(wanted, FLOW_MS);
+      // What the mixers give out now was captured before the tracks were there.
+      await sleep(BEHIND_MS);
+      this.note('resume', undefined, Date.now() - BEHIND_MS);
+      this.#run?.cut();
+    });
+  }
+
+  /** Asks for a keyframe, at which a chunk begins. */
+  cut(): void {
+    if (!this.#paused) this.#run?.cut();
   }
 
   /** Goes on with another program, in the same log: the tracks have become something the first one cannot take. */
@@ -90,10 +145,10 @@ export class Recorder {
     });
   }
 
-  /** Writes an event into the log, at this moment of the egress clock. */
-  note(name: EventLine['name'], data: Record<string, string>): void {
+  /** Writes an event into the log. @param atMs wall clock; now by default */
+  note(name: EventLine['name'], data?: Record<string, string>, atMs: number = Date.now()): void {
     const { log, epochMs } = this.#options;
-    this.#write(log.event(name, (Date.now() - epochMs) * 1e6, data));
+    this.#write(log.event(name, Math.max(0, atMs - epochMs) * 1e6, data));
   }
 
   /** A function, because it may turn true between two looks. */
@@ -123,17 +178,18 @@ export class Recorder {
       ...run,
       program: this.#program,
       wanted,
+      idle: this.#paused,
       log: { dir: log.folder, pattern: chunkPattern(number, container), container },
       epochMs,
       logger,
       onEvent: (event) => this.#onEvent(event),
-      onTap,
+      onTap: (data, tap) => onTap(data, { tap, run: number }),
       onDied: (reason) => this.#onDied(reason),
     });
     // Whoever takes over on this machine ends what a killed worker has left running.
     await writeFile(pidPath(logDir, attempt), `${this.#run.pid ?? ''}\n`);
     // The room may have changed while the pipeline came up.
-    this.#run.sync(this.#options.wanted());
+    this.sync(this.#options.wanted());
   }
 
   #onEvent(event: PipelineEvent): void {

@@ -211,8 +211,8 @@ describe('tracks', () => {
     expect(await refused(client.startTrackCompositeEgress('demo', { file: file() }, {}))).toMatchObject(
       refusal(400, 'invalid_argument', 'audio_track_id or video_track_id'),
     );
-    expect(await refused(client.startTrackEgress('demo', 'wss://example.com', audioTrack))).toMatchObject(
-      refusal(501, 'unimplemented', 'websocket_url'),
+    expect(await refused(client.startTrackEgress('demo', 'wss://example.com', videoTrack))).toMatchObject(
+      refusal(400, 'invalid_argument', 'websocket_url'),
     );
   });
 

@@ -56,7 +56,7 @@ it("what a peer says of its stream never gets into a pipeline's text", () => {
 describe('every FFmpeg', () => {
   const plan = {
     ...({ format: 'mp4', container: 'mpegts' } as const),
-    ...{ audioCodec: 'aac', encodeAudio: false, audioBitrate: 128, seams: [] },
+    ...{ audioCodec: 'aac', encodeAudio: false, audioBitrate: 128 },
   };
 
   it.each([
@@ -74,7 +74,10 @@ describe('every FFmpeg', () => {
       args.flatMap((arg, at) => (arg === '-protocol_whitelist' ? [args[at + 1] ?? ''] : []));
     expect(whitelists(remuxArguments(plan, '/x.mp4'))).toEqual(['pipe', 'file']);
     expect(whitelists(streamArguments(parseTarget('rtmp://h/a/k')))).toEqual(['pipe', 'rtmp,rtmps,tcp,tls']);
-    expect(whitelists(streamArguments(parseTarget('srt://h:1?passphrase=x')))).toEqual(['pipe', 'srt,udp']);
+    expect(whitelists(streamArguments(parseTarget('srt://h:1?passphrase=0123456789')))).toEqual([
+      'pipe',
+      'srt',
+    ]);
     const pulled = pullArguments({
       options: ['-protocol_whitelist', 'srt'],
       url: 'srt://h:1',

@@ -477,10 +477,10 @@ describe('refused', () => {
       'invalid_argument',
       /at most 16/,
     ],
-    ['SRT', streams('srt://host:9000?streamid=publish:abcdefgh'), 'unimplemented', /SRT.*rtmp/],
-    ['mux://', streams('mux://abcdefghijkl'), 'unimplemented', /mux/],
-    ['twitch://', streams('twitch://live_1234567890'), 'unimplemented', /twitch/],
-    ['a WebSocket', streams('wss://host/x'), 'unimplemented', /WebSocket/],
+    ['SRT without a port', streams('srt://host?streamid=a'), 'invalid_argument', /port/],
+    ['a listener', streams('srt://host:9000?mode=listener'), 'invalid_argument', /caller/],
+    ['mux:// without a key', streams('mux://'), 'invalid_argument', /not a stream URL/],
+    ['a WebSocket', streams('wss://host/x'), 'invalid_argument', /websocket_url/],
     ['HTTP', streams('http://host/app/key'), 'invalid_argument', /invalid scheme "http"/],
     ['a file', streams('file:///etc/passwd'), 'invalid_argument', /invalid scheme "file"/],
     ['no URL', streams('not a url'), 'invalid_argument', /rtmp urls must be of format/],
@@ -489,16 +489,20 @@ describe('refused', () => {
     ['a newline in a URL', streams('rtmp://host/app/key\n'), 'invalid_argument', /control character/],
     ['an endless URL', streams(`rtmp://host/app/${'k'.repeat(5000)}`), 'invalid_argument', /longer than/],
     [
-      'protocol SRT',
-      room({ streamOutputs: [new StreamOutput({ protocol: StreamProtocol.SRT })] }),
-      'unimplemented',
-      /SRT/,
+      'protocol SRT for RTMP',
+      room({
+        streamOutputs: [new StreamOutput({ protocol: StreamProtocol.SRT, urls: ['rtmp://host/app/key'] })],
+      }),
+      'invalid_argument',
+      /no SRT destination/,
     ],
     [
       'protocol WEBSOCKET',
-      room({ streamOutputs: [new StreamOutput({ protocol: StreamProtocol.WEBSOCKET })] }),
-      'unimplemented',
-      /WEBSOCKET/,
+      room({
+        streamOutputs: [new StreamOutput({ protocol: StreamProtocol.WEBSOCKET, urls: ['wss://host/x'] })],
+      }),
+      'invalid_argument',
+      /WebSocket takes sound alone/,
     ],
     [
       'an unknown protocol',
@@ -550,10 +554,10 @@ describe('refused', () => {
     ['a track egress of nothing', track({ trackId: '' }), 'invalid_argument', /track_id/],
     ['a track egress to nowhere', track({ output: { case: undefined } }), 'invalid_argument', /output/],
     [
-      'a track to a WebSocket',
-      track({ output: { case: 'websocketUrl', value: 'wss://h/?token=abcdefghij' } }),
-      'unimplemented',
-      /websocket_url/,
+      'a track to what is no WebSocket',
+      track({ output: { case: 'websocketUrl', value: 'https://h/?token=abcdefghij' } }),
+      'invalid_argument',
+      /websocket_url.*wss:/,
     ],
   ])('%s', (_what, request, code, message) => {
     const error = refusal(request);
@@ -567,7 +571,9 @@ describe('refused', () => {
   it('without showing the stream key or the secret', () => {
     expect(refusal(streams('rtmps://host/sekretkey123')).message).not.toContain('sekretkey123');
     expect(refusal(streams('http://user:pa55word@host/app/sekretkey123')).message).not.toContain('pa55word');
-    expect(refusal(streams(`srt://h:1?passphrase=sekretkey123`)).message).not.toContain('sekretkey123');
+    expect(refusal(streams(`srt://h:1?mode=listener&passphrase=sekretkey123`)).message).not.toContain(
+      'sekretkey123',
+    );
     expect(refusal(upload({ accessKey: '', secret: 'sekretkey123' })).message).not.toContain('sekretkey123');
   });
 });

@@ -141,6 +141,8 @@ describe('a destination’s queue', () => {
   });
 });
 
+const SRT = 'mode=caller\ntranstype=live\nconnect_timeout=5000\n';
+
 describe('targets', () => {
   it.each([
     ['rtmp://host/app/key', 'rtmp://host', 'rtmp_app=app\nrtmp_playpath=key\n'],
@@ -150,10 +152,21 @@ describe('targets', () => {
     ['rtmp://host/app/=key live=1', 'rtmp://host', 'rtmp_app=app\nrtmp_playpath==key\n'],
     [
       'srt://host:9000?streamid=%23a%20b&latency=9&passphrase=long+secret',
-      'srt://host:9000?latency=9',
-      'streamid=#a b\npassphrase=long secret\n',
+      'srt://host:9000',
+      `${SRT}passphrase=long+secret\nsrt_streamid=#a b\nlatency=9000\n`,
     ],
-    ['srt://host:9000', 'srt://host:9000', ''],
+    [
+      'srt://host:9000?streamid=#!::r=live/a?b,m=publish&pbkeylen=32',
+      'srt://host:9000',
+      `${SRT}pbkeylen=32\nsrt_streamid=#!::r=live/a?b,m=publish\n`,
+    ],
+    ['srt://host:9000', 'srt://host:9000', SRT],
+    ['mux://key', 'rtmps://global-live.mux.com:443', 'rtmp_app=app\nrtmp_playpath=key\n'],
+    [
+      'twitch://live_1?bandwidthtest=true',
+      'rtmps://ingest.global-contribute.live-video.net:443',
+      'rtmp_app=app\nrtmp_playpath=live_1?bandwidthtest=true\n',
+    ],
   ])('show no secret in their arguments: %s', (url, shown, preset) => {
     const target = parseTarget(url);
     expect(target).toMatchObject({ url: shown, preset });
@@ -169,6 +182,16 @@ describe('targets', () => {
     'rtmp://host/app/a b',
     'rtmp://host/app/a\nvcodec=x',
     'srt://host:1?streamid=a%0Ab',
+    'srt://host',
+    'srt://host:1/path',
+    'srt://host:1?mode=listener',
+    'srt://host:1?localport=22',
+    'srt://host:1?passphrase=short',
+    'srt://host:1?pbkeylen=20',
+    'srt://host:1?latency=1.5',
+    'srt://host:1?transtype=file',
+    'mux://',
+    'twitch://a/b',
     `rtmp://host/${'a'.repeat(128)}/key`,
     `rtmp://host/app/${'k'.repeat(961)}`,
     'concat:rtmp://host/app/key',

@@ -37,7 +37,12 @@ describe('redactStreamUrl', () => {
       'srt://x.com:9000?mode=caller&streamid=publish:abc&passphrase=0123456789&latency=200',
       'srt://x.com:9000?mode=caller&streamid={pub...abc}&passphrase={012...789}&latency=200',
     ],
+    [
+      'srt://x.com:9000?streamid=#!::r=live/abcdef,m=publish&latency=200',
+      'srt://x.com:9000?streamid={#!:...ish}&latency=200',
+    ],
     ['srt://x.com:9000', 'srt://x.com:9000'],
+    ['wss://me:pass@x.com/audio?token=abcdefghi', 'wss://{credentials}@x.com/audio?token={abc...ghi}'],
   ])('%s -> %s', (url, shown) => {
     expect(redactStreamUrl(url)).toBe(shown);
   });

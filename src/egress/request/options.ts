@@ -34,8 +34,19 @@ const storyboardSchema = z.strictObject({
   rows: z.int().min(1).max(20).exactOptional(),
 });
 
+const hlsSchema = z.strictObject({
+  /** Default `mpegts`; of low latency, `fmp4`. */
+  segment_type: z.enum(['mpegts', 'fmp4']).exactOptional(),
+  /** LL-HLS: parts, preload hints, playlists that can be waited for. In the local storage only. */
+  low_latency: z.boolean().exactOptional(),
+  /** Of low latency: what no part is longer than, s. Default 0.4. */
+  part_duration: z.number().min(0.2).max(1).exactOptional(),
+});
+
 /** Strict at every level: an option nobody knows is refused by its name, never ignored. */
 export const egressOptionsSchema = z.strictObject({
+  /** Of segment outputs. */
+  hls: hlsSchema.exactOptional(),
   /** A sprite sheet and WebVTT thumbnails beside each recording with a picture. Default none. */
   storyboard: z.union([z.boolean(), storyboardSchema]).exactOptional(),
 

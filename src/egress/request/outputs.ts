@@ -13,7 +13,7 @@ import { isKnownValue } from './enums.ts';
 import { invalid } from './errors.ts';
 import { imagesOutput } from './images.ts';
 import type { StorageList } from './storage.ts';
-import { checkStreamProtocol, checkStreamUrl } from './stream-url.ts';
+import { checkStreamUrl, checkWebSocketUrl, streamProtocol } from './stream-url.ts';
 
 const DEFAULT_SEGMENT_DURATION = 4;
 const MAX_SEGMENT_DURATION = 60;
@@ -102,7 +102,7 @@ function segments(request: SegmentedFileOutput, storages: StorageList): Segments
 }
 
 function stream(request: StreamRequest, alone: boolean): StreamOutput {
-  checkStreamProtocol(request.protocol);
+  const protocol = streamProtocol(request.protocol);
   if (request.urls.length === 0 && alone) {
     throw invalid('stream url', 'a stream that is the only output needs at least one URL');
   }
@@ -110,8 +110,17 @@ function stream(request: StreamRequest, alone: boolean): StreamOutput {
   if (urls.length > MAX_STREAM_URLS) {
     throw invalid('urls', `${urls.length} destinations are too many; use at most ${MAX_STREAM_URLS}`);
   }
-  for (const url of urls) checkStreamUrl('urls', url);
-  return { type: 'stream', protocol: 'rtmp', urls };
+  for (const url of urls) {
+    if (protocol === 'websocket') checkWebSocketUrl('urls', url);
+    else checkStreamUrl('urls', url, protocol);
+  }
+  return { type: 'stream', protocol: protocol ?? 'rtmp', urls };
+}
+
+/** @throws RequestError */
+export function webSocketOutput(url: string): StreamOutput {
+  checkWebSocketUrl('websocket_url', url);
+  return { type: 'stream', protocol: 'websocket', urls: [url] };
 }
 
 /** The list counts; the deprecated field only where its list is empty, because SDKs send both. */

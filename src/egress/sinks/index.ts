@@ -6,6 +6,9 @@ import type { EgressDesired } from '../../store/types.ts';
 import { streamsOnly } from '../kept.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
+import type { TapOrigin } from '../pipeline-run.ts';
+import type { WantedTrack } from '../selection.ts';
+import { destinationsOf } from './destinations.ts';
 import { FileSink } from './file.ts';
 import { ImagesSink } from './images.ts';
 import { manifestWriter } from './manifest.ts';
@@ -41,8 +44,12 @@ export class Sinks {
     for (const sink of this.#sinks) sink.onChunk?.(chunk);
   }
 
-  onTap(data: Buffer): void {
-    for (const sink of this.#sinks) sink.onTap?.(data);
+  onTap(data: Buffer, origin: TapOrigin): void {
+    for (const sink of this.#sinks) sink.onTap?.(data, origin);
+  }
+
+  onTracks(wanted: readonly WantedTrack[]): void {
+    for (const sink of this.#sinks) sink.onTracks?.(wanted);
   }
 
   onDesired(desired: EgressDesired): void {
@@ -122,6 +129,8 @@ export async function createSinks(
           context,
           policy,
           streamsOnly(context.plan) ? callbacks.onNothingLeft : () => undefined,
+          undefined,
+          destinationsOf(output, context.plan, context.tracks),
         );
     }
   };

@@ -1,12 +1,14 @@
 /** Streams: the tap, sent to whatever destinations the API wants at the moment. */
-import { StreamInfo, StreamInfo_Status } from '@livekit/protocol';
-import type { EgressInfo } from '@livekit/protocol';
+import type { EgressInfo, StreamInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { AddressPolicy } from '../../outbound/index.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import { TapFanout } from '../outputs/stream/index.ts';
-import type { DestinationLimits, DestinationStatus } from '../outputs/stream/index.ts';
-import { nowNs } from '../status.ts';
+import type { DestinationLimits, TapFanoutOptions } from '../outputs/stream/index.ts';
+import type { Destinations } from './destinations.ts';
+import { continued, ended, streamInfo } from './stream-info.ts';
+import type { TapOrigin } from '../pipeline-run.ts';
+import type { WantedTrack } from '../selection.ts';
 import type { StatusKeeper } from '../status.ts';
 import type { Sink } from './types.ts';
 
@@ -21,7 +23,7 @@ export interface StreamsContext {
 
 export class StreamsSink implements Sink {
   readonly #context: StreamsContext;
-  readonly #fanout: TapFanout;
+  readonly #destinations: Destinations;
   readonly #onNoneLeft: () => void;
   /** What was wanted last, by URL with its key. */
   #wanted = new Set<string>();
@@ -35,18 +37,20 @@ export class StreamsSink implements Sink {
    * @param policy where destinations may be.
    * @param onNoneLeft every destination has failed or was removed.
    * @param limits how long a destination is tried, where not as by default.
+   * @param open what takes the tap; by default every destination gets the main one.
    */
   constructor(
     context: StreamsContext,
     policy: AddressPolicy,
     onNoneLeft: () => void,
     limits?: Partial<DestinationLimits>,
+    open: (options: TapFanoutOptions) => Destinations = (options) => new TapFanout(options),
   ) {
     this.#context = context;
     this.#onNoneLeft = onNoneLeft;
     const earlier = context.attempt > 1 ? context.record.info.streamResults : [];
     this.#earlier = new Map(earlier.map((info) => [info.url, info.clone()]));
-    this.#fanout = new TapFanout({
+    this.#destinations = open({
       logger: context.logger,
       policy,
       ...(limits && { limits }),
@@ -54,15 +58,19 @@ export class StreamsSink implements Sink {
     });
   }
 
-  onTap(data: Buffer): void {
-    this.#fanout.push(data);
+  onTap(data: Buffer, origin?: TapOrigin): void {
+    this.#destinations.push(data, origin);
+  }
+
+  onTracks(wanted: readonly WantedTrack[]): void {
+    if (wanted.length > 0) this.#destinations.setMuted?.(wanted.every(({ track }) => track.muted));
   }
 
   onDesired(desired: EgressDesired): void {
     if (this.#ending) return;
     const wanted = new Set(desired.streamUrls);
-    for (const url of wanted) if (!this.#wanted.has(url)) this.#fanout.add(url);
-    for (const url of this.#wanted) if (!wanted.has(url)) void this.#fanout.remove(url);
+    for (const url of wanted) if (!this.#wanted.has(url)) this.#destinations.add(url);
+    for (const url of this.#wanted) if (!wanted.has(url)) void this.#destinations.remove(url);
     this.#wanted = wanted;
     this.#report();
     this.#context.status.applied(desired.revision);
@@ -70,7 +78,7 @@ export class StreamsSink implements Sink {
 
   async endLive(): Promise<void> {
     this.#ending = true;
-    await this.#fanout.close();
+    await this.#destinations.close();
     this.#report();
   }
 
@@ -78,12 +86,12 @@ export class StreamsSink implements Sink {
     this.#ending = true;
     // Another attempt may go on with these streams: that they end here is not for the record.
     this.#closed = true;
-    await this.#fanout.close();
+    await this.#destinations.close();
   }
 
   #report(): void {
     if (this.#closed) return;
-    const statuses = [...this.#fanout.statuses.values()];
+    const statuses = [...this.#destinations.statuses.values()];
     const now = statuses.map((status) =>
       continued(streamInfo(status), this.#earlier.get(status.redactedUrl)),
     );
@@ -96,45 +104,4 @@ export class StreamsSink implements Sink {
     const allOver = statuses.length > 0 && statuses.every(({ endedAt }) => endedAt !== undefined);
     if (allOver && !this.#ending) this.#onNoneLeft();
   }
-}
-
-/** A stream that an earlier attempt had live already: it counts from then on. Pure. */
-function continued(info: StreamInfo, earlier: StreamInfo | undefined): StreamInfo {
-  if (!earlier || earlier.startedAt === 0n || earlier.status !== StreamInfo_Status.ACTIVE) return info;
-  info.startedAt = earlier.startedAt;
-  info.retries += earlier.retries;
-  if (info.lastRetryAt === 0n) info.lastRetryAt = earlier.lastRetryAt;
-  if (info.endedAt !== 0n) info.duration = info.endedAt - info.startedAt;
-  return info;
-}
-
-/** A stream that this attempt does not go on with: it ended when this one began, if not before. Pure. */
-function ended(earlier: StreamInfo, atMs: number): StreamInfo {
-  const info = earlier.clone();
-  if (info.status !== StreamInfo_Status.ACTIVE) return info;
-  info.status = StreamInfo_Status.FINISHED;
-  info.endedAt = nowNs(atMs);
-  if (info.startedAt !== 0n) info.duration = info.endedAt - info.startedAt;
-  return info;
-}
-
-/** A destination that is being connected counts as active, as LiveKit has it; its `error` says what is wrong. */
-function streamInfo(status: DestinationStatus): StreamInfo {
-  const { redactedUrl, state, startedAt, endedAt, error, retries, lastRetryAt } = status;
-  const info = new StreamInfo({
-    url: redactedUrl,
-    status:
-      state === 'failed'
-        ? StreamInfo_Status.FAILED
-        : state === 'finished'
-          ? StreamInfo_Status.FINISHED
-          : StreamInfo_Status.ACTIVE,
-    error: error ?? '',
-    retries,
-  });
-  if (lastRetryAt !== undefined) info.lastRetryAt = nowNs(lastRetryAt);
-  if (startedAt !== undefined) info.startedAt = nowNs(startedAt);
-  if (endedAt !== undefined) info.endedAt = nowNs(endedAt);
-  if (startedAt !== undefined && endedAt !== undefined) info.duration = nowNs(endedAt - startedAt);
-  return info;
 }

@@ -7,6 +7,7 @@ import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import type { ManifestPart } from '../manifest.ts';
 import type { EgressPlan, StoragePlan } from '../plan-types.ts';
+import type { TapOrigin } from '../pipeline-run.ts';
 import type { Program } from '../program.ts';
 import type { WantedTrack } from '../selection.ts';
 import type { StatusKeeper } from '../status.ts';
@@ -39,8 +40,10 @@ export interface SinkContext {
 export interface Sink {
   /** A chunk was closed. */
   onChunk?(chunk: Chunk): void;
-  /** Bytes as they leave the muxer. */
-  onTap?(data: Buffer): void;
+  /** Bytes as they leave a muxer, or samples. */
+  onTap?(data: Buffer, origin: TapOrigin): void;
+  /** The tracks that are recorded, or one's mute, have changed. */
+  onTracks?(wanted: readonly WantedTrack[]): void;
   /** The API's wishes changed. */
   onDesired?(desired: EgressDesired): void;
   /** No media comes any more: end what is live. Must not wait for the log. */

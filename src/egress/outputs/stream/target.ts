@@ -1,6 +1,7 @@
 /** A stream URL as FFmpeg is to be given it (pure). */
 import { HIDDEN_FILE, ffmpegArguments } from '../../../pipeline/ffmpeg.ts';
-import { OutputError } from '../errors.ts';
+import { srtOptions } from './srt-url.ts';
+import { unsupportedUrl } from './unsupported.ts';
 
 export interface StreamTarget {
   /** What FFmpeg's command line names: scheme, host and what is no secret. */
@@ -17,28 +18,45 @@ export interface StreamTarget {
 /** FFmpeg's own bound (APP_MAX_LENGTH), and that of a line of its presets, bytes. */
 const MAX_APP_BYTES = 127;
 const MAX_VALUE_BYTES = 960;
-/** SRT's parameters that are secret; FFmpeg's options are called the same. */
-const SRT_SECRETS = ['passphrase', 'streamid'];
 
-/** @throws OutputError `unsupported` for what is no RTMP, RTMPS or SRT URL; the message does not repeat the URL */
+/** LiveKit's short forms: the services' own addresses for a stream key, over TLS. */
+const SERVICES: Readonly<Record<string, string>> = {
+  mux: 'rtmps://global-live.mux.com:443/app/',
+  twitch: 'rtmps://ingest.global-contribute.live-video.net:443/app/',
+};
+
+/** The URL a short form stands for; any other as it is. */
+function expanded(url: string): string {
+  const [, service = '', key = ''] = /^(mux|twitch):\/\/([^\s/]+)$/i.exec(url) ?? [];
+  return (SERVICES[service.toLowerCase()] ?? '') + (key || url);
+}
+
+/**
+ * @throws OutputError `unsupported` for what is no RTMP, RTMPS or SRT URL, nor a short form of one; the message does
+ * not repeat the URL
+ */
 export function parseTarget(text: string): StreamTarget {
   // librtmp's way of saying that it is live, allowed by LiveKit; everything is live here.
-  const url = text.replace(/ live=1$/, '');
+  const url = expanded(text.replace(/ live=1$/, ''));
   const match = /^(rtmps?|srt):\/\/([^/?#\s]+)(\S*)$/i.exec(url);
-  if (!match) throw unsupported('not a stream URL: rtmp://, rtmps:// or srt:// and no blanks are wanted');
+  if (!match)
+    throw unsupportedUrl(
+      'not a stream URL: rtmp://, rtmps://, srt://, mux:// or twitch:// and no blanks are wanted',
+    );
   const [, scheme = '', authority = '', rest = ''] = match;
   const protocol = scheme.toLowerCase() as StreamTarget['protocol'];
-  const [path = '', query = ''] = rest.split('?');
+  const asked = rest.indexOf('?');
+  const [path, query] = asked < 0 ? [rest, ''] : [rest.slice(0, asked), rest.slice(asked + 1)];
   const key = path.slice(path.lastIndexOf('/') + 1);
   const [host = '', credentials = ''] = authority.split('@').reverse();
   const values = query.split('&').map((pair) => pair.slice(pair.indexOf('=') + 1));
-  const given = protocol === 'srt' ? srtParameters(query) : rtmpNames(rest);
+  const hidden = protocol === 'srt' ? srtOptions(host, path, query) : rtmpNames(rest);
   return {
-    url: `${protocol}://${protocol === 'srt' ? `${host}${given.shown}` : authority}`,
-    preset: Object.entries(given.hidden).map(presetLine).join(''),
+    url: `${protocol}://${protocol === 'srt' ? host : authority}`,
+    preset: Object.entries(hidden).map(presetLine).join(''),
     protocol,
     host,
-    secrets: [url, key, rest.slice(1), ...Object.values(given.hidden), ...credentials.split(':'), ...values]
+    secrets: [url, key, rest.slice(1), ...Object.values(hidden), ...credentials.split(':'), ...values]
       // What is too short to be a secret would only make messages unreadable.
       .filter((part) => part.length >= 4)
       .sort((a, b) => b.length - a.length),
@@ -65,43 +83,23 @@ export function reachedAt(
   return { ...target, url, protocol, preset: target.preset + tcUrl };
 }
 
-interface Given {
-  shown: string;
-  hidden: Record<string, string>;
-}
-
 /** LiveKit's rule: the key is what follows the last slash, the application what stands before it. */
-function rtmpNames(rest: string): Given {
+function rtmpNames(rest: string): Record<string, string> {
   const slash = rest.lastIndexOf('/');
   const [app, key] = [rest.slice(1, slash), rest.slice(slash + 1)];
   if (slash < 1 || app === '' || rest.startsWith('?'))
-    throw unsupported('not a stream URL: rtmp(s)://{host}/{app}/{stream_key} is wanted');
+    throw unsupportedUrl('not a stream URL: rtmp(s)://{host}/{app}/{stream_key} is wanted');
   if (Buffer.byteLength(app) > MAX_APP_BYTES)
-    throw unsupported(`the application of the stream URL is longer than ${MAX_APP_BYTES} bytes`);
-  return { shown: '', hidden: { rtmp_app: app, ...(key === '' ? {} : { rtmp_playpath: key }) } };
+    throw unsupportedUrl(`the application of the stream URL is longer than ${MAX_APP_BYTES} bytes`);
+  return { rtmp_app: app, ...(key === '' ? {} : { rtmp_playpath: key }) };
 }
-
-function srtParameters(query: string): Given {
-  const hidden: Record<string, string> = {};
-  const shown = query.split('&').filter((pair) => {
-    const [name = '', value = ''] = pair.split('=');
-    if (!SRT_SECRETS.includes(name)) return pair !== '';
-    hidden[name] = decoded(value);
-    return false;
-  });
-  return { shown: shown.length === 0 ? '' : `?${shown.join('&')}`, hidden };
-}
-
-const decoded = (value: string): string => new URLSearchParams(`v=${value}`).get('v') ?? '';
 
 function presetLine([name, value]: [string, string]): string {
   if (Buffer.byteLength(value) > MAX_VALUE_BYTES)
-    throw unsupported(`a part of the stream URL is longer than ${MAX_VALUE_BYTES} bytes`);
-  if (/[\r\n\0]/.test(value)) throw unsupported('the stream URL holds a line break');
+    throw unsupportedUrl(`a part of the stream URL is longer than ${MAX_VALUE_BYTES} bytes`);
+  if (/[\r\n\0]/.test(value)) throw unsupportedUrl('the stream URL holds a line break');
   return value === '' ? '' : `${name}=${value}\n`;
 }
-
-const unsupported = (why: string): OutputError => new OutputError('unsupported', why);
 
 /** Kernel send buffer, bytes: small enough that a peer that stops reading shows within a second or two. */
 const SEND_BUFFER = 256 * 1024;
@@ -117,7 +115,7 @@ export function streamArguments(target: StreamTarget, caFile?: string): string[]
     command.output(target.url).outputOptions('-map', '0', '-c', 'copy');
     if (target.preset !== '') command.outputOptions('-fpre', HIDDEN_FILE);
     if (target.protocol === 'srt') {
-      command.outputOptions('-protocol_whitelist', 'srt,udp', '-f', 'mpegts');
+      command.outputOptions('-protocol_whitelist', 'srt', '-f', 'mpegts');
       return;
     }
     command.outputOptions(
