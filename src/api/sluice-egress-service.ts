@@ -18,6 +18,7 @@ import { TwirpError } from './errors.ts';
 import { messageFromJson, messageToJson } from './protojson.ts';
 import { jsonRpc } from './rpc.ts';
 import type { RpcContext, RpcService } from './rpc.ts';
+import { runningMethods } from './sluice-egress-running.ts';
 
 const message = z.custom<JsonValue>(
   (value) => typeof value === 'object' && value !== null,
@@ -66,12 +67,14 @@ export class SluiceEgressService implements RpcService {
   readonly name = 'Egress';
   readonly #options: EgressServiceOptions;
 
-  readonly methods = {
-    StartEgress: jsonRpc(startSchema, (request, context) => this.#start(request, context)),
-  };
+  readonly methods: RpcService['methods'];
 
   constructor(options: EgressServiceOptions) {
     this.#options = options;
+    this.methods = {
+      StartEgress: jsonRpc(startSchema, (request, context) => this.#start(request, context)),
+      ...runningMethods(options),
+    };
   }
 
   async #start(body: StartBody, { claims, logger }: RpcContext): Promise<JsonObject> {

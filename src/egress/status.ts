@@ -15,6 +15,7 @@ export function nowNs(ms: number = Date.now()): bigint {
 }
 
 const END_REASON = 'End reason: ';
+const PAUSED_SINCE = 'paused since ';
 /** LiveKit's words and code for it. */
 const LIMIT_REACHED = 'Session limit reached';
 const LIMIT_CODE = 413;
@@ -119,6 +120,15 @@ export class StatusKeeper {
   remark(text: string): void {
     this.update((info) => {
       info.details = info.details ? `${info.details}; ${text}` : text;
+    });
+  }
+
+  /** Says in `details` that nothing is recorded, for as long as that is so. @param sinceMs undefined: it is again */
+  paused(sinceMs: number | undefined): void {
+    this.update((info) => {
+      const parts = info.details.split('; ').filter((part) => part !== '' && !part.startsWith(PAUSED_SINCE));
+      if (sinceMs !== undefined) parts.push(PAUSED_SINCE + new Date(sinceMs).toISOString());
+      info.details = parts.join('; ');
     });
   }
 

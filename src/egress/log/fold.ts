@@ -1,4 +1,6 @@
 /** From what each attempt's index and folder hold to one log (pure). */
+import { PAUSED, pausesOf, touchesPause } from './pauses.ts';
+import type { Pause } from './pauses.ts';
 import type { Chunk, EventLine, GapLine } from './types.ts';
 import type { LogContainer } from './files.ts';
 
@@ -48,21 +50,26 @@ export function foldLog(
   const recorded = attempts.flatMap((attempt) => attempt.gaps);
   const problems = attempts.flatMap((attempt) => attempt.problems);
   const gaps = [...recorded];
+  const events = attempts.flatMap((attempt) => attempt.events);
+  const pauses = pausesOf(events);
+  events.sort((a, b) => a.atNs - b.atNs);
   for (const [i, after] of chunks.entries()) {
     const before = chunks[i - 1];
     if (!before) continue;
-    const gap = gapBetween(before, after);
+    const gap = gapBetween(before, after, pauses);
     if (gap && !recorded.some((other) => covers(other, gap))) gaps.push(gap);
     if (after.startNs < before.startNs) problems.push(`${after.file} starts before ${before.file} in time`);
   }
-  gaps.sort((a, b) => a.startNs - b.startNs);
   const last = chunks.at(-1);
   const endNs = attempts.findLast((attempt) => attempt.endNs !== undefined)?.endNs;
+  const atEnd = last && endNs !== undefined ? pauseAtEnd(last, endNs, pauses) : undefined;
+  if (atEnd) gaps.push(atEnd);
+  gaps.sort((a, b) => a.startNs - b.startNs);
   return {
     ...head,
     chunks,
     gaps,
-    events: attempts.flatMap((attempt) => attempt.events).sort((a, b) => a.atNs - b.atNs),
+    events,
     complete: endNs !== undefined,
     endNs: endNs ?? (last ? last.startNs + last.durationNs : 0),
     videoFrames: chunks.reduce((sum, chunk) => sum + chunk.videoFrames, 0),
@@ -81,13 +88,21 @@ export function inOrder(a: Position, b: Position): number {
 
 type Span = Pick<Chunk, 'attempt' | 'run' | 'startNs' | 'durationNs'>;
 
+/** An egress that was paused when it ended. */
+function pauseAtEnd(last: Span, endNs: number, pauses: readonly Pause[]): GapLine | undefined {
+  const startNs = last.startNs + last.durationNs;
+  const isPaused = pauses.some((pause) => pause.startNs < endNs && pause.endNs >= endNs);
+  return isPaused && endNs > startNs ? { type: 'gap', startNs, endNs, reason: PAUSED } : undefined;
+}
+
 /** The gap between two chunks that follow each other, if there is one. */
-export function gapBetween(before: Span, after: Span): GapLine | undefined {
+export function gapBetween(before: Span, after: Span, pauses: readonly Pause[] = []): GapLine | undefined {
   const endNs = before.startNs + before.durationNs;
   const sameRun = before.attempt === after.attempt && before.run === after.run;
   if (after.startNs - endNs < (sameRun ? GAP_THRESHOLD_NS : TAKEOVER_THRESHOLD_NS)) return undefined;
-  const reason =
-    before.attempt !== after.attempt
+  const reason = touchesPause(pauses, endNs, after.startNs)
+    ? PAUSED
+    : before.attempt !== after.attempt
       ? 'another worker took over'
       : before.run !== after.run
         ? 'the pipeline was restarted'

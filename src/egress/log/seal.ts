@@ -3,6 +3,7 @@ import { attemptDir, listChunkFiles, indexPath, readIfThere } from './files.ts';
 import { describeChunk } from './chunk-line.ts';
 import { parseIndex } from './index-line.ts';
 import { InspectError } from './inspection.ts';
+import { bytesBeforePause, pausesOf } from './pauses.ts';
 import type { AttemptLine, ChunkLine, IndexLine, Seal } from './types.ts';
 import { join } from 'node:path';
 
@@ -73,18 +74,23 @@ export async function describeUnlisted(dir: string, index: AttemptIndex): Promis
     (await listChunkFiles(dir, index.attempt)).map((file) => ({ file, bytes: Infinity }));
   const last = index.lines.findLast((line) => line.type === 'chunk');
   const found: ChunkLine[] = [];
+  const pauses = pausesOf(index.lines.filter((line) => line.type === 'event'));
   for (const { file, bytes } of files) {
     if (listed.has(file)) continue;
     const data = await readIfThere(join(attemptDir(dir, index.attempt), file));
     if (!data) continue;
     try {
-      const line = describeChunk(data.subarray(0, Math.min(bytes, data.length)), file, {
+      const nearNs = found.at(-1)?.startNs ?? last?.startNs ?? 0;
+      const counted = data.subarray(0, Math.min(bytes, data.length));
+      const before = bytesBeforePause(counted, head.container, pauses, nearNs);
+      if (before === 0) continue;
+      const line = describeChunk(counted.subarray(0, before), file, {
         attempt: index.attempt,
         epochMs: head.epochMs,
         container: head.container,
-        nearNs: found.at(-1)?.startNs ?? last?.startNs ?? 0,
-        // A seal ends where the last whole frame does.
-        closed: index.seal !== undefined && bytes <= data.length,
+        nearNs,
+        // A seal ends where the last whole frame does, and a pause between two.
+        closed: before < counted.length || (index.seal !== undefined && bytes <= data.length),
       });
       found.push({ ...line, recovered: true });
     } catch (error) {

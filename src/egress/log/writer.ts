@@ -10,6 +10,9 @@ import { IndexFile, syncPath } from './index-file.ts';
 import { InspectError } from './inspection.ts';
 import { readLeftovers } from './leftovers.ts';
 import type { Leftover } from './leftovers.ts';
+import { takeOutPauses } from './pauses-file.ts';
+import { pausesInside, pausesOf } from './pauses.ts';
+import type { Pause } from './pauses.ts';
 import { LogError, readLog } from './reader.ts';
 import { readIndexes, sealAttempts } from './seal.ts';
 import { LogTrimmer } from './trim.ts';
@@ -42,6 +45,9 @@ export class SegmentLogWriter {
   /** Everything that writes goes through here, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #last: Chunk | undefined;
+  /** Of the whole egress, as far as is known. */
+  #pauses: readonly Pause[];
+  readonly #switches: EventLine[];
   #state: 'open' | 'ended' | 'closed' = 'open';
 
   /**
@@ -93,6 +99,8 @@ export class SegmentLogWriter {
     this.earlier = earlier;
     this.leftovers = leftovers;
     this.#last = earlier.chunks.at(-1);
+    this.#switches = earlier.events.filter(({ name }) => name === 'pause' || name === 'resume');
+    this.#pauses = pausesOf(this.#switches);
     const { dir, keepS = Infinity, logger } = options;
     if (keepS < Infinity) this.#trimmer = new LogTrimmer({ dir, keepS, earlier: earlier.chunks, logger });
     for (const problem of earlier.problems) this.#logger.warn({ problem }, 'the segment log is damaged');
@@ -138,7 +146,23 @@ export class SegmentLogWriter {
   /** `atNs`: egress clock, ns. @throws SupersededError */
   event(name: EventLine['name'], atNs: number, data?: EventLine['data']): Promise<void> {
     const wallMs = Math.round(this.#options.epochMs + atNs / 1e6);
-    return this.#line({ type: 'event', atNs: Math.round(atNs), wallMs, name, ...(data ? { data } : {}) });
+    const line: EventLine = {
+      type: 'event',
+      atNs: Math.round(atNs),
+      wallMs,
+      name,
+      ...(data ? { data } : {}),
+    };
+    if (name === 'pause' || name === 'resume') {
+      this.#switches.push(line);
+      this.#pauses = pausesOf(this.#switches);
+    }
+    return this.#line(line);
+  }
+
+  /** Whether the last thing the log tells of is that nothing is to be recorded. */
+  get paused(): boolean {
+    return this.#pauses.at(-1)?.endNs === Infinity;
   }
 
   /** Media that should be there and is not, egress clock, ns. @throws SupersededError */
@@ -206,15 +230,18 @@ export class SegmentLogWriter {
     const path = join(this.folder, file);
     this.#listed.add(file);
     try {
-      const data = await readIfThere(path);
-      if (!data) throw new InspectError('the file is missing');
+      const found = await readIfThere(path);
+      if (!found) throw new InspectError('the file is missing');
+      const nearNs = known.startNs ?? this.#last?.startNs ?? 0;
+      const data = await takeOutPauses(path, found, container, this.#pauses, nearNs);
+      if (!data) return undefined;
       const line = describeChunk(data, file, {
         attempt,
         epochMs,
         container,
         closed: known.closed,
-        nearNs: known.startNs ?? this.#last?.startNs ?? 0,
-        ...(known.durationNs === undefined ? {} : { durationNs: known.durationNs }),
+        nearNs,
+        ...(known.durationNs === undefined || data !== found ? {} : { durationNs: known.durationNs }),
       });
       return await this.#write({ ...line, ...(known.closed ? {} : { recovered: true }), path });
     } catch (error) {
@@ -236,8 +263,9 @@ export class SegmentLogWriter {
   }
 
   async #write(chunk: Chunk): Promise<Chunk> {
-    const gap = this.#last && gapBetween(this.#last, chunk);
+    const gap = this.#last && gapBetween(this.#last, chunk, this.#pauses);
     if (gap) await this.#index.append(gap);
+    for (const inside of pausesInside(this.#pauses, chunk)) await this.#index.append(inside);
     const { path, ...line } = chunk;
     await this.#index.append(line, path);
     this.#last = chunk;

@@ -3,20 +3,33 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { LogContainer } from '../log/files.ts';
 import { scanMkv } from '../log/mkv-scan.ts';
-import type { Chunk } from '../log/types.ts';
+import { PauseSeams } from '../log/pauses.ts';
+import { clustersOf } from '../log/pauses-mkv.ts';
+import type { Chunk, GapLine } from '../log/types.ts';
 import { OutputError } from './errors.ts';
+import { earlierTs } from './earlier-ts.ts';
 
 /**
  * MPEG-TS joins byte by byte. Matroska needs its header once: the first chunk's, then everybody's clusters, whose
  * times are absolute.
+ * @param gaps those of pauses are closed up: what comes after them is earlier by as much
  * @throws OutputError when a file holds less than its line says
  */
 export async function* joinChunks(
   chunks: readonly Chunk[],
   container: LogContainer,
+  { gaps = [] }: { gaps?: readonly GapLine[] } = {},
   onRead: (bytes: number) => void = () => undefined,
 ): AsyncGenerator<Uint8Array> {
+  const seams = new PauseSeams(gaps);
   for (const [i, chunk] of chunks.entries()) {
+    const isMoved = seams.before(chunk.startNs + chunk.durationNs) > 0;
+    if (container === 'mpegts' && isMoved) {
+      const data = await readChunk(chunk);
+      yield earlierTs(data, chunk.startNs, (atNs) => seams.before(atNs));
+      onRead(data.length);
+      continue;
+    }
     if (container === 'mpegts') {
       for await (const bytes of readTs(chunk)) {
         yield bytes;
@@ -27,7 +40,9 @@ export async function* joinChunks(
     const data = await readChunk(chunk);
     const scan = scanMkv(data);
     if (i === 0) yield data.subarray(0, scan.headerEnd);
-    for (const { from, to } of scan.clusters) yield closedCluster(data.subarray(from, to));
+    if (isMoved) {
+      yield* clustersOf(scan.blocks.map((block) => ({ ...block, atNs: seams.closed(block.atNs) })));
+    } else for (const { from, to } of scan.clusters) yield closedCluster(data.subarray(from, to));
     onRead(data.length);
   }
 }

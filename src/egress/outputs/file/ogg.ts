@@ -5,6 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { scanMkv } from '../../log/mkv-scan.ts';
 import type { MkvScan } from '../../log/mkv-scan.ts';
 import { OPUS_SILENCE_SAMPLES, opusSamples, opusSilence } from '../../log/opus.ts';
+import { PauseSeams } from '../../log/pauses.ts';
 import { OutputError } from '../errors.ts';
 import { readChunk } from '../join.ts';
 import { OggOpusWriter, opusHead } from './ogg-writer.ts';
@@ -18,7 +19,7 @@ const JITTER_SAMPLES = 1920;
 export async function writeOgg({ log, path, signal, onProgress }: FileViewOptions): Promise<FileViewResult> {
   const file = await open(path, 'wx');
   try {
-    const joiner = new OpusJoiner(file, serialOf(log.egressId));
+    const joiner = new OpusJoiner(file, serialOf(log.egressId), new PauseSeams(log.gaps));
     for (const [i, chunk] of log.chunks.entries()) {
       signal?.throwIfAborted();
       await joiner.add(scanMkv(await readChunk(chunk)));
@@ -55,12 +56,14 @@ function serialOf(egressId: string): number {
 class OpusJoiner {
   readonly #file: FileHandle;
   readonly #ogg: OggOpusWriter;
+  readonly #seams: PauseSeams;
   #channels = 0;
   #startNs: number | undefined;
   packets = 0;
 
-  constructor(file: FileHandle, serial: number) {
+  constructor(file: FileHandle, serial: number, seams: PauseSeams) {
     this.#file = file;
+    this.#seams = seams;
     this.#ogg = new OggOpusWriter(serial);
   }
 
@@ -97,9 +100,10 @@ class OpusJoiner {
     await this.#write([...pages, this.#ogg.end()]);
   }
 
-  /** Silence up to `atNs`, when it is far enough ahead. */
+  /** Silence up to `atNs`, when it is far enough ahead; a pause is none. */
   #fillTo(atNs: number): Uint8Array[] {
-    const missing = Math.round(((atNs - this.startNs) / 1e9) * RATE) - this.#ogg.samples;
+    const lengthNs = this.#seams.closed(atNs) - this.#seams.closed(this.startNs);
+    const missing = Math.round((lengthNs / 1e9) * RATE) - this.#ogg.samples;
     if (missing < JITTER_SAMPLES) return [];
     const pages: Uint8Array[] = [];
     for (let i = 0; i < Math.floor(missing / OPUS_SILENCE_SAMPLES); i++) {

@@ -54,8 +54,8 @@ function canvasFor(pictures: readonly VideoStreamInfo[]): { width: number; heigh
   return { width: largest.width + (largest.width % 2), height: largest.height + (largest.height % 2) };
 }
 
-/** FFmpeg's arguments for a plan (pure). */
-export function remuxArguments(plan: RemuxPlan, path: string): string[] {
+/** FFmpeg's arguments for a plan (pure). @param chaptersPath a metadata file with chapters; none without */
+export function remuxArguments(plan: RemuxPlan, path: string, chaptersPath?: string): string[] {
   return ffmpegArguments((command) => {
     const input = plan.container === 'mpegts' ? 'mpegts' : 'matroska';
     // Everything is there to be read: look as far as it takes to see both streams.
@@ -63,11 +63,18 @@ export function remuxArguments(plan: RemuxPlan, path: string): string[] {
     command.inputOptions('-analyzeduration', '60000000', '-probesize', '100000000');
     // Times are taken as they are: FFmpeg would close every gap of more than ten seconds otherwise.
     command.inputOptions('-copyts', '-f', input);
+    if (chaptersPath !== undefined) {
+      command.input(`file:${chaptersPath}`);
+      command.inputOptions('-protocol_whitelist', 'file', '-f', 'ffmetadata');
+    }
     // A name that looks like a protocol or an option is a name.
     command
       .output(`file:${path}`)
       .outputOptions('-avoid_negative_ts', 'make_zero', '-max_muxing_queue_size', '100000');
-    command.outputOptions('-map_metadata', '-1', '-protocol_whitelist', 'file');
+    // Without `:g` and `:s` chapters would lose their titles with it.
+    for (const kind of ['g', 's']) command.outputOptions(`-map_metadata:${kind}`, '-1');
+    command.outputOptions('-protocol_whitelist', 'file');
+    command.outputOptions('-map_chapters', chaptersPath === undefined ? '-1' : '1');
     if (!SOUND_ALONE.has(plan.format)) addVideo(command, plan);
     addAudio(command, plan);
     if (plan.format === 'mp4') command.outputOptions('-movflags', '+faststart');

@@ -1,0 +1,132 @@
+/** Sluice's own calls about an egress that runs: pause and resume, markers. */
+import { randomUUID } from 'node:crypto';
+import type { JsonObject } from '@bufbuild/protobuf';
+import { EgressStatus } from '@livekit/protocol';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { requireGrant } from '../auth/grants.ts';
+import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
+import { applied } from './egress-update.ts';
+import { withDeadline } from './deadline.ts';
+import { TwirpError } from './errors.ts';
+import { messageToJson } from './protojson.ts';
+import { jsonRpc } from './rpc.ts';
+import type { JsonMethod, RpcContext } from './rpc.ts';
+
+/** More than these are no chapters any more. */
+const MAX_MARKERS = 500;
+const MAX_LABEL = 256;
+/** Clocks of callers need not agree with ours to the millisecond. */
+const AHEAD_MS = 1000;
+
+export const egressId = z.string().min(1, 'name the egress');
+const named = z.strictObject({ egress_id: egressId });
+
+const markerSchema = z.strictObject({
+  egress_id: egressId,
+  label: z.string().max(MAX_LABEL, `at most ${MAX_LABEL} characters`).default(''),
+  at_ms: z.number().int('milliseconds since the epoch').optional(),
+});
+
+export interface RunningOptions {
+  store: Pick<EgressStore, 'get' | 'changeDesired'>;
+}
+
+/** Why it cannot be changed any more. */
+function assertRuns(what: string, { info: { status }, desired }: EgressRecord): void {
+  if (status !== EgressStatus.EGRESS_STARTING && status !== EgressStatus.EGRESS_ACTIVE) {
+    throw new TwirpError(
+      'failed_precondition',
+      `egress with status ${EgressStatus[status]} cannot be ${what}`,
+    );
+  }
+  if (desired.stop !== undefined) {
+    throw new TwirpError('failed_precondition', `egress is being stopped and cannot be ${what}`);
+  }
+}
+
+/**
+ * Changes what is wanted of an egress that has not ended.
+ * @param what for messages, e.g. `paused`
+ * @param change may throw a TwirpError: nothing is changed then
+ * @throws TwirpError `not_found`, `failed_precondition`, `unavailable`
+ */
+export async function changeRunning(
+  { store }: RunningOptions,
+  id: string,
+  what: string,
+  change: (desired: EgressDesired, record: EgressRecord) => EgressDesired,
+): Promise<EgressRecord> {
+  const record = await withDeadline('the store of egresses', store.get(id));
+  if (!record) throw new TwirpError('not_found', 'egress does not exist');
+  assertRuns(what, record);
+  const changed = await withDeadline(
+    'the store of egresses',
+    store.changeDesired(id, (desired) => {
+      assertRuns(what, { ...record, desired });
+      return change(desired, record);
+    }),
+  );
+  if (!changed) throw new TwirpError('not_found', 'egress does not exist');
+  assertRuns(what, changed);
+  return changed;
+}
+
+async function setPaused(
+  options: RunningOptions,
+  id: string,
+  paused: boolean,
+  logger: Logger,
+): Promise<JsonObject> {
+  const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired) =>
+    (desired.paused === true) === paused ? desired : { ...desired, paused },
+  );
+  logger.info({ egressId: id }, paused ? 'egress asked to pause' : 'egress asked to resume');
+  return { paused, egress: messageToJson(await applied(options.store, changed)) };
+}
+
+async function addMarker(
+  options: RunningOptions,
+  { egress_id: id, label, at_ms: at }: z.infer<typeof markerSchema>,
+): Promise<JsonObject> {
+  const now = Date.now();
+  const marker = { markerId: `MK_${randomUUID().replaceAll('-', '').slice(0, 12)}`, atMs: at ?? now, label };
+  const changed = await changeRunning(options, id, 'marked', (desired, { createdAtMs }) => {
+    if (marker.atMs < createdAtMs || marker.atMs > now + AHEAD_MS) {
+      throw new TwirpError(
+        'out_of_range',
+        'at_ms must lie between the start of the egress and now, in milliseconds since the epoch',
+      );
+    }
+    const markers = desired.markers ?? [];
+    if (markers.length >= MAX_MARKERS) {
+      throw new TwirpError('resource_exhausted', `an egress has at most ${MAX_MARKERS} markers`);
+    }
+    return { ...desired, markers: [...markers, marker] };
+  });
+  return {
+    marker_id: marker.markerId,
+    at_ms: marker.atMs,
+    label,
+    egress: messageToJson(await applied(options.store, changed)),
+  };
+}
+
+/** Methods of `sluice.Egress`; each needs the grant `roomRecord`. */
+export function runningMethods(options: RunningOptions): Record<string, JsonMethod> {
+  const allowed = ({ claims }: RpcContext) => requireGrant(claims, 'roomRecord');
+  return {
+    PauseEgress: jsonRpc(named, (request, context) => {
+      allowed(context);
+      return setPaused(options, request.egress_id, true, context.logger);
+    }),
+    ResumeEgress: jsonRpc(named, (request, context) => {
+      allowed(context);
+      return setPaused(options, request.egress_id, false, context.logger);
+    }),
+    AddMarker: jsonRpc(markerSchema, (request, context) => {
+      allowed(context);
+      return addMarker(options, request);
+    }),
+  };
+}

@@ -1,0 +1,72 @@
+/** What the API changes about an egress while it runs, done one after the other, in the order it was asked for. */
+import type { Logger } from 'pino';
+import type { EgressDesired } from '../store/types.ts';
+import type { SegmentLog } from './log/reader.ts';
+import type { Recorder } from './recorder.ts';
+import type { StatusKeeper } from './status.ts';
+
+export interface RunningChangesOptions {
+  recorder: Pick<Recorder, 'pause' | 'resume' | 'note'>;
+  /** What earlier attempts have left: their markers are not set again. */
+  earlier: Pick<SegmentLog, 'events'>;
+  status: Pick<StatusKeeper, 'applied' | 'paused'>;
+  /** What it begins with; it counts as done but for markers. */
+  initial: EgressDesired;
+  logger: Logger;
+}
+
+export class RunningChanges {
+  readonly #options: RunningChangesOptions;
+  readonly #marked: Set<string>;
+  #paused: boolean;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: RunningChangesOptions) {
+    this.#options = options;
+    this.#paused = options.initial.paused === true;
+    this.#marked = new Set(
+      options.earlier.events.flatMap(({ name, data }) =>
+        name === 'marker' && data ? [String(data.id)] : [],
+      ),
+    );
+    if (this.#paused) options.status.paused(Date.now());
+    else options.status.paused(undefined);
+    this.#mark(options.initial);
+  }
+
+  /** Answers at once; {@link settled} tells when it is done. */
+  apply(desired: EgressDesired): void {
+    // A marker is an entry in a list: it waits for nothing.
+    this.#mark(desired);
+    this.#work = this.#work
+      .then(() => this.#pause(desired.paused === true))
+      .then(() => this.#options.status.applied(desired.revision))
+      .catch((error: unknown) => this.#options.logger.error({ err: error }, 'change not made'));
+  }
+
+  async settled(): Promise<void> {
+    await this.#work;
+  }
+
+  #mark({ markers = [] }: EgressDesired): void {
+    for (const { markerId, atMs, label } of markers) {
+      if (this.#marked.has(markerId)) continue;
+      this.#marked.add(markerId);
+      this.#options.recorder.note('marker', { id: markerId, label }, atMs);
+    }
+  }
+
+  async #pause(paused: boolean): Promise<void> {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    const { recorder, status, logger } = this.#options;
+    if (paused) {
+      status.paused(Date.now());
+      await recorder.pause();
+    } else {
+      await recorder.resume();
+      status.paused(undefined);
+    }
+    logger.info(paused ? 'egress paused' : 'egress resumed');
+  }
+}
