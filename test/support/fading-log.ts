@@ -72,8 +72,8 @@ export async function lookAt(path: string): Promise<{ grey: number; width: numbe
   return { grey, ...jpegSize(await readFile(path)) };
 }
 
-/** From the frame header (ITU-T T.81, B.2.2). */
-function jpegSize(bytes: Buffer): { width: number; height: number } {
+/** An image's size, from its frame header (ITU-T T.81, B.2.2). @throws Error when it is no JPEG */
+export function jpegSize(bytes: Buffer): { width: number; height: number } {
   for (let at = 2; at + 9 < bytes.length; at += 2 + bytes.readUInt16BE(at + 2)) {
     const marker = bytes.readUInt16BE(at);
     if (marker === 0xffc0 || marker === 0xffc2)
