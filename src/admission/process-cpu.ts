@@ -14,12 +14,21 @@ export function cpuSecondsOf(stat: string): number {
   return ticks / TICKS_PER_SECOND;
 }
 
-/** Undefined when there is no such process, or no /proc. */
+/** With all its descendants. Undefined when there is no such process, or no /proc. */
 export async function cpuSeconds(pid: number): Promise<number | undefined> {
   try {
     const seconds = cpuSecondsOf(await readFile(`/proc/${pid}/stat`, 'utf8'));
-    return Number.isFinite(seconds) ? seconds : undefined;
+    const children = await childrenOf(pid);
+    const below = await Promise.all(children.map((child) => cpuSeconds(child)));
+    const sum = below.reduce<number>((all, each) => all + (each ?? 0), seconds);
+    return Number.isFinite(sum) ? sum : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** None where the kernel does not tell. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return text.split(' ').filter(Boolean).map(Number);
 }

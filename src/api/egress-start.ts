@@ -8,6 +8,7 @@ import { abortedInfo, initialInfo } from '../egress/info.ts';
 import { planEgress } from '../egress/plan.ts';
 import type { PlanContext } from '../egress/plan.ts';
 import type { EgressPlan } from '../egress/plan-types.ts';
+import { isRoomless } from '../egress/page-source.ts';
 import { chooseProgram } from '../egress/program.ts';
 import { namedTracks } from '../egress/selection.ts';
 import { storeOptions } from '../egress/request/options.ts';
@@ -20,6 +21,8 @@ import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
 import type { EgressStore, TrackRole } from '../store/types.ts';
 import { AutoEgress } from './auto-egress.ts';
 import { withDeadline } from './deadline.ts';
+import { completeHls } from './egress-hls.ts';
+import type { HlsDefaults } from './egress-hls.ts';
 import { TwirpError } from './errors.ts';
 import { checkOutbound, plannedUrls, requestUrls } from './outbound-urls.ts';
 import { ROOM_NOT_FOUND } from './room-service.ts';
@@ -42,6 +45,8 @@ export interface EgressStartOptions {
   refusal?: (plan: EgressPlan) => Promise<string | undefined>;
   /** What URLs of requests may lead to, and the configured S3 endpoint, which is trusted; empty: AWS. */
   outbound: { policy: AddressPolicy; trustedEndpoint: string };
+  /** What the configuration says of HLS; default: nothing, and that files are served. */
+  hls?: HlsDefaults;
   /** Names of the API keys a request's webhooks may be signed with. */
   signingKeys: ReadonlySet<string>;
 }
@@ -108,32 +113,34 @@ export async function checkRequest(
 
 /**
  * Identifiers of rooms and tracks are checked by the SFU; here only that they are named.
- * @param options Sluice's own
+ * @param asked Sluice's own options
  */
 export async function startEgress(
   request: StartRequest,
   start: EgressStartOptions,
   logger: Logger,
-  options: EgressOptions = {},
+  asked: EgressOptions = {},
 ): Promise<EgressInfo> {
   const { sfu, store, queue, bridgeUrl, refusal } = start;
   const egressId = newEgressId();
   // What is wrong with the request itself is said first, whether or not its room is there.
-  let plan = await checkRequest(request, start, { egressId, options });
-  const room = sfu.room(plan.roomName);
-  if (!room) throw new TwirpError('not_found', ROOM_NOT_FOUND);
+  const alone = await checkRequest(request, start, { egressId, options: asked });
+  const options = completeHls(asked, alone, start.hls ?? { choice: {}, servesFiles: true });
+  let plan = planEgress(request, { egressId, options });
+  const room = isRoomless(plan.source) ? undefined : sfu.room(plan.roomName);
+  if (!room && !isRoomless(plan.source)) throw new TwirpError('not_found', ROOM_NOT_FOUND);
   let trackKind: 'audio' | 'video' | undefined;
-  if (request instanceof TrackEgressRequest) {
+  if (room && request instanceof TrackEgressRequest) {
     trackKind = findTrack(room, request.trackId).track.kind;
     plan = planEgress(request, { egressId, trackKind, options });
   }
-  const trackRoles = checkTracks(plan, room);
+  const trackRoles = room && checkTracks(plan, room);
 
   const refused = await withDeadline('the list of workers', Promise.resolve(refusal?.(plan)));
   if (refused !== undefined) throw new TwirpError('resource_exhausted', refused);
 
   const createdAtMs = Date.now();
-  const info = initialInfo(request, plan, { roomId: room.sid, createdAtMs });
+  const info = initialInfo(request, plan, { roomId: room?.sid ?? '', createdAtMs });
   const abort = () => store.abortUntaken(egressId, abortedInfo(info, Date.now()));
   const streams = plan.outputs.find((output) => output.type === 'stream');
   const log = logger.child({ egressId, room: plan.roomName });

@@ -116,6 +116,17 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
     },
     egress: {
       startDeadlineMs: (values['egress.start_deadline'] ?? 60) * 1000,
+      hls: {
+        segmentType: values['egress.hls.segment_type'] ?? 'mpegts',
+        lowLatency: values['egress.hls.low_latency'] ?? false,
+        partDuration: values['egress.hls.part_duration'] ?? 0.4,
+      },
+      web: {
+        chromium: values['egress.web.chromium'] ?? 'chromium',
+        serverUrl: withoutSlash(values['egress.web.server_url']),
+        loadTimeoutMs: (values['egress.web.load_timeout'] ?? 30) * 1000,
+        startTimeoutMs: (values['egress.web.start_timeout'] ?? 0) * 1000,
+      },
       limits: {
         fileMaxDuration: values['egress.limits.file_max_duration'] ?? 0,
         fileMaxSize: values['egress.limits.file_max_size'] ?? 0,

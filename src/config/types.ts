@@ -80,6 +80,23 @@ export interface Config {
   readonly egress: {
     /** How long a job may wait for a worker to take it; 0: for ever. */
     readonly startDeadlineMs: number;
+    /** Of segment outputs whose request does not say it; low latency where its storage can have it. */
+    readonly hls: {
+      readonly segmentType: 'mpegts' | 'fmp4';
+      readonly lowLatency: boolean;
+      /** Longest part of low latency, s. */
+      readonly partDuration: number;
+    };
+    readonly web: {
+      /** Chromium: a path, or a name in PATH. */
+      readonly chromium: string;
+      /** Where templates reach the server, `ws:` or `wss:`; undefined: as workers do. */
+      readonly serverUrl: string | undefined;
+      /** How long a page may take to load. */
+      readonly loadTimeoutMs: number;
+      /** How long a page may take to send START_RECORDING; 0: for ever. */
+      readonly startTimeoutMs: number;
+    };
     /** What every output is held to, whatever its request says; 0: no limit. */
     readonly limits: {
       /** Seconds. */

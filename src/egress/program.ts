@@ -2,6 +2,7 @@
 import type { Container } from '../../pipelines/shared/protocol.ts';
 import { containerFor } from './codecs.ts';
 import { EgressError } from './errors.ts';
+import { isPage } from './page-source.ts';
 import type { EgressPlan, FileOutput } from './plan-types.ts';
 
 /** What runs, and why: the reason is shown in the log. */
@@ -53,6 +54,7 @@ export function chooseProgram(
     copyAudio: false,
     reason,
   });
+  if (isPage(plan.source)) return encode('a page is drawn by a browser');
   if (plan.source.type === 'room') return encode('a room is composed into one picture');
   if (plan.choice.program === 'composite') return encode('the request has encoding options');
 

@@ -9,6 +9,7 @@ import { egressCost } from '../admission/cost.ts';
 import type { WorkerAdmission } from '../admission/worker-admission.ts';
 import { EgressAttempt } from '../egress/attempt.ts';
 import { configuredLimits, withinLimits } from '../egress/limits.ts';
+import { PageRun } from '../egress/page-run.ts';
 import { PipelineRun } from '../egress/pipeline-run.ts';
 import { planOfRecord } from '../egress/plan.ts';
 import { createSinks } from '../egress/sinks/index.ts';
@@ -20,6 +21,8 @@ import { createNameClaims } from '../store/name-claims.ts';
 import type { StoragePlan } from '../storage/index.ts';
 import { keepFolder } from '../uploads/index.ts';
 import { jobIdOf } from '../jobs/queues.ts';
+import { sweepWorkspaces } from '../web-source/index.ts';
+import { pageFactory } from './pages.ts';
 import { copiesOf, egressAdmission, logsFolder, openAdmission } from './admission.ts';
 import { startUploads } from './uploads.ts';
 import { startIngressWorker } from './ingress-worker.ts';
@@ -87,6 +90,14 @@ async function startEgressWorker(
   const claims = createNameClaims(redis.shared);
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const limits = configuredLimits(config.egress.limits);
+  void sweepWorkspaces(logger);
+  const openPage = pageFactory({
+    ...{ config, key, secret, policy, logger: logger.child({ component: 'web' }) },
+    onProcesses: ({ plan, attempt }, pids) => {
+      const job = jobIdOf({ id: plan.egressId, attempt });
+      for (const pid of pids) admission.runs(job, egressCost(plan), pid);
+    },
+  });
   const worker = new EgressWorker({
     connection: redis.shared,
     queue,
@@ -123,10 +134,11 @@ async function startEgressWorker(
               recorder: true,
             },
           }),
+        openPage,
         startPipeline: async (options) => {
           const host = await pool.take();
           admission.runs(job, egressCost(plan, options.program.program), host.pid);
-          return PipelineRun.start(host, options);
+          return options.page ? PageRun.start(host, options) : PipelineRun.start(host, options);
         },
         createSinks: (context, callbacks) =>
           createSinks(context, callbacks, openStorage, uploads, policy, claims),

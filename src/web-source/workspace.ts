@@ -1,9 +1,9 @@
 /** The folder of one page's processes: profile, sockets, cookies of the display. Nothing of it outlives them. */
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 
 /** Followed by the worker's process id, so that what a killed worker left behind can be told from what is in use. */
@@ -13,6 +13,29 @@ const PREFIX = 'sluice-page-';
 export interface Account {
   uid: number;
   gid: number;
+}
+
+/** Folders whose ways are open to every account: the temporary one, or what takes its place. */
+const COMMON = ['/tmp', '/var/tmp'] as const;
+
+/**
+ * Where pages' folders are made.
+ * @throws Error when no temporary folder can be reached by the account
+ */
+function placeFor(account: Account | undefined): string {
+  if (!account) return tmpdir();
+  const found = [tmpdir(), ...COMMON].find(isOpen);
+  if (found === undefined) throw new Error(`no folder for a page: ${tmpdir()} is closed to other accounts`);
+  return found;
+}
+
+/** Whether whoever may enter it can get there. */
+function isOpen(path: string): boolean {
+  for (let folder = path; ; folder = dirname(folder)) {
+    const stat = statSync(folder, { throwIfNoEntry: false });
+    if (!stat?.isDirectory() || (stat.mode & 0o001) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
 }
 
 export class Workspace {
@@ -32,7 +55,7 @@ export class Workspace {
 
   /** @throws Error when the temporary folder cannot be written */
   static async make(account: Account | undefined): Promise<Workspace> {
-    const path = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    const path = await mkdtemp(join(placeFor(account), `${PREFIX}${process.pid}-`));
     const workspace = new Workspace(path);
     await chmod(path, 0o700);
     await mkdir(workspace.profile, { mode: 0o700 });
@@ -53,14 +76,15 @@ export class Workspace {
 
 /** Removes the folders of workers of this machine that are gone. Never throws. */
 export async function sweepWorkspaces(logger: Logger): Promise<void> {
-  const names = await readdir(tmpdir()).catch(() => []);
-  for (const name of names) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
-    logger.info({ folder: name }, "removing what a worker that is gone left of a page's");
-    await rm(join(tmpdir(), name), { recursive: true, force: true }).catch((error: unknown) =>
-      logger.warn({ err: error, folder: name }, "a page's folder was not removed"),
-    );
+  for (const place of new Set([tmpdir(), ...COMMON])) {
+    for (const name of await readdir(place).catch(() => [])) {
+      const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+      if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+      logger.info({ folder: name }, "removing what a worker that is gone left of a page's");
+      await rm(join(place, name), { recursive: true, force: true }).catch((error: unknown) =>
+        logger.warn({ err: error, folder: name }, "a page's folder was not removed"),
+      );
+    }
   }
 }
 
