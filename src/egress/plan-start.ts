@@ -51,7 +51,10 @@ const KINDS: ReadonlyMap<ParticipantInfo_Kind, ParticipantKindName> = new Map([
 function routeOf({ match, channel: value }: AudioRouteRequest): AudioRoute {
   const channel = CHANNELS.get(value);
   if (channel === undefined) {
-    throw invalid('audio.routes.channel', `${String(value)} is not a channel; use BOTH, LEFT or RIGHT`);
+    throw invalid(
+      'audio.routes.channel',
+      `${String(value)} is not a channel; use AUDIO_CHANNEL_BOTH, AUDIO_CHANNEL_LEFT or AUDIO_CHANNEL_RIGHT`,
+    );
   }
   switch (match.case) {
     case 'trackId':

@@ -10,7 +10,7 @@ const PARTICIPANT_GRACE_MS = 1000;
 /** A participant who is not in the room when its egress begins has this long to join, ms; LiveKit's. */
 const JOIN_WAIT_MS = 30_000;
 /** After the first track the others of the same participant have this long to be taken into account, ms. */
-const COMPANY_WAIT_MS = 2000;
+export const COMPANY_WAIT_MS = 2000;
 
 export type Presence =
   /** It is the room itself: there as long as the room is. */
@@ -75,9 +75,4 @@ export function graceMs(source: EgressSource): number {
 /** How long a start waits for what has not been there yet, ms. */
 export function arrivalMs(source: EgressSource): number {
   return subjectOf(source) === undefined ? TRACK_GRACE_MS : JOIN_WAIT_MS;
-}
-
-/** How long a start waits for the rest once something is there, ms. */
-export function companyMs(source: EgressSource): number {
-  return source.type === 'tracks' ? TRACK_GRACE_MS : COMPANY_WAIT_MS;
 }

@@ -3,7 +3,7 @@ import type { BridgeParticipant } from '../bridge/protocol.ts';
 import type { TrackRole } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import type { EgressSource } from './plan-types.ts';
-import { arrivalMs, companyMs, graceMs, isComplete, presenceOf, subjectOf } from './presence.ts';
+import { arrivalMs, COMPANY_WAIT_MS, graceMs, isComplete, presenceOf, subjectOf } from './presence.ts';
 import { isReadable } from './program.ts';
 import { namedTracks, selectTracks } from './selection.ts';
 import type { WantedTrack } from './selection.ts';
@@ -81,9 +81,9 @@ export class RoomSource {
       const presence = presenceOf(source, participants(), wanted);
       const waits = subject !== undefined && presence === 'here' && wanted.length === 0;
       if (presence === 'room' || isComplete(source, wanted) || over()) return wanted;
-      if (wanted.length > 0 && first) {
+      if (wanted.length > 0 && first && subject !== undefined) {
         first = false;
-        deadline = Math.max(Date.now(), Math.min(deadline, Date.now() + companyMs(source)));
+        deadline = Date.now() + COMPANY_WAIT_MS;
       }
       seen ||= presence === 'here';
       const left = waits ? undefined : deadline - Date.now();
