@@ -75,13 +75,14 @@ const AAC_FAST_FROM = 96;
 
 /**
  * AAC comes from FFmpeg's encoder. Its `fast` coder takes half of `twoloop`'s CPU (less than voaacenc takes), and at
- * such bitrates its author finds it the better one, too; `twoloop` is for low bitrates. Mid/side coding is off:
+ * such bitrates its author finds it the better one, too; `twoloop` is for low bitrates, and where a bitrate was asked
+ * for: `fast` spends a tenth too much on pure tones, `twoloop` three percent. Mid/side coding is off:
  * GStreamer knows only never and always, and always puts a sixth of a voice that belongs into one ear into the other.
  */
 export function audioEncoder(audio: AudioEncoding): string {
   const bitrate = audio.bitrate * 1000;
   if (audio.codec === 'aac') {
-    const coder = audio.bitrate >= AAC_FAST_FROM ? 'fast' : 'twoloop';
+    const coder = audio.bitrate >= AAC_FAST_FROM && audio.exact !== true ? 'fast' : 'twoloop';
     return `audioconvert ! avenc_aac name=audioenc bitrate=${bitrate} aac-coder=${coder} aac-ms=false`;
   }
   // Constant: a file's length and the place of a moment in it can be computed from its size, as players of MP3 do.

@@ -51,6 +51,8 @@ export interface AudioEncoding {
   /** Hz. */
   frequency: number;
   channels: 1 | 2;
+  /** AAC: the bitrate was asked for, and is held within a few percent, at twice the CPU. */
+  exact?: boolean;
 }
 
 export interface LogTarget {

@@ -34,6 +34,8 @@ interface Asked {
   audio: AudioEncoding['codec'] | undefined;
   /** Hz. */
   frequency: number | undefined;
+  /** It has encoding options at all. */
+  options: boolean;
 }
 
 const AUDIO_CODECS: ReadonlyMap<AudioCodec, AudioEncoding['codec']> = new Map([
@@ -50,6 +52,7 @@ function askedOf(choice: EncodingChoice, options: EgressPlan['options']): Asked 
     throw invalid('options.video_codec', `it is ${options.video_codec}, and video_codec names another one`);
   }
   return {
+    options: choice.case !== undefined,
     video: options.video_codec ?? named,
     audio: AUDIO_CODECS.get(advanced?.audioCodec ?? AudioCodec.DEFAULT_AC),
     frequency: advanced?.audioFrequency === 0 ? undefined : advanced?.audioFrequency,
@@ -140,7 +143,7 @@ function audioFor(
       );
     }
   }
-  return { ...audio, codec };
+  return { ...audio, codec, ...(codec === 'aac' && asked.options && { exact: true }) };
 }
 
 /**

@@ -32,6 +32,7 @@ export interface TestPipelineOptions {
   /** Keep the taps' bytes in {@link TestPipeline.taps}. */
   keepTaps?: boolean;
   clockOffsetNs?: number;
+  soundChunkNs?: number;
   /** Folder of another pipeline's log, to go on in. */
   dir?: string;
   run?: number;
@@ -53,7 +54,9 @@ export class TestPipeline {
     const extension = container === 'mpegts' ? 'ts' : 'mkv';
     const pipeline = new TestPipeline(host, dir, extension, options);
     try {
-      const log = { dir, pattern: `r${run}-%06d.${extension}`, container };
+      const { soundChunkNs } = options;
+      const pattern = `r${run}-%06d.${extension}`;
+      const log = { dir, pattern, container, ...(soundChunkNs !== undefined && { soundChunkNs }) };
       await host.send({ cmd: 'init', ...init, clockOffsetNs, log, tap });
       await host.send({ cmd: 'start' });
       return pipeline;

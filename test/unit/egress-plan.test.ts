@@ -121,7 +121,7 @@ describe('a room composite', () => {
       keyFrameInterval: 3,
       preset: 'veryfast',
     });
-    expect(audio).toEqual({ codec: 'aac', bitrate: 96, frequency: 48000, channels: 2 });
+    expect(audio).toEqual({ codec: 'aac', bitrate: 96, frequency: 48000, channels: 2, exact: true });
     expect(plan(advanced({ videoCodec: VideoCodec.H264_BASELINE })).video?.profile).toBe('baseline');
     expect(plan(advanced({})).video).toEqual(plan(room()).video);
   });

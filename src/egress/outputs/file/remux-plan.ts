@@ -126,6 +126,7 @@ function addAudio(command: FfmpegCommand, plan: RemuxPlan): void {
     if (SOUND_ALONE.has(plan.format)) command.outputOptions('-vn', '-filter:a', 'aresample=async=1');
     command.outputOptions('-c:a', ENCODERS[plan.format], '-b:a', `${plan.audioBitrate}k`);
     if (plan.format === 'mp4') command.outputOptions('-ar', '48000');
+    if (ENCODERS[plan.format] === 'libopus') command.outputOptions('-vbr', 'off');
   } else command.outputOptions('-c:a', 'copy');
   if (plan.format === 'mp4' && plan.audioCodec === 'aac' && !plan.encodeAudio) {
     command.outputOptions('-bsf:a', 'aac_adtstoasc');
