@@ -9,6 +9,7 @@ import {
   StopEgressRequest,
   TrackCompositeEgressRequest,
   TrackEgressRequest,
+  UpdateLayoutRequest,
   UpdateStreamRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
@@ -19,6 +20,7 @@ import { END_REASON_API, abortedInfo, endingInfo } from '../egress/info.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import type { EgressRecord, EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
+import { updateLayout } from './egress-layout.ts';
 import { startEgress } from './egress-start.ts';
 import type { EgressStartOptions } from './egress-start.ts';
 import { checkOutbound } from './outbound-urls.ts';
@@ -50,6 +52,7 @@ export class EgressService implements RpcService {
     StartTrackEgress: rpc(TrackEgressRequest, (request, context) => this.#start(request, context)),
     ListEgress: rpc(ListEgressRequest, (request, context) => this.#list(request, context)),
     StopEgress: rpc(StopEgressRequest, (request, context) => this.#stop(request, context)),
+    UpdateLayout: rpc(UpdateLayoutRequest, (request, context) => this.#updateLayout(request, context)),
     UpdateStream: rpc(UpdateStreamRequest, (request, context) => this.#updateStream(request, context)),
   };
 
@@ -105,16 +108,28 @@ export class EgressService implements RpcService {
     return endingInfo(changed.info, Date.now());
   }
 
+  async #updateLayout(request: UpdateLayoutRequest, { claims, logger }: RpcContext): Promise<EgressInfo> {
+    requireGrant(claims, 'roomRecord');
+    const record = await this.#running(request.egressId);
+    return updateLayout(request, record, this.#options, logger.child({ egressId: request.egressId }));
+  }
+
   async #updateStream(request: UpdateStreamRequest, { claims, logger }: RpcContext): Promise<EgressInfo> {
     requireGrant(claims, 'roomRecord');
-    const record = await this.#record(request.egressId);
+    const record = await this.#running(request.egressId);
+    const added = request.addOutputUrls.map((url) => ({ field: 'add_output_urls', url }));
+    await checkOutbound(added, this.#options.outbound.policy);
+    return updateStream(request, record, this.#options.store, logger.child({ egressId: request.egressId }));
+  }
+
+  /** @throws TwirpError unless it has not ended, and is not about to */
+  async #running(egressId: string): Promise<EgressRecord> {
+    const record = await this.#record(egressId);
     const { status } = record.info;
     if (status !== EgressStatus.EGRESS_STARTING && status !== EgressStatus.EGRESS_ACTIVE) {
       throw cannotBe('updated', record.info);
     }
-    const added = request.addOutputUrls.map((url) => ({ field: 'add_output_urls', url }));
-    await checkOutbound(added, this.#options.outbound.policy);
-    return updateStream(request, record, this.#options.store, logger.child({ egressId: request.egressId }));
+    return record;
   }
 
   async #record(egressId: string): Promise<EgressRecord> {

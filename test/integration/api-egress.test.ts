@@ -21,7 +21,7 @@ import type { SfuRoom } from '../../src/sfu/types.ts';
 import { API_KEY, API_SECRET, rawCall, startApi, token } from '../support/api.ts';
 import type { TestApi } from '../support/api.ts';
 import { RtpSender } from '../support/rtp-sender.ts';
-import { visible } from '../support/sfu.ts';
+import { recorder, visible } from '../support/sfu.ts';
 
 let api: TestApi;
 let client: EgressClient;
@@ -394,9 +394,44 @@ describe('UpdateStream', () => {
   });
 });
 
+describe('UpdateLayout', () => {
+  it('wants the layout of the worker, and tells the recorder in its metadata', async () => {
+    const { egressId } = await start(client.startRoomCompositeEgress('demo', { file: file() }));
+    const member = room.join({ ...recorder, identity: egressId });
+    try {
+      const info = await client.updateLayout(egressId, 'speaker-light');
+      expect(info).toMatchObject({ egressId, status: EgressStatus.EGRESS_STARTING });
+      expect(JSON.parse(member.metadata)).toEqual({ layout: 'speaker-light' });
+    } finally {
+      member.close('client_left');
+    }
+    const desired = { revision: 1, streamUrls: [], layout: 'speaker-light' };
+    expect((await api.store.get(egressId))!.desired).toEqual(desired);
+    await client.updateLayout(egressId, 'speaker-light');
+    expect((await api.store.get(egressId))!.desired).toEqual(desired);
+  });
+
+  it('refuses what is no layout, what has none, and what has ended', async () => {
+    const { egressId } = await start(client.startRoomCompositeEgress('demo', { file: file() }));
+    expect(await refused(client.updateLayout(egressId, 'spiral'))).toMatchObject(
+      refusal(400, 'invalid_argument', 'there is no layout "spiral"'),
+    );
+    const heard = await start(client.startRoomCompositeEgress('demo', { file: file() }, { audioOnly: true }));
+    expect(await refused(client.updateLayout(heard.egressId, 'grid'))).toMatchObject(
+      refusal(400, 'invalid_argument', 'UpdateLayout called on an egress without a layout'),
+    );
+    await client.stopEgress(egressId);
+    expect(await refused(client.updateLayout(egressId, 'grid'))).toMatchObject(
+      refusal(412, 'failed_precondition', 'egress with status EGRESS_ABORTED cannot be updated'),
+    );
+    expect(await refused(client.updateLayout('EG_nobody', 'grid'))).toMatchObject(
+      refusal(404, 'not_found', 'egress does not exist'),
+    );
+  });
+});
+
 describe('what is not there yet', () => {
   it.each([
-    ['UpdateLayout', () => client.updateLayout('EG_1', 'grid')],
     ['StartWebEgress', () => client.startWebEgress('https://example.com', { file: file() })],
     ['StartParticipantEgress', () => client.startParticipantEgress('demo', 'alice', { file: file() })],
   ])('%s says so', async (name, call) => {
