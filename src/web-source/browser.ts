@@ -1,4 +1,6 @@
 /** Chromium, told by DevTools over a pipe what to show; everything it loads comes through a proxy. */
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { DevTools, anything } from './devtools.ts';
@@ -40,6 +42,7 @@ export class Browser {
 
   /** Answers when its one page can be told what to show. @throws PageError when it is missing or does not come up */
   static async start(options: BrowserOptions): Promise<Browser> {
+    findProgram(options.program);
     const browser = new Browser(options);
     try {
       await browser.#prepare();
@@ -136,6 +139,16 @@ export class Browser {
       })
       .catch((error: unknown) => this.#logger.debug({ err: error }, 'a window was not closed'));
   }
+}
+
+/** @throws PageError that says what to install */
+function findProgram(program: string): void {
+  const folders = program.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
+  if (folders.some((folder) => existsSync(join(folder, program)))) return;
+  throw new PageError(
+    `there is no ${program}: install Chromium, or set egress.web.chromium to where it is`,
+    'machine',
+  );
 }
 
 interface FlagOptions {

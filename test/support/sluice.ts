@@ -156,6 +156,7 @@ export class Sluice {
       SLUICE_WORKER_DRAIN_DEADLINE: '0',
       SLUICE_LOG_LEVEL: 'debug',
       SLUICE_LOG_PRETTY: 'false',
+      ...(process.env.CHROMIUM_BIN !== undefined && { SLUICE_EGRESS_WEB_CHROMIUM: process.env.CHROMIUM_BIN }),
       ...(options.redisUrl !== undefined && { SLUICE_REDIS_URL: options.redisUrl }),
       ...(options.secret !== undefined && { SLUICE_KEYS: `${API_KEY}: ${options.secret}` }),
       ...options.env,

@@ -73,6 +73,10 @@ describe('defaults', () => {
       },
       egress: {
         startDeadlineMs: 60_000,
+        web: {
+          ...{ chromium: 'chromium', serverUrl: undefined, loadTimeoutMs: 30_000, startTimeoutMs: 0 },
+        },
+        hls: { segmentType: 'mpegts', lowLatency: false, partDuration: 0.4 },
         limits: {
           ...{ fileMaxDuration: 0, fileMaxSize: 0, segmentsMaxDuration: 0 },
           ...{ streamMaxDuration: 0, imagesMaxDuration: 0 },
@@ -192,6 +196,13 @@ describe('sources', () => {
       'worker.min_free_disk': '1.5 GiB',
       'worker.stop_free_disk': '1000',
       'egress.start_deadline': '18',
+      'egress.web.chromium': '/opt/chrome',
+      'egress.web.server_url': 'wss://pages.example.com/',
+      'egress.web.load_timeout': '12',
+      'egress.web.start_timeout': '90',
+      'egress.hls.segment_type': 'fmp4',
+      'egress.hls.low_latency': 'true',
+      'egress.hls.part_duration': '0.5',
       'egress.limits.file_max_duration': '3600',
       'egress.limits.file_max_size': '4GiB',
       'egress.limits.segments_max_duration': '3601',
@@ -272,6 +283,11 @@ describe('sources', () => {
       },
       egress: {
         startDeadlineMs: 18_000,
+        web: {
+          ...{ chromium: '/opt/chrome', serverUrl: 'wss://pages.example.com' },
+          ...{ loadTimeoutMs: 12_000, startTimeoutMs: 90_000 },
+        },
+        hls: { segmentType: 'fmp4', lowLatency: true, partDuration: 0.5 },
         limits: {
           ...{ fileMaxDuration: 3600, fileMaxSize: 2 ** 32, segmentsMaxDuration: 3601 },
           ...{ streamMaxDuration: 3602, imagesMaxDuration: 3603 },
