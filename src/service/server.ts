@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import { diskRefusal, Roster } from '../admission/roster.ts';
 import { admissionMetrics } from '../api/admission-metrics.ts';
 import { autoEgressOf } from '../api/egress-start.ts';
+import { hlsDefaults } from '../api/egress-hls.ts';
 import { EgressService } from '../api/egress-service.ts';
 import type { EgressServiceOptions } from '../api/egress-service.ts';
 import { SluiceEgressService } from '../api/sluice-egress-service.ts';
@@ -176,6 +177,7 @@ export async function startServer(
       ...{ sfu, store, queue, bridgeUrl: atWorkers.bridgeUrl, outbound },
       refusal: async (plan) => diskRefusal(await roster.workers(), bytesOf(plan, config)),
       signingKeys: new Set(Object.keys(config.keys)),
+      hls: hlsDefaults(config),
     };
     const autoEgress = autoEgressOf(egress, sfu, logger.child({ component: 'auto-egress' }));
     ends.push(() => autoEgress.close());

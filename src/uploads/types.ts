@@ -35,6 +35,10 @@ const segmentsSchema = z.object({
   livePlaylistKey: z.string().optional(),
   suffix: z.enum(['index', 'timestamp']),
   segmentDuration: z.number().positive(),
+  /** MPEG-TS where it does not say. */
+  segmentType: z.enum(['mpegts', 'fmp4']).optional(),
+  /** Of LL-HLS, s: its segments consist of such parts. */
+  partDuration: z.number().positive().optional(),
 });
 
 const imagesSchema = z.object({

@@ -8,7 +8,7 @@ import type { Stored, Upload, UploadWork } from '../../uploads/index.ts';
 import { setDeprecatedResult } from '../info.ts';
 import { readLog } from '../log/reader.ts';
 import { scratchDir } from '../log/files.ts';
-import { HlsOutput } from '../outputs/hls/index.ts';
+import { openBroadcast } from '../outputs/hls/open.ts';
 import { ImagesOutput } from '../outputs/images/index.ts';
 import { planOfRecord } from '../plan.ts';
 import { nowNs } from '../status.ts';
@@ -39,12 +39,14 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
     async storeSegments(upload, { storage, prefix, logDir, signal }) {
       signal.throwIfAborted();
       const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = upload;
-      const hls = new HlsOutput({
-        ...{ storage, suffix, segmentDuration, logger },
+      const { segmentType, partDuration } = upload;
+      const { chunks, epochMs } = await readLog(logDir);
+      const hls = openBroadcast({
+        ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs, logger },
         segmentPrefix: prefix + segmentPrefix,
         playlistKey: prefix + playlistKey,
         ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
-        earlier: (await readLog(logDir)).chunks,
+        earlier: chunks,
         giveUpMs: GIVE_UP_MS,
       });
       const stop = () => void hls.close();

@@ -7,10 +7,11 @@ import { backupPrefix, isRefusal } from '../../uploads/index.ts';
 import type { SegmentsUpload } from '../../uploads/index.ts';
 import { segmentNames } from '../filename.ts';
 import type { SegmentNames } from '../filename.ts';
+import { attemptDir } from '../log/files.ts';
 import type { Chunk } from '../log/types.ts';
-import { HlsOutput } from '../outputs/hls/index.ts';
-import type { HlsStatus } from '../outputs/hls/index.ts';
+import type { BroadcastOutput, HlsStatus } from '../outputs/hls/index.ts';
 import { segmentKey } from '../outputs/hls/names.ts';
+import { openBroadcast } from '../outputs/hls/open.ts';
 import type { SegmentsOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
@@ -37,7 +38,7 @@ export class SegmentsSink implements Sink {
   readonly #upload: SegmentsUpload;
   /** Chunks of this attempt: the backup storage gets them from the first on. */
   readonly #pushed: Chunk[] = [];
-  #hls: HlsOutput;
+  #hls: BroadcastOutput;
   #info: SegmentsInfo;
   #backup: Storage | undefined;
 
@@ -50,7 +51,16 @@ export class SegmentsSink implements Sink {
     const known = context.attempt > 1 ? info.segmentResults[0]?.playlistName : undefined;
     if (known) return new SegmentsSink(options, known === own.dir + own.playlist ? own : names);
     // The first segment stands for all of them.
-    const keys = [names.dir + names.playlist, segmentKey(names.dir + names.segmentPrefix, 'index', 0, 0)];
+    const keys = [
+      names.dir + names.playlist,
+      segmentKey(
+        names.dir + names.segmentPrefix,
+        'index',
+        0,
+        0,
+        output.segmentType === 'fmp4' ? '.m4s' : '.ts',
+      ),
+    ];
     if (await isFree({ keys, egressId, storage, claims, logger: context.logger }))
       return new SegmentsSink(options, names);
     context.status.remark(`${keys[0] ?? ''} is another egress's: the playlist is called ${own.playlist}`);
@@ -68,6 +78,8 @@ export class SegmentsSink implements Sink {
       playlistKey: names.dir + names.playlist,
       ...(livePlaylistKey !== undefined && { livePlaylistKey }),
       ...{ suffix: output.suffix, segmentDuration: output.segmentDuration },
+      segmentType: output.segmentType,
+      ...(output.lowLatency && { partDuration: output.partDuration }),
     };
     this.#info = this.#infoFor(storage, '');
     this.#hls = this.#open(storage, '');
@@ -162,12 +174,17 @@ export class SegmentsSink implements Sink {
     await before.close();
   }
 
-  #open(storage: Storage, prefix: string): HlsOutput {
+  #open(storage: Storage, prefix: string): BroadcastOutput {
     const { context, uploads } = this.#options;
     const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = this.#upload;
+    const { segmentType, partDuration } = this.#upload;
+    const { attempt, logDir, epochMs } = context;
+    // Players wait for playlists at this server's own storage; a backup only keeps.
+    const live = this.#options.output.lowLatency && !this.#backup && storage.kind === 'local';
     const mayChange = uploads.openBackup !== undefined && this.#backup === undefined;
-    return new HlsOutput({
-      ...{ storage, suffix, segmentDuration },
+    return openBroadcast({
+      ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs },
+      ...(live && { live: { attempt, folder: attemptDir(logDir, attempt) } }),
       segmentPrefix: prefix + segmentPrefix,
       playlistKey: prefix + playlistKey,
       ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
