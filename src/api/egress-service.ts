@@ -21,6 +21,7 @@ import type { StartRequest } from '../egress/request/types.ts';
 import type { EgressRecord, EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';
 import { updateLayout } from './egress-layout.ts';
+import { pageOf } from './egress-pages.ts';
 import { startEgress } from './egress-start.ts';
 import type { EgressStartOptions } from './egress-start.ts';
 import { checkOutbound } from './outbound-urls.ts';
@@ -68,14 +69,12 @@ export class EgressService implements RpcService {
   async #list(request: ListEgressRequest, { claims }: RpcContext): Promise<ListEgressResponse> {
     requireGrant(claims, 'roomRecord');
     const { egressId, roomName, active } = request;
-    if (request.pageToken !== undefined && request.pageToken.token !== '') {
-      throw new TwirpError('unimplemented', 'page_token is not implemented; every egress is in the answer');
-    }
     // As LiveKit: an id is looked up whatever else is asked for, and must exist.
     if (egressId !== '') return new ListEgressResponse({ items: [(await this.#record(egressId)).info] });
     const filter = { ...(roomName === '' ? {} : { roomName }), ...(active ? { active } : {}) };
     const items = await withDeadline('the store of egresses', this.#options.store.list(filter));
-    return new ListEgressResponse({ items });
+    const { pageToken } = request;
+    return pageToken ? pageOf(items, pageToken.token) : new ListEgressResponse({ items });
   }
 
   async #stop({ egressId }: StopEgressRequest, { claims, logger }: RpcContext): Promise<EgressInfo> {

@@ -122,6 +122,10 @@ async function startEgressWorker(
             key,
             secret,
             identity: record.egressId,
+            // A later attempt shows the layout in force, as the one before it did.
+            ...(record.desired.layout !== undefined && {
+              metadata: JSON.stringify({ layout: record.desired.layout }),
+            }),
             kind: ParticipantInfo_Kind.EGRESS,
             ttl: BRIDGE_TOKEN_SECONDS,
             job: { door: 'bridge', id: record.egressId, attempt },
