@@ -78,15 +78,18 @@ export class Stage {
   }
 
   /** Everything that is to be seen now. A screen share is always the large picture, and turns a grid into `speaker`. */
-  scene({ pictures, participants, speakers, canvas, aspects, nowMs }: OnStage): Scene {
+  scene({ pictures: there, participants, speakers, canvas, aspects, nowMs }: OnStage): Scene {
+    // A screen share would be a hole in the middle until its first picture has come.
+    const ready = there.filter(({ track }) => !isScreen(track) || aspects.has(track.trackId));
+    const pictures = ready.length > 0 ? ready : there;
     const muted = new Set(
       [...participants.values()].flatMap(({ tracks }) =>
         tracks.filter((track) => track.muted).map(({ trackId }) => trackId),
       ),
     );
     const lit = pictures.filter(({ track }) => !muted.has(track.trackId));
-    const screen = lit.find(({ track }) => track.source === 'screen_share');
-    const people = (lit.length > 0 ? lit : pictures).filter(({ track }) => track.source !== 'screen_share');
+    const screen = lit.find(({ track }) => isScreen(track));
+    const people = (lit.length > 0 ? lit : pictures).filter(({ track }) => !isScreen(track));
     // Heard also during a screen share: when it ends, whoever speaks then is seen.
     const { focus, againAtMs } = this.#focus.update(speakers, [...new Set(people.map(whose))], nowMs);
     const asked = arrangementOf(this.#layout);
@@ -107,6 +110,10 @@ export class Stage {
   }
 }
 
+function isScreen({ source }: WantedTrack['track']): boolean {
+  return source === 'screen_share';
+}
+
 function whose({ identity }: WantedTrack): string {
   return identity;
 }
@@ -121,6 +128,6 @@ function named(
   if (!picture) return tile;
   const { name = '', identity = picture.identity } = participants.get(picture.participantId) ?? {};
   const who = name.trim() === '' ? identity : name;
-  const text = picture.track.source === 'screen_share' ? `${who}'s screen` : who;
+  const text = isScreen(picture.track) ? `${who}'s screen` : who;
   return { ...tile, name: { text, ...namePlace(tile, aspects.get(tile.trackId) ?? ASSUMED_ASPECT) } };
 }

@@ -33,7 +33,7 @@ function person(identity: string, tracks: Partial<BridgeTrack>[] = [{}], name = 
 function show(
   stage: Stage,
   people: readonly BridgeParticipant[],
-  { speakers = [], nowMs = 0 }: { speakers?: string[]; nowMs?: number } = {},
+  { speakers = [], nowMs = 0, unseen = [] }: { speakers?: string[]; nowMs?: number; unseen?: string[] } = {},
 ) {
   const participants = new Map(people.map((each) => [each.participantId, each]));
   return stage.scene({
@@ -41,7 +41,12 @@ function show(
     participants,
     speakers,
     canvas,
-    aspects: new Map(),
+    aspects: new Map(
+      allTracks(people)
+        .map(({ track }) => track.trackId)
+        .filter((trackId) => !unseen.includes(trackId))
+        .map((trackId) => [trackId, 16 / 9]),
+    ),
     nowMs,
   });
 }
@@ -178,6 +183,15 @@ describe('Stage', () => {
     expect(show(stage, share(false)).tiles[0]?.width).toBe(1060);
     expect(show(stage, share(true)).tiles[0]?.width).toBe(640);
     expect(show(stage, [person('a'), person('b')]).tiles[0]?.width).toBe(640);
+  });
+
+  it('leaves a screen share out until its first picture has come, unless there is nothing else', () => {
+    const stage = stageOf('grid');
+    const sharing = [person('a'), person('b', [{}, { source: 'screen_share' }])];
+    expect(order(show(stage, sharing, { unseen: ['b1'] }))).toBe('a b');
+    expect(show(stage, sharing).tiles[0]?.trackId).toBe('b1');
+    const alone = [person('b', [{ source: 'screen_share' }])];
+    expect(order(show(stageOf('grid'), alone, { unseen: ['b'] }))).toBe('b');
   });
 
   it('does not enlarge a camera that is muted while there is another', () => {
