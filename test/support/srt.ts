@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 
 export interface SrtSenderOptions {
   /** `caller` calls, `listener` waits to be called. */
@@ -75,4 +76,32 @@ async function end(child: ChildProcess): Promise<void> {
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
+}
+
+export interface SrtReceiver {
+  readonly port: number;
+  readonly said: string;
+  /** Ends it as a machine that loses its power would. */
+  kill(): Promise<void>;
+}
+
+/** Listens, and writes what it gets into a file. */
+export function startSrtReceiver(port: number, file: string, passphrase?: string): SrtReceiver {
+  const secret = passphrase === undefined ? '' : `&passphrase=${passphrase}`;
+  const output = openSync(file, 'w');
+  const receiver = spawn(
+    'srt-live-transmit',
+    ['-chunk:1316', '-loglevel:note', `srt://127.0.0.1:${port}?mode=listener${secret}`, 'file://con'],
+    { stdio: ['ignore', output, 'pipe'] },
+  );
+  closeSync(output);
+  let said = '';
+  receiver.stderr?.on('data', (data: Buffer) => (said = (said + data.toString()).slice(-8000)));
+  return {
+    port,
+    get said() {
+      return said;
+    },
+    kill: () => end(receiver),
+  };
 }

@@ -16,7 +16,7 @@ function room(urls: string[], more: ConstructorParameters<typeof RoomCompositeEg
   return new RoomCompositeEgressRequest({
     roomName: 'demo',
     streamOutputs: [new StreamOutput({ urls })],
-    options: { case: 'advanced', value: { width: 1280, height: 720, videoBitrate: 3000 } as never },
+    options: { case: 'advanced', value: { width: 1280, height: 720, videoBitrate: 3000 } },
     ...more,
   });
 }

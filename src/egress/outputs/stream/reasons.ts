@@ -4,6 +4,15 @@ const REASONS: readonly (readonly [RegExp, (host: string, match: RegExpExecArray
   // The server's own words come first: they are the cause, what follows is the consequence.
   [/Server error: (.+)/, (host, match) => `${host} rejected the stream: ${match[1] ?? ''}`],
   [/already publishing|BadName/i, (host) => `${host} rejected the stream: its key is in use or not valid`],
+  [/Incorrect passphrase/, (host) => `${host} rejected the stream: the passphrase is wrong`],
+  [
+    /Password required or unexpected/,
+    (host) => `${host} rejected the stream: one side has a passphrase and the other has none`,
+  ],
+  // SRT's own codes (access control): 14xx.
+  [/:1[40]\d\d\b.*REJECT|REJECT.*(forbidden|peer rejected|ERROR:)/i, (host) => `${host} rejected the stream`],
+  // SRT's; the URL may be hidden already.
+  [/Connection to .* failed: Input\/output error/, (host) => `${host} did not answer in time`],
   [/Connection refused/, (host) => `connection refused by ${host}`],
   [/Connection timed out|Operation timed out|ETIMEDOUT/, (host) => `${host} did not answer in time`],
   [
