@@ -18,7 +18,7 @@ import { TwirpError } from './errors.ts';
 import { messageFromJson, messageToJson } from './protojson.ts';
 import { jsonRpc } from './rpc.ts';
 import type { RpcContext, RpcService } from './rpc.ts';
-import { runningMethods } from './sluice-egress-running.ts';
+import { runningMethods } from './sluice-egress-methods.ts';
 
 const message = z.custom<JsonValue>(
   (value) => typeof value === 'object' && value !== null,
@@ -34,7 +34,7 @@ const startSchema = z.strictObject({
   track: message.optional(),
   /** v2's StartEgressRequest. */
   start: message.optional(),
-  options: z.unknown(),
+  options: z.unknown().optional(),
 });
 
 type StartBody = z.infer<typeof startSchema>;

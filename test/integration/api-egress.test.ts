@@ -1,11 +1,17 @@
 import {
+  AudioConfig,
+  AudioRoute,
   EgressStatus,
   EncodedFileOutput,
   EncodedFileType,
   EncodingOptionsPreset,
+  FileOutput,
+  MediaSource,
+  Output,
   ParticipantInfo_Kind,
   S3Upload,
   SegmentedFileOutput,
+  StartEgressRequest,
   StreamInfo,
   StreamInfo_Status,
   StreamOutput,
@@ -368,7 +374,7 @@ describe('UpdateStream', () => {
     const { egressId } = await start(client.startRoomCompositeEgress('demo', { stream: streams(A) }));
     const wrong: [string[], string[], ReturnType<typeof refusal>][] = [
       [[B], [`${A}z`], refusal(404, 'not_found', 'stream rtmp://localhost/live/{aaa...aaz} not found')],
-      [[B, 'srt://localhost:9000'], [], refusal(501, 'unimplemented', 'SRT')],
+      [[B, 'ftp://localhost/live'], [], refusal(400, 'invalid_argument', 'add_output_urls')],
       [[B, 'rtmp://localhost'], [], refusal(400, 'invalid_argument', 'rtmp urls must be of format')],
       [[], [], refusal(400, 'invalid_argument', 'name at least one URL')],
       [Array.from({ length: 16 }, (_, i) => `${B}${i}`), [], refusal(400, 'invalid_argument', 'at most 16')],
@@ -430,14 +436,121 @@ describe('UpdateLayout', () => {
   });
 });
 
-describe('what is not there yet', () => {
-  it.each([
-    ['StartWebEgress', () => client.startWebEgress('https://example.com', { file: file() })],
-    ['StartParticipantEgress', () => client.startParticipantEgress('demo', 'alice', { file: file() })],
-  ])('%s says so', async (name, call) => {
-    expect(await refused(call())).toMatchObject(
-      refusal(501, 'unimplemented', `Egress.${name} is not implemented`),
+describe('StartParticipantEgress', () => {
+  it('may come before the participant, whose files have their names at once', async () => {
+    const output = { file: new EncodedFileOutput({ filepath: '{publisher_identity}/{room_name}' }) };
+    const info = await start(client.startParticipantEgress('demo', 'gina', output, { screenShare: true }));
+    expect(info).toMatchObject({
+      status: EgressStatus.EGRESS_STARTING,
+      fileResults: [{ filename: 'gina/demo.mp4' }],
+      request: { case: 'participant', value: { identity: 'gina', screenShare: true } },
+    });
+    // The SDK leaves encoding empty: what can be copied is.
+    expect(planOfRecord((await api.store.get(info.egressId))!)).toMatchObject({
+      source: { type: 'participant', identity: 'gina', screenShare: true },
+      choice: { program: 'auto' },
+    });
+  });
+});
+
+describe('StartEgress', () => {
+  const outputs = [new Output({ config: { case: 'file', value: new FileOutput({ filepath: 'v2' }) } })];
+  const media = (source: ConstructorParameters<typeof MediaSource>[0]) =>
+    new StartEgressRequest({
+      roomName: 'demo',
+      outputs,
+      source: { case: 'media', value: new MediaSource(source) },
+    });
+  const heard = (trackId: string) =>
+    new AudioConfig({ routes: [new AudioRoute({ match: { case: 'trackId', value: trackId } })] });
+
+  it('of named tracks remembers whose they are', async () => {
+    const info = await start(
+      client.startEgress(
+        media({ video: { case: 'videoTrackId', value: videoTrack }, audio: heard(audioTrack) }),
+      ),
     );
+    expect(info).toMatchObject({ request: { case: 'egress' }, fileResults: [{ filename: 'v2.mp4' }] });
+    expect((await api.store.get(info.egressId))!.trackRoles).toEqual({
+      [audioTrack]: { identity: 'alice', source: 'microphone', kind: 'audio' },
+      [videoTrack]: { identity: 'alice', source: 'camera', kind: 'video' },
+    });
+  });
+
+  it('says which track is not there, or of the wrong kind', async () => {
+    expect(await refused(client.startEgress(media({ audio: heard('TR_nobody') })))).toMatchObject(
+      refusal(404, 'not_found', 'track TR_nobody not found'),
+    );
+    expect(await refused(client.startEgress(media({ audio: heard(videoTrack) })))).toMatchObject(
+      refusal(400, 'invalid_argument', 'is a video track'),
+    );
+    expect(await refused(client.startEgress(media({})))).toMatchObject(
+      refusal(400, 'invalid_argument', 'media: name a picture'),
+    );
+  });
+});
+
+describe('sluice.Egress', () => {
+  async function call(body: unknown, type = 'application/json') {
+    const answer = await rawCall(`${api.url}/twirp/sluice.Egress/StartEgress`, {
+      auth: await token({ roomRecord: true }),
+      headers: { 'content-type': type },
+      body: JSON.stringify(body),
+    });
+    return {
+      status: answer.status,
+      ...(answer.json() as { egress_id?: string; code?: string; msg?: string }),
+    };
+  }
+  const request = { room_name: 'demo', fileOutputs: [{ filepath: 'own' }] };
+
+  it('starts an egress with options of our own, which later attempts have too', async () => {
+    const { egress_id: egressId, ...info } = await call({
+      room_composite: request,
+      options: { show_names: true },
+    });
+    expect(info).toMatchObject({ status: 'EGRESS_STARTING', file_results: [{ filename: 'own.mp4' }] });
+    started.push(egressId!);
+    expect(planOfRecord((await api.store.get(egressId!))!).options).toEqual({ show_names: true });
+  });
+
+  it.each<[string, unknown, number, string, RegExp]>([
+    ['no request', {}, 400, 'invalid_argument', /give exactly one of room_composite, web/],
+    ['two', { room_composite: request, start: request }, 400, 'invalid_argument', /exactly one/],
+    ['an unknown request', { room: request }, 400, 'invalid_argument', /room: there is no such field/],
+    [
+      'an unknown option',
+      { room_composite: request, options: { speed: 2 } },
+      ...([400, 'invalid_argument', /options\.speed: there is no such option/] as const),
+    ],
+    [
+      'an option of another type',
+      { room_composite: request, options: { show_names: 'secret' } },
+      ...([400, 'invalid_argument', /options\.show_names: (?!.*secret)/] as const),
+    ],
+    [
+      'what is no message',
+      { room_composite: { room_name: 7 } },
+      400,
+      'malformed',
+      /RoomCompositeEgressRequest/,
+    ],
+    [
+      'a room that is not there',
+      { room_composite: { ...request, room_name: 'x' } },
+      404,
+      'not_found',
+      /room/,
+    ],
+  ])('refuses %s', async (_what, body, status, code, message) => {
+    expect(await call(body)).toMatchObject({
+      ...{ status, code },
+      msg: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('speaks JSON alone', async () => {
+    expect((await call({}, 'application/protobuf')).status).toBeGreaterThanOrEqual(400);
   });
 });
 
@@ -446,8 +559,12 @@ describe('grants', () => {
     'StartRoomCompositeEgress',
     'StartTrackCompositeEgress',
     'StartTrackEgress',
+    'StartParticipantEgress',
+    'StartWebEgress',
+    'StartEgress',
     'ListEgress',
     'StopEgress',
+    'UpdateLayout',
     'UpdateStream',
   ])('%s needs roomRecord', async (method) => {
     for (const grant of [{ roomAdmin: true, room: 'demo' }, { roomCreate: true }, { ingressAdmin: true }]) {

@@ -3,6 +3,7 @@ import { AccessToken } from 'livekit-server-sdk';
 import type { VideoGrant } from 'livekit-server-sdk';
 import { autoEgressOf } from '../../src/api/egress-start.ts';
 import { EgressService } from '../../src/api/egress-service.ts';
+import { SluiceEgressService } from '../../src/api/sluice-egress-service.ts';
 import { IngressService, ingressMetrics } from '../../src/api/ingress-service.ts';
 import { Metrics } from '../../src/api/metrics.ts';
 import { RoomService } from '../../src/api/room-service.ts';
@@ -69,6 +70,7 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
       services: [
         new RoomService(sfu, autoEgress),
         new EgressService(egress),
+        new SluiceEgressService(egress),
         new IngressService({
           store: ingresses,
           queue: ingressJobs,
