@@ -4,7 +4,17 @@ import Gst from 'gi://Gst?version=1.0';
 
 import type { CommandResults, Init, PipelineEvent } from '../shared/protocol.ts';
 import { Composite } from './composite.ts';
-import { after, allElements, every, parsePipeline, runningTime, watchBus } from '../runtime/gst.ts';
+import {
+  after,
+  allElements,
+  child,
+  every,
+  parsePipeline,
+  requestPad,
+  runningTime,
+  staticPad,
+  watchBus,
+} from '../runtime/gst.ts';
 import type { End } from '../runtime/program.ts';
 import { JITTER_LATENCY_MS } from '../runtime/receiver-bin.ts';
 import { LOG_DESCRIPTION, LogBranch } from './log-branch.ts';
@@ -29,7 +39,7 @@ export class Engine {
   readonly #program: Program;
   readonly #pipeline: Gst.Pipeline;
   readonly #log: LogBranch;
-  readonly #taps: readonly Tap[];
+  readonly #taps: Tap[];
   readonly #emit: (event: PipelineEvent) => void;
   readonly #ended: (end: End) => void;
   #timers: (() => void)[] = [];
@@ -71,8 +81,12 @@ export class Engine {
     this.#pipeline.use_clock(Gst.SystemClock.obtain());
     for (const tap of this.#taps) tap.open();
     this.#pipeline.set_state(Gst.State.PAUSED);
-    // A later attempt goes on where the egress's clock is, not at zero.
-    this.#pipeline.set_start_time(this.#init.clockOffsetNs);
+    // A later attempt goes on where the egress's clock is, not at zero; and what it took to come here has passed.
+    const { epochMs, clockOffsetNs } = this.#init;
+    const sinceMs = epochMs === undefined ? undefined : GLib.get_real_time() / 1000 - epochMs;
+    this.#pipeline.set_start_time(
+      sinceMs === undefined ? clockOffsetNs : Math.round(Math.max(0, sinceMs) * 1e6),
+    );
     if (this.#pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
       throw new Error('the pipeline does not play');
     this.#program.started();
@@ -87,6 +101,21 @@ export class Engine {
 
   get program(): Program {
     return this.#program;
+  }
+
+  /** Gives the pipeline its main tap while it plays; what is muxed from now on comes out of it. Again: nothing. */
+  openTap(): void {
+    const name = 'tap0';
+    if (this.#stopping || this.#pipeline.get_by_name(name)) return;
+    const sink = Gst.ElementFactory.make('proxysink', name);
+    if (!sink) throw new Error('there is no proxysink');
+    this.#pipeline.add(sink);
+    const tap = new Tap(this.#pipeline, 0, (message) => this.#emit({ event: 'warning', message }));
+    this.#taps.push(tap);
+    tap.open();
+    sink.sync_state_with_parent();
+    const linked = requestPad(child(this.#pipeline, 'fanout'), 'src_%u').link(staticPad(sink, 'sink'));
+    if (linked !== Gst.PadLinkReturn.OK) throw new Error('the tap cannot be linked');
   }
 
   chunking(minDurationNs: number): void {

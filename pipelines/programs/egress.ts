@@ -63,6 +63,9 @@ function handle(command: CommandLine): object {
     case 'keyFrame':
       running().program.keyFrame();
       break;
+    case 'openTap':
+      running().openTap();
+      break;
     case 'chunking':
       running().chunking(command.minDurationNs);
       break;

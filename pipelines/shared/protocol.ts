@@ -70,6 +70,11 @@ export interface PassthroughInit {
   program: 'passthrough';
   /** Egress-clock position of this pipeline's time zero (0 in a first attempt). */
   clockOffsetNs: number;
+  /**
+   * Wall clock of egress-clock zero, ms: the pipeline's time begins where that clock is at the moment it plays, however
+   * long it took to be built. Absent: at `clockOffsetNs`.
+   */
+  epochMs?: number;
   log: LogTarget;
   tap: boolean;
   /** mimeType of the copied video, e.g. `video/H264`, or null without video. */
@@ -82,6 +87,8 @@ export interface PassthroughInit {
 export interface CompositeInit {
   program: 'composite';
   clockOffsetNs: number;
+  /** As in {@link PassthroughInit}. */
+  epochMs?: number;
   log: LogTarget;
   tap: boolean;
   /** `pcm`: the tap carries the mixed sound as s16le, 48 kHz, mono, and nothing else. Default `muxed`, as in the log. */
@@ -167,6 +174,8 @@ export type Command =
   | { cmd: 'layout'; tiles: Tile[]; background?: 'black' | 'white' }
   /** Composite: ask the encoder for a keyframe. */
   | { cmd: 'keyFrame' }
+  /** The main tap, where `init` asked for none: muxed, from now on. */
+  | { cmd: 'openTap' }
   /** Least time between two chunk cuts (0: cut at every keyframe). */
   | { cmd: 'chunking'; minDurationNs: number }
   /** Every element's factory name and class, to prove what runs. */
@@ -187,6 +196,7 @@ export interface CommandResults {
   setMuted: Record<string, never>;
   layout: Record<string, never>;
   keyFrame: Record<string, never>;
+  openTap: Record<string, never>;
   chunking: Record<string, never>;
   describe: { elements: { name: string; factory: string; klass: string }[] };
   ping: { rssBytes: number };

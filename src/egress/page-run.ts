@@ -32,6 +32,7 @@ export class PageRun implements RunningPipeline {
         ...init,
         page: { display, xauthority, ...(sound && { sound }) },
         clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
+        epochMs: options.epochMs,
       });
       await host.send({ cmd: 'start' });
       if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);

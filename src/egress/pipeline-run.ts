@@ -105,6 +105,7 @@ export class PipelineRun {
   readonly feeds: Feeds;
   readonly #host: PipelineHost;
   readonly #program: Program;
+  readonly #hasPicture: boolean;
   readonly #logger: Logger;
   readonly #canvas: CanvasKeeper | undefined;
   #wanted: readonly WantedTrack[] = [];
@@ -128,6 +129,7 @@ export class PipelineRun {
         cmd: 'init',
         ...init,
         clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
+        epochMs: options.epochMs,
       });
       await host.send({ cmd: 'start' });
       if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);
@@ -145,6 +147,7 @@ export class PipelineRun {
     const { bridge, plan, program, address, portRange, srtp, logger } = options;
     if (!bridge) throw new TypeError('tracks come over the bridge: join the room first');
     this.#program = program;
+    this.#hasPicture = plan.video !== null;
     this.#logger = logger;
     this.feeds = new Feeds({
       bridge,
@@ -204,10 +207,15 @@ export class PipelineRun {
     while (!this.#stopping && !wanted.every(comes) && Date.now() < deadline) await delay(FLOW_POLL_MS);
   }
 
+  /** Gives the running pipeline a tap: something is to be streamed that was not from the beginning. */
+  async openTap(): Promise<void> {
+    await this.#host.send({ cmd: 'openTap' });
+  }
+
   /** Asks for a keyframe: a chunk begins there. */
   cut(): void {
     if (this.#program.program === 'passthrough') this.feeds.requestKeyFrames();
-    else if (this.#canvas) {
+    else if (this.#hasPicture) {
       this.#host
         .send({ cmd: 'keyFrame' })
         .catch((error: unknown) => this.#logger.debug({ err: error }, 'no keyframe'));

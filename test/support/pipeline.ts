@@ -33,6 +33,8 @@ export interface TestPipelineOptions {
   keepTaps?: boolean;
   clockOffsetNs?: number;
   soundChunkNs?: number;
+  /** Wall clock of egress-clock zero, ms. */
+  epochMs?: number;
   /** Folder of another pipeline's log, to go on in. */
   dir?: string;
   run?: number;
@@ -57,7 +59,9 @@ export class TestPipeline {
       const { soundChunkNs } = options;
       const pattern = `r${run}-%06d.${extension}`;
       const log = { dir, pattern, container, ...(soundChunkNs !== undefined && { soundChunkNs }) };
-      await host.send({ cmd: 'init', ...init, clockOffsetNs, log, tap });
+      const { epochMs } = options;
+      const clock = { clockOffsetNs, ...(epochMs !== undefined && { epochMs }) };
+      await host.send({ cmd: 'init', ...init, ...clock, log, tap });
       await host.send({ cmd: 'start' });
       return pipeline;
     } catch (error) {

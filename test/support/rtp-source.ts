@@ -145,13 +145,22 @@ class Uplink {
   readonly #ins: Socket[] = [];
   #open = true;
 
-  /** @returns the port to send to */
-  async add(delayMs: number, farPort: number, clock?: BrokenClock): Promise<number> {
+  /**
+   * @param sentAtMs is filled with the wall clock at which each frame's first packet was sent, in order
+   * @returns the port to send to
+   */
+  async add(delayMs: number, farPort: number, clock?: BrokenClock, sentAtMs?: number[]): Promise<number> {
     const socket = createSocket('udp4');
     this.#ins.push(socket);
     await new Promise<void>((resolve) => socket.bind(0, LOOPBACK, resolve));
+    let last: number | undefined;
     const forward = (data: Buffer): void => {
-      if (this.#open) this.#out.send(data, farPort, LOOPBACK);
+      if (!this.#open) return;
+      if (sentAtMs && !isRtcp(data) && data.readUInt32BE(4) !== last) {
+        last = data.readUInt32BE(4);
+        sentAtMs.push(performance.timeOrigin + performance.now());
+      }
+      this.#out.send(data, farPort, LOOPBACK);
     };
     socket.on('message', (data) => {
       const heldMs = (clock?.apply(data) ?? 0) + (isRtcp(data) ? 0 : delayMs);
@@ -172,6 +181,8 @@ export interface Published {
   source: RtpSource;
   video: ms.Producer | undefined;
   audio: ms.Producer | undefined;
+  /** Wall clock at which each picture was sent, ms, in order. */
+  picturesAtMs: readonly number[];
 }
 
 export interface SubscribeOptions {
@@ -247,6 +258,7 @@ export class TestRouter {
       return faults && new BrokenClock(faults, rate);
     };
     const uplink = new Uplink();
+    const picturesAtMs: number[] = [];
     this.#uplinks.push(uplink);
     const { localPort } = transport.tuple;
     const source = new RtpSource({
@@ -255,7 +267,9 @@ export class TestRouter {
       videoSsrc,
       audioSsrc,
       ...(video && {
-        videoPort: await uplink.add(videoDelayMs, localPort, clockOf('video', CODECS[codec].clockRate)),
+        videoPort: await uplink.add(
+          ...([videoDelayMs, localPort, clockOf('video', CODECS[codec].clockRate), picturesAtMs] as const),
+        ),
       }),
       ...(audio && {
         audioPort: await uplink.add(audioDelayMs, localPort, clockOf('audio', CODECS.opus.clockRate)),
@@ -263,7 +277,7 @@ export class TestRouter {
     });
     this.#sources.push(source);
     if (!held) source.start();
-    return { source, video, audio };
+    return { source, video, audio, picturesAtMs };
   }
 
   /** Has `host` receive a producer, as the bridge would. */
