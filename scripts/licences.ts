@@ -83,7 +83,8 @@ of Debian 12's builds, as their \`copyright\` files have them.
 | \`gstreamer1.0-libav\` | decoders of FFmpeg in pipelines | LGPL-2+, with Debian's FFmpeg behind it GPL-2+ |
 | \`gjs\` | runs the pipeline programs | MIT, parts LGPL-2.1+, MPL and BSD-3-Clause |
 | \`redis-server\` 7.0 | jobs and state | BSD-3-Clause; later versions of Redis have other licences |
-| \`chromium\`, \`nginx\` and others | tests only | not needed to run Sluice |
+| \`chromium\` (with \`xvfb\`, \`pulseaudio\`) | run as programs, for web pages and templates | BSD-3-Clause and others (MIT; LGPL-2.1) |
+| \`nginx\` and others | tests only | not needed to run Sluice |
 
 ### What the GPL parts mean for you
 

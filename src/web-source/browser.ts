@@ -171,7 +171,7 @@ function flags({ size, proxy, sound, profile, logger }: FlagOptions): string[] {
     '--disable-backgrounding-occluded-windows',
     // Everything goes through the proxy, also to this machine's own addresses; what cannot does not go at all.
     ...[`--proxy-server=http://${proxy}`, '--proxy-bypass-list=<-loopback>', '--disable-quic'],
-    ...['--force-webrtc-ip-handling-policy=disable_non_proxied_udp', '--dns-prefetch-disable'],
+    ...['--webrtc-ip-handling-policy=disable_non_proxied_udp', '--dns-prefetch-disable'],
     '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
     // Nothing of its own accord.
     ...['--no-first-run', '--no-default-browser-check', '--disable-background-networking'],

@@ -97,6 +97,7 @@ export class Page {
     if (ended === 'late') fail(late);
     this.#checkStatus(frameId, fail);
     await this.#painted();
+    this.#logger.info({ host, turn }, 'the page was loaded');
   }
 
   /** Tells the page something: an event of this name on its window. Never throws: it may not listen. */

@@ -2,11 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EncodedFileOutput, EncodingOptions } from 'livekit-server-sdk';
 import { EgressStatus } from '@livekit/protocol';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { analyse } from '../../src/demo/content/analyse.ts';
+import { publish } from '../support/callers.ts';
 import { Sluice } from '../support/sluice.ts';
 import { startWebPages } from '../support/web-pages.ts';
 import type { WebPages } from '../support/web-pages.ts';
@@ -26,11 +28,14 @@ beforeAll(async () => {
         .writeHead(200, { 'content-type': 'text/html' })
         .end('<script>console.log("END_RECORDING")</script>'),
     '/inside': (_, response) =>
-      response
-        .writeHead(200, { 'content-type': 'text/html' })
-        .end('<script>fetch("http://169.254.169.254/latest/").catch(() => fetch("/refused"))</script>'),
+      response.writeHead(200, { 'content-type': 'text/html' }).end(`<script>
+          const end = () => console.log("END_RECORDING");
+          fetch("http://169.254.169.254/latest/", { mode: "no-cors" })
+            .then(({ type }) => { if (type !== "opaque") end(); })
+            .finally(() => fetch("/refused")).finally(end);
+        </script>`),
   });
-  sluice = await Sluice.start({ env: { SLUICE_EGRESS_WEB_LOAD_TIMEOUT: '10' } });
+  sluice = await Sluice.start({ env: { SLUICE_EGRESS_WEB_LOAD_TIMEOUT: '6' } });
 });
 
 afterAll(async () => {
@@ -39,6 +44,8 @@ afterAll(async () => {
 });
 
 const ended = ({ status }: EgressInfo): boolean => status >= EgressStatus.EGRESS_COMPLETE;
+
+const startedAtMs = ({ startedAt }: EgressInfo): number => Number(startedAt / 1_000_000n);
 
 function fileOf(info: EgressInfo): string {
   return info.fileResults[0]?.location ?? '';
@@ -52,6 +59,24 @@ function leftBehind(): string[] {
   );
   const lines = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).split('\n');
   return [...folders, ...lines.filter((line) => line.includes(`sluice-page-${worker}-`))];
+}
+
+/** Ends what is like that of the page that is recorded, and waits until the page has been loaded again. */
+async function endAndReload(command: RegExp): Promise<void> {
+  const loads = () => sluice.main.output.split('the page was loaded').length;
+  const before = loads();
+  const folder = `sluice-page-${sluice.main.child.pid}-`;
+  const lines = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n');
+  const found = lines.flatMap((line) => {
+    const [, pid = '', args = ''] = /^\s*(\d+) (.*)$/.exec(line) ?? [];
+    return args.includes(folder) && command.test(args) ? [Number(pid)] : [];
+  });
+  expect(found, `processes like ${command.source}`).not.toEqual([]);
+  for (const pid of found) process.kill(pid, 'SIGKILL');
+  for (const deadline = Date.now() + 20_000; loads() === before;) {
+    if (Date.now() > deadline) throw new Error(`the page was not loaded again\n${sluice.tail()}`);
+    await sleep(50);
+  }
 }
 
 describe('a page', () => {
@@ -87,19 +112,109 @@ describe('a page', () => {
     expect(tile!.avOffsetByCounter.p95).toBeLessThanOrEqual(80);
   });
 
-  test.each([
-    ['is not there', '/nothing', 'its server answered 404'],
-    ['never answers', '/hangs', 'it did not load within 10 s'],
-  ])('that %s fails with the reason', async (_name, path, reason) => {
-    const { egressId } = await sluice.egress.startWebEgress(`${pages.url}${path}?key=geheim`, {
-      file: new EncodedFileOutput({ filepath: 'never' }),
+  test('that cannot be recorded says why, and what it may not reach it does not reach', async () => {
+    const start = async (path: string) => {
+      const { egressId } = await sluice.egress.startWebEgress(`${pages.url}${path}?key=geheim`, {
+        file: new EncodedFileOutput({ filepath: 'never' }),
+      });
+      return sluice.waitForEgress(egressId, ended, 60_000);
+    };
+    const [missing, hangs, early, inside] = await Promise.all(
+      ['/nothing', '/hangs', '/early', '/inside'].map(start),
+    );
+    const failed = (why: string) => ({
+      ...{ status: EgressStatus.EGRESS_FAILED, errorCode: 400 },
+      error: `the page at ${pages.host} cannot be recorded: ${why}`,
     });
+    expect(missing).toMatchObject(failed('its server answered 404'));
+    expect(hangs).toMatchObject(failed('it did not load within 6 s'));
+    const error = 'the page sent END_RECORDING before it was recorded';
+    expect(early).toMatchObject({ status: EgressStatus.EGRESS_ABORTED, errorCode: 412, error });
+    expect(inside).toMatchObject({ status: EgressStatus.EGRESS_ABORTED });
+    expect(pages.requests, 'what the page asked for was refused').toContain('/refused');
+    expect(sluice.main.output).toMatch(/169\.254\.169\.254 is in 169\.254\.0\.0\/16/);
+    expect(sluice.main.output, 'queries are not logged').not.toContain('geheim');
+    expect(leftBehind()).toEqual([]);
+  });
+
+  test('whose process crashes, and whose sound server dies, comes back in the same file', async () => {
+    const { egressId } = await sluice.egress.startWebEgress(
+      `${pages.url}/marked?color=blue`,
+      { file: new EncodedFileOutput({ filepath: 'crashes' }) },
+      { encodingOptions: ENCODING },
+    );
+    const active = ({ status }: EgressInfo) => status === EgressStatus.EGRESS_ACTIVE;
+    await sluice.waitForEgress(egressId, active);
+    await endAndReload(/--type=renderer/);
+    await endAndReload(/^pulseaudio /);
+    // What is recorded goes on after it.
+    await sleep(2500);
+    await sluice.egress.stopEgress(egressId);
     const info = await sluice.waitForEgress(egressId, ended);
-    expect(info).toMatchObject({
-      status: EgressStatus.EGRESS_FAILED,
-      error: `the page at ${pages.host} cannot be recorded: ${reason}`,
-      errorCode: 400,
-    });
-    expect(sluice.main.output).not.toContain('geheim');
+    expect(info.status).toBe(EgressStatus.EGRESS_COMPLETE);
+    expect(info.details).toMatch(/the page was brought back at [\d.]+ s: the page crashed/);
+    expect(info.details).toMatch(/the page was brought back at [\d.]+ s: the sound server is gone/);
+    expect(leftBehind()).toEqual([]);
+    const report = await analyse(fileOf(info), { tiles: [{ name: 'page', color: 'blue' }] });
+    expect(report.decodeErrors).toEqual([]);
+    const [tile] = report.tiles;
+    // Each time it counts from its beginning again; it is seen and heard until the end.
+    const last = tile!.frames.findLast(({ counter }) => counter !== null);
+    expect(last!.time).toBeGreaterThan(report.duration - 1);
+    expect(tile!.beeps.at(-1)).toBeGreaterThan(report.duration - 1.6);
+  });
+});
+
+describe('a template of one’s own', () => {
+  test('gets LiveKit’s query, shows the room over WHEP, and hears of another layout', async () => {
+    const room = 'templates';
+    const publishers = [await publish(sluice, room, 'alice', { color: 'red', width: 640, height: 360 })];
+    try {
+      const { egressId } = await sluice.egress.startRoomCompositeEgress(
+        room,
+        { file: new EncodedFileOutput({ filepath: 'template' }) },
+        { layout: 'grid', customBaseUrl: `${pages.url}/template?slots=2`, encodingOptions: ENCODING },
+      );
+      const active = await sluice.waitForEgress(
+        egressId,
+        ({ status }) => status >= EgressStatus.EGRESS_ACTIVE,
+      );
+      const asked = pages.requests.find((path) => path.startsWith('/template'));
+      const query = new URL(asked ?? '', pages.url).searchParams;
+      expect(Object.fromEntries(query)).toMatchObject({
+        ...{ slots: '2', layout: 'grid', room },
+        url: sluice.url.replace('http', 'ws'),
+        whep: `${sluice.url}/whep`,
+      });
+      expect(sluice.main.output, 'tokens are not logged').not.toContain(query.get('token'));
+      await sluice.main.logged('media comes over tcp');
+      await sleep(3000);
+      const changed = (Date.now() - startedAtMs(active)) / 1000;
+      await sluice.egress.updateLayout(egressId, 'speaker');
+      await sleep(4000);
+      await sluice.egress.stopEgress(egressId);
+      const info = await sluice.waitForEgress(egressId, ended);
+      expect(info.status).toBe(EgressStatus.EGRESS_COMPLETE);
+      const report = await analyse(fileOf(info), {
+        tiles: [
+          // Two places side by side, then one.
+          {
+            ...{ name: 'grid', color: 'red', from: 1, to: changed - 0.5 },
+            region: { x: 0, y: 90, width: 320, height: 180 },
+          },
+          { name: 'speaker', color: 'red', from: changed + 1.5 },
+        ],
+      });
+      expect(report.decodeErrors).toEqual([]);
+      for (const tile of report.tiles) {
+        expect(tile.color, tile.name).toMatchObject({ closest: 'red' });
+        expect(tile.read, tile.name).toBeGreaterThan(20);
+        expect(tile.unreadable, tile.name).toBeLessThanOrEqual(2);
+        expect(tile.beepShare, tile.name).toBeGreaterThan(0.6);
+      }
+      expect(leftBehind()).toEqual([]);
+    } finally {
+      for (const each of publishers) await each.stop();
+    }
   });
 });

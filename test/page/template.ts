@@ -32,6 +32,16 @@ addEventListener('sluice:layout', (event) => {
   arrange(layout);
 });
 
+/** Says how the media comes. */
+async function tellPath(): Promise<void> {
+  const report = await peer.connection.getStats();
+  report.forEach((stats: RTCStats & { state?: string; localCandidateId?: string }) => {
+    if (stats.type !== 'candidate-pair' || stats.state !== 'succeeded') return;
+    const local = report.get(stats.localCandidateId ?? '') as { protocol?: string } | undefined;
+    console.log(`media comes over ${local?.protocol ?? 'nothing'}`);
+  });
+}
+
 let started = false;
 const peer = new WhepClient(
   { url: need('whep'), token: need('token'), slots: Number(query.get('slots') ?? 1) },
@@ -39,13 +49,16 @@ const peer = new WhepClient(
     stream: (stream) => {
       const video = document.createElement('video');
       Object.assign(video, { autoplay: true, srcObject: stream });
-      video.addEventListener('playing', () => {
-        arrange(layout);
+      room.append(video);
+      arrange(layout);
+      // With the first picture, not with the first sound.
+      video.requestVideoFrameCallback(() => {
         if (!started) console.log('START_RECORDING');
         started = true;
+        setTimeout(() => void tellPath(), 500);
       });
-      room.append(video);
     },
+    state: (state) => console.log(`connection ${state}`),
   },
 );
 await peer.start();
