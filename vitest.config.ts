@@ -17,6 +17,7 @@ const IN_PAIRS = [
   'ingress-url',
   'ingress-whip',
   'media-faults',
+  'participant',
   'running-changes',
   'passthrough-sources',
   'readme',

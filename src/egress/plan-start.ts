@@ -1,6 +1,7 @@
 /** LiveKit's v2 StartEgress -> plan. Pure. */
 import {
   AudioChannel,
+  DirectFileOutput,
   EncodedFileOutput,
   EncodedFileType,
   EncodingOptionsPreset,
@@ -24,6 +25,7 @@ import type {
 } from './plan-types.ts';
 import { encodingOf } from './request/encoding.ts';
 import type { EncodingChoice } from './request/encoding.ts';
+import { isKnownValue } from './request/enums.ts';
 import { invalid } from './request/errors.ts';
 import { directFile, encodedOutputs } from './request/outputs.ts';
 import type { EncodedRequest } from './request/outputs.ts';
@@ -68,7 +70,7 @@ function routeOf({ match, channel: value }: AudioRouteRequest): AudioRoute {
       if (kind !== undefined) return { kind, channel };
       throw invalid(
         'audio.routes.participant_kind',
-        `${ParticipantInfo_Kind[match.value] ?? String(match.value)} is never in a room; use STANDARD, INGRESS, SIP or AGENT`,
+        `${isKnownValue(ParticipantInfo_Kind, match.value) ? ParticipantInfo_Kind[match.value] : String(match.value)} is never in a room; use STANDARD, INGRESS, SIP or AGENT`,
       );
     }
     case undefined:
@@ -127,7 +129,7 @@ function sourceOf({ source }: StartEgressRequest): EgressSource {
 function uploadOf(output: Output, own: UploadChoice, fallback: StorageConfig | undefined): UploadChoice {
   if (output.storage?.provider.case !== undefined) return output.storage.provider;
   if (own.case !== undefined) return own;
-  return fallback?.provider ?? { case: undefined };
+  return fallback ? fallback.provider : { case: undefined };
 }
 
 /** v2's list of outputs as v1's lists. @throws RequestError for an output that is none */
@@ -189,6 +191,7 @@ function planPassthrough(
       ? route.trackId
       : undefined;
   if (audio && audioTrackId === undefined) throw refuse('audio has to be one route with a track_id');
+  if (route && route.channel !== 'both') throw refuse('a copied sound cannot be put on one channel');
   if (video && !('trackId' in video)) throw refuse('the picture has to be a video_track_id');
   if (video && audio) throw refuse('there are two tracks');
   const { fileOutputs, ...others } = listed(request);
@@ -198,7 +201,8 @@ function planPassthrough(
   }
   if (file.fileType !== EncodedFileType.DEFAULT_FILETYPE) throw refuse('file_type has to be empty');
   const storages = new StorageList();
-  const outputs = [directFile(file, storages)];
+  const { filepath, disableManifest, output } = file;
+  const outputs = [directFile(new DirectFileOutput({ filepath, disableManifest, output }), storages)];
   const encoding = encodingOf({ case: undefined });
   return {
     egressId: context.egressId,

@@ -1,7 +1,6 @@
 /** What participant, web and v2's requests become: sources, storages of their outputs, PASSTHROUGH. */
 import {
   AudioMixing,
-  EncodingOptionsPreset,
   ParticipantEgressRequest,
   RoomCompositeEgressRequest,
   StartEgressRequest,
@@ -135,7 +134,7 @@ describe('StartEgress', () => {
   });
 
   it('copies one track with PASSTHROUGH', () => {
-    const preset = EncodingOptionsPreset[EncodingOptionsPreset.PASSTHROUGH]!;
+    const preset = 'PASSTHROUGH';
     expect(plan(start({ preset, media: { videoTrackId: 'TR_V' } }))).toMatchObject({
       source: { type: 'tracks', audioTrackId: undefined, videoTrackId: 'TR_V' },
       choice: { program: 'auto' },
@@ -189,6 +188,11 @@ describe('StartEgress', () => {
       'PASSTHROUGH of a participant',
       { ...passthrough, media: { participantVideo: { identity: 'g' } } },
       /has to be a video_track_id/,
+    ],
+    [
+      'PASSTHROUGH on one channel',
+      { ...passthrough, media: { audio: { routes: [{ trackId: 'A', channel: 1 }] } } },
+      /cannot be put on one channel/,
     ],
     [
       'PASSTHROUGH into segments',
