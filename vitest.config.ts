@@ -24,6 +24,7 @@ const IN_PAIRS = [
   'redis-away',
   'security-basics',
   'storage',
+  'stream-kinds',
   'track-egress',
   'two-machines',
 ].map((name) => `test/e2e/${name}.test.ts`);
