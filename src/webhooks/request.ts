@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import type { Agent, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Agent as HttpsAgent } from 'node:https';
 import { createAccessToken } from '../auth/token.ts';
 import { GuardError } from '../outbound/index.ts';
 
@@ -23,7 +22,7 @@ export interface PostOptions {
   /** Ends the request early. */
   signal: AbortSignal;
   /** What connects; the caller's. */
-  agents: { http: Agent; https: HttpsAgent };
+  agents: { http: Agent; https: Agent };
 }
 
 /**
