@@ -60,7 +60,7 @@ function init(settings: PublisherSettings): Publisher {
     // RTX of layers would need the repaired-rtp-stream-id extension, which webrtcbin 1.22 does not write.
     peer.configure(tracks++, videoPreferences(settings.video), settings.color, !settings.video.simulcast);
   }
-  if (settings.audio) peer.configure(tracks, audioPreferences(), settings.color, false);
+  if (settings.audio) peer.configure(tracks, audioPreferences(settings.audio), settings.color, false);
   const feeder = new Feeder(pipeline, settings);
   if (pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
     throw new Error('the pipeline does not play');

@@ -2,11 +2,12 @@
  * The media of the test publisher: two sources on one clock, their encoders and payloaders, as text for
  * `Gst.parse_launch`, and the caps the peer connection negotiates with.
  */
-import type { H264Profile, PublisherSettings, PublisherVideo } from './protocol.ts';
+import type { AudioCodec, H264Profile, PublisherSettings, PublisherVideo } from './protocol.ts';
 import { CHANNELS, SAMPLE_RATE } from './signal.ts';
 
 export const VIDEO_PAYLOAD_TYPE = 96;
-export const AUDIO_PAYLOAD_TYPE = 111;
+/** PCMU has a number of its own (RFC 3551, section 6). */
+const AUDIO_PAYLOAD_TYPE: Readonly<Record<AudioCodec, number>> = { opus: 111, pcmu: 0 };
 /** Samples in one Opus frame, 20 ms. */
 export const CHUNK_SAMPLES = 960;
 
@@ -33,7 +34,7 @@ export function pictureCaps(width: number, height: number, fps: number): string 
 export function pipelineDescription(settings: PublisherSettings, ssrcs: Ssrcs): string {
   const parts = [`webrtcbin name=${NAMES.peer} bundle-policy=max-bundle`];
   if (settings.video) parts.push(videoBranch(settings.video, ssrcs.video));
-  if (settings.audio) parts.push(audioBranch(ssrcs.audio));
+  if (settings.audio) parts.push(audioBranch(settings.audio, ssrcs.audio));
   return parts.join('\n');
 }
 
@@ -106,6 +107,11 @@ function encoder(video: PublisherVideo, layer: Layer): string {
       `vp8enc name=${encoderName(layer)} deadline=1 cpu-used=8 threads=1 end-usage=cbr lag-in-frames=0 ` +
       `error-resilient=default keyframe-max-dist=${gop} target-bitrate=${layer.bitrate * 1000}`
     );
+  if (video.codec === 'vp9')
+    return (
+      `vp9enc name=${encoderName(layer)} deadline=1 cpu-used=8 threads=1 end-usage=cbr lag-in-frames=0 ` +
+      `error-resilient=default keyframe-max-dist=${gop} target-bitrate=${layer.bitrate * 1000}`
+    );
   // Slices are asked for by x264's own option: sliced-threads would cost a thread for each of them.
   return (
     `x264enc name=${encoderName(layer)} speed-preset=superfast tune=zerolatency threads=1 ` +
@@ -120,16 +126,24 @@ function payloader(video: PublisherVideo, index: number, ssrc: number): string {
   // The encoder repeats its parameter sets; the payloader would put them before every slice of a keyframe.
   return video.codec === 'h264'
     ? `rtph264pay ${common} config-interval=0 aggregate-mode=zero-latency`
-    : `rtpvp8pay ${common} picture-id-mode=15-bit`;
+    : `rtp${video.codec}pay ${common} picture-id-mode=15-bit`;
 }
 
-function audioBranch(ssrc: number): string {
+function audioBranch(codec: AudioCodec, ssrc: number): string {
+  const rtp = `pt=${AUDIO_PAYLOAD_TYPE[codec]} ssrc=${ssrc}`;
+  const coded = {
+    opus: [`opusenc frame-size=20 bitrate=64000 complexity=4 dtx=false`, `rtpopuspay ${rtp}`],
+    pcmu: [
+      'audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1',
+      'mulawenc',
+      `rtppcmupay ${rtp} min-ptime=20000000 max-ptime=20000000`,
+    ],
+  }[codec];
   return [
     `appsrc name=${NAMES.audio} is-live=true format=time ` +
       `caps="audio/x-raw,format=S16LE,rate=${SAMPLE_RATE},channels=${CHANNELS},layout=interleaved"`,
-    `opusenc frame-size=20 bitrate=64000 complexity=4 dtx=false`,
-    `rtpopuspay pt=${AUDIO_PAYLOAD_TYPE} ssrc=${ssrc}`,
-    `capsfilter caps="${audioRtpCaps()},ssrc=(uint)${ssrc}"`,
+    ...coded,
+    `capsfilter caps="${audioRtpCaps(codec)},ssrc=(uint)${ssrc}"`,
     `${NAMES.peer}.`,
   ].join(' ! ');
 }
@@ -137,7 +151,7 @@ function audioBranch(ssrc: number): string {
 /** RTP caps on the way to the peer. What the encoder decides itself (profile and level) must not be in them. */
 function videoRtpCaps(video: PublisherVideo): string {
   return (
-    `application/x-rtp,media=video,encoding-name=${video.codec === 'h264' ? 'H264' : 'VP8'},` +
+    `application/x-rtp,media=video,encoding-name=${video.codec.toUpperCase()},` +
     `payload=${VIDEO_PAYLOAD_TYPE},clock-rate=90000,rtcp-fb-nack=true,rtcp-fb-nack-pli=true,` +
     `rtcp-fb-ccm-fir=true,${MID_EXTENSION}${video.simulcast ? `,${simulcastCaps(video)}` : ''}`
   );
@@ -152,15 +166,17 @@ function simulcastCaps(video: PublisherVideo): string {
   );
 }
 
-function audioRtpCaps(): string {
+function audioRtpCaps(codec: AudioCodec): string {
+  const clock = codec === 'opus' ? `${SAMPLE_RATE},encoding-params=(string)${CHANNELS}` : '8000';
   return (
-    `application/x-rtp,media=audio,encoding-name=OPUS,payload=${AUDIO_PAYLOAD_TYPE},` +
-    `clock-rate=${SAMPLE_RATE},encoding-params=(string)${CHANNELS},${MID_EXTENSION}`
+    `application/x-rtp,media=audio,encoding-name=${codec.toUpperCase()},` +
+    `payload=${AUDIO_PAYLOAD_TYPE[codec]},clock-rate=${clock},${MID_EXTENSION}`
   );
 }
 
 /** What the offer says about video: the RTP caps and the format parameters. */
 export function videoPreferences(video: PublisherVideo): string {
+  if (video.codec === 'vp9') return `${videoRtpCaps(video)},profile-id=(string)0`;
   if (video.codec === 'vp8') return videoRtpCaps(video);
   return (
     `${videoRtpCaps(video)},packetization-mode=(string)1,level-asymmetry-allowed=(string)1,` +
@@ -169,8 +185,9 @@ export function videoPreferences(video: PublisherVideo): string {
 }
 
 /** What the offer says about audio. */
-export function audioPreferences(): string {
-  return `${audioRtpCaps()},minptime=(string)10,useinbandfec=(string)1`;
+export function audioPreferences(codec: AudioCodec): string {
+  const opus = codec === 'opus' ? ',minptime=(string)10,useinbandfec=(string)1' : '';
+  return audioRtpCaps(codec) + opus;
 }
 
 /** profile_idc and constraint flags of RFC 6184's profile-level-id. */

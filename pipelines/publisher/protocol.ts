@@ -4,7 +4,8 @@
  */
 import type { ColorName } from './signal.ts';
 
-export type VideoCodec = 'h264' | 'vp8';
+export type VideoCodec = 'h264' | 'vp8' | 'vp9';
+export type AudioCodec = 'opus' | 'pcmu';
 export type H264Profile = 'constrained-baseline' | 'main' | 'high';
 
 export interface PublisherVideo {
@@ -31,7 +32,7 @@ export interface PublisherSettings {
   /** Hz. */
   pitch: number;
   video: PublisherVideo | null;
-  audio: boolean;
+  audio: AudioCodec | null;
   /** IP addresses of this machine that ICE offers; empty: all but loopback. */
   addresses: string[];
 }

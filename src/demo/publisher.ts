@@ -6,7 +6,12 @@ import { networkInterfaces } from 'node:os';
 import type { Logger } from 'pino';
 
 import { PITCHES, type ColorName } from '../../pipelines/publisher/signal.ts';
-import type { H264Profile, PublisherSettings, VideoCodec } from '../../pipelines/publisher/protocol.ts';
+import type {
+  AudioCodec,
+  H264Profile,
+  PublisherSettings,
+  VideoCodec,
+} from '../../pipelines/publisher/protocol.ts';
 import { PublisherProcess, type PublisherExit, type PublisherProgress } from './publisher-process.ts';
 import { PublisherError } from './publisher-error.ts';
 import { whipDelete, whipPost } from './whip-client.ts';
@@ -31,6 +36,8 @@ export interface TestPublisherOptions {
   videoCodec?: VideoCodec | null;
   /** Default true. */
   audio?: boolean;
+  /** Default Opus. */
+  audioCodec?: AudioCodec;
   /** The offer says that the picture is a screen (RFC 4796 §5, default false). */
   screen?: boolean;
   /** Seconds between keyframes nobody asked for (default 2). */
@@ -155,7 +162,7 @@ function settingsOf(options: TestPublisherOptions): PublisherSettings {
   return {
     color,
     pitch: options.pitch ?? PITCHES[color],
-    audio,
+    audio: audio ? (options.audioCodec ?? 'opus') : null,
     addresses: localAddresses(new URL(options.whipUrl).hostname),
     video: videoCodec && {
       codec: videoCodec,

@@ -140,7 +140,7 @@ describe('an end', () => {
     let said = '';
     child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const ended = new Promise((resolve) => child.once('close', resolve));
-    const settings = { color: 'red', pitch: 523, video: null, audio: true, addresses: [] };
+    const settings = { color: 'red', pitch: 523, video: null, audio: 'opus', addresses: [] };
     child.stdin.write(`${JSON.stringify({ cmd: 'init', settings })}\n`);
     await expect.poll(() => said, { timeout: 5000 }).toContain('"offer"');
     child.stdin.end();
