@@ -3,7 +3,6 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { plainHost } from '../../../outbound/index.ts';
-import { HIDDEN_PIPE } from '../../../pipeline/ffmpeg.ts';
 import { InputError } from '../types.ts';
 import { LIVE_ANALYSIS } from './arguments.ts';
 import type { SrtOptions, UrlPlan } from './plan.ts';
@@ -24,16 +23,16 @@ export async function openSrtSource(
   const address = gate ? undefined : await context.guard.resolve(plan.url.hostname);
   const host = address !== undefined && isIP(address) === 6 ? `[${address}]` : address;
   return {
-    // A list of one entry: options of an input have no other place than the command line, which everybody can read.
     options: [
-      ...['-protocol_whitelist', 'srt,pipe', '-format_whitelist', 'concat,mpegts'],
-      ...['-f', 'concat', '-safe', '0', ...LIVE_ANALYSIS],
+      // MPEG-TS is what SRT carries. Without waiting for more programs, its streams are known 1.5 s sooner.
+      ...['-protocol_whitelist', 'srt', '-f', 'mpegts', '-scan_all_pmts', '0'],
+      ...['-timeout', String(SOCKET_MS * 1000)],
+      ...LIVE_ANALYSIS,
+      ...srtArguments(srt),
     ],
-    url: HIDDEN_PIPE,
-    hidden: listOf(
-      gate ? `srt://127.0.0.1:${gate.target}` : `srt://${host ?? ''}:${plan.port}`,
-      srtOptions(srt),
-    ),
+    url: gate
+      ? `srt://127.0.0.1:${gate.target}?mode=listener`
+      : `srt://${host ?? ''}:${plan.port}?mode=caller`,
     secrets: [srt.passphrase ?? '', srt.streamId ?? ''],
     // MPEG-TS brings sound in bursts (FFmpeg's: 170 ms): sent on as it comes, nobody could say when it was captured.
     pacing: 'timestamps',
@@ -51,32 +50,14 @@ export async function openSrtSource(
   };
 }
 
-function srtOptions({ mode, passphrase, streamId, latencyMs, keyLength }: SrtOptions): string[][] {
+function srtArguments({ mode, passphrase, streamId, latencyMs, keyLength }: SrtOptions): string[] {
   return [
-    ['mode', mode],
-    // Without waiting for more programs, the streams of MPEG-TS are known 1.5 s sooner.
-    ['scan_all_pmts', '0'],
-    ['timeout', String(SOCKET_MS * 1000)],
-    ...pairs(LIVE_ANALYSIS),
-    ...(passphrase === undefined ? [] : [['passphrase', passphrase]]),
-    ...(keyLength === undefined ? [] : [['pbkeylen', String(keyLength)]]),
-    ...(latencyMs === undefined ? [] : [['latency', String(latencyMs * 1000)]]),
+    ...(passphrase === undefined ? [] : ['-passphrase', passphrase]),
+    ...(keyLength === undefined ? [] : ['-pbkeylen', String(keyLength)]),
+    ...(latencyMs === undefined ? [] : ['-latency', String(latencyMs * 1000)]),
     // The gate checks a caller's streamid; FFmpeg's listener would only be told of it.
-    ...(streamId === undefined || mode === 'listener' ? [] : [['srt_streamid', streamId]]),
+    ...(streamId === undefined || mode === 'listener' ? [] : ['-streamid', streamId]),
   ];
-}
-
-/** `-name value -name value`, as names and values. */
-const pairs = (args: readonly string[]): string[][] =>
-  args.flatMap((arg, at) => (at % 2 === 0 ? [[arg.slice(1), args[at + 1] ?? '']] : []));
-
-/** A script of FFmpeg's concat demuxer. @throws InputError for a value that cannot be written in one line */
-function listOf(url: string, options: readonly string[][]): string {
-  const lines = options.map(([name = '', value = '']) => {
-    if (/[\r\n\0]/.test(value)) throw new InputError('the SRT URL holds a line break', { retry: false });
-    return `option ${name} '${value.replaceAll("'", String.raw`'\''`)}'`;
-  });
-  return ['ffconcat version 1.0', `file '${url}'`, ...lines, ''].join('\n');
 }
 
 async function openGate(
