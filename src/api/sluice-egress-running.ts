@@ -1,17 +1,16 @@
-/** Sluice's own calls about an egress that runs: pause and resume, markers. */
+/** A running egress, paused, resumed and marked. */
 import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { requireGrant } from '../auth/grants.ts';
+import { isPage } from '../egress/page-source.ts';
+import { planOfRecord } from '../egress/plan.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { applied } from './egress-update.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
 import { messageToJson } from './protojson.ts';
-import { jsonRpc } from './rpc.ts';
-import type { JsonMethod, RpcContext } from './rpc.ts';
 
 /** More than these are no chapters any more. */
 const MAX_MARKERS = 500;
@@ -20,9 +19,9 @@ const MAX_LABEL = 256;
 const AHEAD_MS = 1000;
 
 export const egressId = z.string().min(1, 'name the egress');
-const named = z.strictObject({ egress_id: egressId });
+export const namedSchema = z.strictObject({ egress_id: egressId });
 
-const markerSchema = z.strictObject({
+export const markerSchema = z.strictObject({
   egress_id: egressId,
   label: z.string().max(MAX_LABEL, `at most ${MAX_LABEL} characters`).default(''),
   at_ms: z.number().int('milliseconds since the epoch').optional(),
@@ -72,20 +71,30 @@ export async function changeRunning(
   return changed;
 }
 
-async function setPaused(
+/** @throws TwirpError */
+export async function setPaused(
   options: RunningOptions,
   id: string,
   paused: boolean,
   logger: Logger,
 ): Promise<JsonObject> {
-  const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired) =>
-    (desired.paused === true) === paused ? desired : { ...desired, paused },
-  );
+  const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired, record) => {
+    if ((desired.paused === true) === paused) return desired;
+    const { source, outputs } = planOfRecord({ ...record, desired });
+    if (paused && isPage(source) && outputs.some(({ type }) => type === 'stream')) {
+      throw new TwirpError(
+        'failed_precondition',
+        'a page that is streamed cannot be paused, its stream would go on showing it: remove the streams first',
+      );
+    }
+    return { ...desired, paused };
+  });
   logger.info({ egressId: id }, paused ? 'egress asked to pause' : 'egress asked to resume');
   return { paused, egress: messageToJson(await applied(options.store, changed)) };
 }
 
-async function addMarker(
+/** @throws TwirpError */
+export async function addMarker(
   options: RunningOptions,
   { egress_id: id, label, at_ms: at }: z.infer<typeof markerSchema>,
 ): Promise<JsonObject> {
@@ -109,24 +118,5 @@ async function addMarker(
     at_ms: marker.atMs,
     label,
     egress: messageToJson(await applied(options.store, changed)),
-  };
-}
-
-/** Methods of `sluice.Egress`; each needs the grant `roomRecord`. */
-export function runningMethods(options: RunningOptions): Record<string, JsonMethod> {
-  const allowed = ({ claims }: RpcContext) => requireGrant(claims, 'roomRecord');
-  return {
-    PauseEgress: jsonRpc(named, (request, context) => {
-      allowed(context);
-      return setPaused(options, request.egress_id, true, context.logger);
-    }),
-    ResumeEgress: jsonRpc(named, (request, context) => {
-      allowed(context);
-      return setPaused(options, request.egress_id, false, context.logger);
-    }),
-    AddMarker: jsonRpc(markerSchema, (request, context) => {
-      allowed(context);
-      return addMarker(options, request);
-    }),
   };
 }

@@ -11,6 +11,7 @@ import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
 import { StorageError } from '../storage/types.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
+import { asRequested } from './added-outputs.ts';
 import { joinRoom } from './join.ts';
 import { keptSeconds } from './kept.ts';
 import { LimitWatch } from './limits.ts';
@@ -67,6 +68,8 @@ export interface AttemptDeps {
   store: EgressStore;
   logger: Logger;
   plan: EgressPlan;
+  /** The plan with the outputs that are wanted now. @throws RequestError */
+  planOf: (desired: EgressDesired) => EgressPlan;
   /** Address other machines reach this worker's RTP at. */
   workerAddress: string;
   portRange: { min: number; max: number } | undefined;
@@ -242,7 +245,8 @@ export class EgressAttempt {
     await this.#recorder.start(wanted);
     sinks.onDesired(this.#desired);
     this.#changes = new RunningChanges({
-      ...{ recorder: this.#recorder, earlier: log.earlier, status: this.#status, initial },
+      ...{ recorder: this.#recorder, log, sinks, status: this.#status, initial },
+      planOf: (desired) => this.#deps.planOf(desired),
       logger: this.#logger,
     });
     this.#changes.apply(this.#desired);
@@ -306,7 +310,7 @@ export class EgressAttempt {
   #choose(wanted: readonly WantedTrack[]): Program {
     const mimeType = (kind: 'audio' | 'video') =>
       wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
-    const program = chooseProgram(this.#deps.plan, mimeType('video'), mimeType('audio'));
+    const program = chooseProgram(asRequested(this.#deps.plan), mimeType('video'), mimeType('audio'));
     this.#logger.info({ program: program.program, reason: program.reason }, 'program chosen');
     this.#program = program;
     return program;

@@ -7,7 +7,7 @@ import type { EgressPlan } from './plan-types.ts';
  */
 const STREAMS_KEPT_S = 60;
 
-/** Whether nothing is made of what was recorded. UpdateStream adds streams, and no other output can be added. */
+/** Whether nothing is made of what was recorded. */
 export function streamsOnly({ outputs }: Pick<EgressPlan, 'outputs'>): boolean {
   return outputs.every(({ type }) => type === 'stream');
 }

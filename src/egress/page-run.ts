@@ -70,6 +70,11 @@ export class PageRun implements RunningPipeline {
     await Promise.resolve();
   }
 
+  /** Something is to be streamed that was not from the beginning. */
+  async openTap(): Promise<void> {
+    await this.#host.send({ cmd: 'openTap' });
+  }
+
   /** Asks for a keyframe: a chunk begins there. */
   cut(): void {
     if (!this.#hasPicture) return;

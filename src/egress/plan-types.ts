@@ -118,6 +118,14 @@ export interface StreamOutput {
 
 export type EgressOutput = FileOutput | SegmentsOutput | StreamOutput | ImagesOutput;
 
+/** When an output is made; by default from its egress's beginning to its end. */
+export interface OutputSpan {
+  outputId: string;
+  /** Wall clock, ms since the epoch. */
+  fromMs?: number;
+  toMs?: number;
+}
+
 export interface EgressPlan {
   egressId: string;
   /** Empty for a page that has to do with no room. */
@@ -130,6 +138,10 @@ export interface EgressPlan {
   /** The picture once more, at other qualities; for streams. */
   renditions?: Rendition[];
   outputs: EgressOutput[];
+  /** How many of them the request asked for; the others were added since. Default: all. */
+  ownOutputs?: number;
+  /** One an output; absent: all of them are made of the whole. */
+  spans?: OutputSpan[];
   storages: StoragePlan[];
   /** Sluice's own, of the request and of the configuration. */
   options: EgressOptions;

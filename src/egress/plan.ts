@@ -9,6 +9,7 @@ import {
   WebEgressRequest,
 } from '@livekit/protocol';
 import type { EgressRecord } from '../store/types.ts';
+import { withRunningOutputs } from './added-outputs.ts';
 import { settleCodecs } from './codecs.ts';
 import type { PlanContext } from './plan-parts.ts';
 import { withHlsOptions } from './plan-hls.ts';
@@ -59,8 +60,10 @@ export function planEgress(request: StartRequest, context: PlanContext): EgressP
  * @throws RequestError or RangeError when another version stored what this one cannot run.
  */
 export function planOfRecord(
-  record: Pick<EgressRecord, 'egressId' | 'requestType' | 'requestJson' | 'trackKind' | 'optionsJson'>,
+  record: Pick<EgressRecord, 'egressId' | 'requestType' | 'requestJson' | 'trackKind' | 'optionsJson'> &
+    Partial<Pick<EgressRecord, 'desired'>>,
 ): EgressPlan {
-  const { egressId, trackKind } = record;
-  return planEgress(loadRequest(record), { egressId, trackKind, options: loadOptions(record) });
+  const { egressId, trackKind, desired } = record;
+  const plan = planEgress(loadRequest(record), { egressId, trackKind, options: loadOptions(record) });
+  return desired ? withRunningOutputs(plan, desired) : plan;
 }

@@ -12,6 +12,7 @@ import type { EventLine } from './log/types.ts';
 import type { SegmentLogWriter } from './log/writer.ts';
 import { SupersededError } from './log/writer.ts';
 import type { PipelineRunFactory, PipelineRunOptions, RunningPipeline, TapOrigin } from './pipeline-run.ts';
+import type { EgressPlan } from './plan-types.ts';
 import type { Program } from './program.ts';
 import type { WantedTrack } from './selection.ts';
 
@@ -23,6 +24,8 @@ const RESTART_DELAY_MS = 200;
 const SETTLE_MS = 450;
 /** How long a resumed egress waits for media of all its tracks before it goes on with those there are, ms. */
 const FLOW_MS = 1500;
+/** Decoders and mixers of a busy machine show a track so long after its first frame at most, ms. */
+const SHOWN_MS = 700;
 /** What an encoder is given at a moment was captured so long before it at most, ms. */
 const BEHIND_MS = 450;
 /** Time for a pipeline to flush what it has received. */
@@ -58,11 +61,13 @@ export class Recorder {
   #work: Promise<void> = Promise.resolve();
   #over = false;
   #paused: boolean;
+  #plan: EgressPlan;
 
   constructor(program: Program, options: RecorderOptions) {
     this.#program = program;
     this.#options = options;
     this.#paused = options.paused;
+    this.#plan = options.run.plan;
   }
 
   /** Starts the first pipeline. @throws when it does not play */
@@ -109,9 +114,19 @@ export class Recorder {
       }
       await this.#run?.flowing(wanted, FLOW_MS);
       // What the mixers give out now was captured before the tracks were there.
-      await sleep(BEHIND_MS);
+      await sleep(SHOWN_MS);
       this.note('resume', undefined, Date.now() - BEHIND_MS);
       this.#run?.cut();
+    });
+  }
+
+  /** What it records for from now on; a pipeline that has to be started again is started for it. */
+  async usePlan(plan: EgressPlan): Promise<void> {
+    await this.#enqueue(async () => {
+      const streams = ({ outputs }: EgressPlan) => outputs.some(({ type }) => type === 'stream');
+      const isNew = streams(plan) && !streams(this.#plan);
+      this.#plan = plan;
+      if (isNew) await this.#run?.openTap();
     });
   }
 
@@ -176,6 +191,7 @@ export class Recorder {
     const number = this.#runs++;
     this.#run = await startPipeline({
       ...run,
+      plan: this.#plan,
       program: this.#program,
       wanted,
       idle: this.#paused,

@@ -1,15 +1,20 @@
 /** What the API changes about an egress while it runs, done one after the other, in the order it was asked for. */
 import type { Logger } from 'pino';
 import type { EgressDesired } from '../store/types.ts';
-import type { SegmentLog } from './log/reader.ts';
+import { streamsOnly } from './kept.ts';
+import type { SegmentLogWriter } from './log/writer.ts';
+import type { EgressPlan } from './plan-types.ts';
 import type { Recorder } from './recorder.ts';
+import type { Sinks } from './sinks/index.ts';
 import type { StatusKeeper } from './status.ts';
 
 export interface RunningChangesOptions {
-  recorder: Pick<Recorder, 'pause' | 'resume' | 'note'>;
-  /** What earlier attempts have left: their markers are not set again. */
-  earlier: Pick<SegmentLog, 'events'>;
-  status: Pick<StatusKeeper, 'applied' | 'paused'>;
+  recorder: Pick<Recorder, 'pause' | 'resume' | 'note' | 'cut' | 'usePlan'>;
+  sinks: Pick<Sinks, 'grow' | 'endRemoved' | 'onDesired'>;
+  log: Pick<SegmentLogWriter, 'keepAll' | 'earlier'>;
+  /** What the egress is to do, with the outputs that are wanted. @throws RequestError */
+  planOf: (desired: EgressDesired) => EgressPlan;
+  status: Pick<StatusKeeper, 'applied' | 'paused' | 'remark'>;
   /** What it begins with; it counts as done but for markers. */
   initial: EgressDesired;
   logger: Logger;
@@ -19,13 +24,15 @@ export class RunningChanges {
   readonly #options: RunningChangesOptions;
   readonly #marked: Set<string>;
   #paused: boolean;
+  #outputs: number;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: RunningChangesOptions) {
     this.#options = options;
     this.#paused = options.initial.paused === true;
+    this.#outputs = options.initial.outputs?.length ?? 0;
     this.#marked = new Set(
-      options.earlier.events.flatMap(({ name, data }) =>
+      options.log.earlier.events.flatMap(({ name, data }) =>
         name === 'marker' && data ? [String(data.id)] : [],
       ),
     );
@@ -40,6 +47,7 @@ export class RunningChanges {
     this.#mark(desired);
     this.#work = this.#work
       .then(() => this.#pause(desired.paused === true))
+      .then(() => this.#changeOutputs(desired))
       .then(() => this.#options.status.applied(desired.revision))
       .catch((error: unknown) => this.#options.logger.error({ err: error }, 'change not made'));
   }
@@ -54,6 +62,27 @@ export class RunningChanges {
       this.#marked.add(markerId);
       this.#options.recorder.note('marker', { id: markerId, label }, atMs);
     }
+  }
+
+  async #changeOutputs(desired: EgressDesired): Promise<void> {
+    const { recorder, sinks, log, planOf, status, logger } = this.#options;
+    const count = desired.outputs?.length ?? 0;
+    if (count > this.#outputs) {
+      this.#outputs = count;
+      const plan = planOf(desired);
+      if (!streamsOnly(plan)) log.keepAll();
+      recorder.cut();
+      await recorder.usePlan(plan);
+      try {
+        await sinks.grow(plan);
+        sinks.onDesired(desired);
+        logger.info({ outputs: plan.outputs.map(({ type }) => type) }, 'output added');
+      } catch (error) {
+        status.remark(`an output was not added: ${error instanceof Error ? error.message : String(error)}`);
+        throw error;
+      }
+    }
+    sinks.endRemoved(desired, () => recorder.cut());
   }
 
   async #pause(paused: boolean): Promise<void> {

@@ -114,6 +114,7 @@ async function startEgressWorker(
         store,
         logger,
         plan,
+        planOf: (desired) => withinLimits(planOfRecord({ ...record, desired }), limits),
         workerAddress,
         portRange: config.rtc.plainPortRange,
         logDir,
@@ -145,7 +146,7 @@ async function startEgressWorker(
           return options.page ? PageRun.start(host, options) : PipelineRun.start(host, options);
         },
         createSinks: (context, callbacks) =>
-          createSinks(context, callbacks, openStorage, uploads, policy, claims),
+          createSinks(context, callbacks, { storageFor: openStorage, uploads, policy, claims }),
         discardLog: () => rm(logDir, { recursive: true, force: true }),
         keepLog: (reason) =>
           keepFolder(logs, record.egressId, reason).catch((error: unknown) =>

@@ -82,7 +82,7 @@ export async function makeBroadcast(
     }),
     open: (storage) =>
       SegmentsSink.open({
-        ...{ output, index: 0, storage, uploads, claims: createNameClaims(redis.shared) },
+        ...{ output, index: 0, result: 0, storage, uploads, claims: createNameClaims(redis.shared) },
         context: {
           ...{ plan, record, attempt: 1, logDir, earlier, status, epochMs: EPOCH_MS, tracks: [] },
           program: { program: 'composite', container: 'mpegts', copyAudio: false, reason: 'a test' },

@@ -41,7 +41,7 @@ export class SegmentLogWriter {
   readonly #listed = new Set<string>();
   readonly #listeners = new Set<(chunk: Chunk) => void>();
   /** Undefined where all of the log stays. */
-  readonly #trimmer: LogTrimmer | undefined;
+  #trimmer: LogTrimmer | undefined;
   /** Everything that writes goes through here, one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #last: Chunk | undefined;
@@ -158,6 +158,11 @@ export class SegmentLogWriter {
       this.#pauses = pausesOf(this.#switches);
     }
     return this.#line(line);
+  }
+
+  /** From now on all of it stays: something is made of it. */
+  keepAll(): void {
+    this.#trimmer = undefined;
   }
 
   /** Whether the last thing the log tells of is that nothing is to be recorded. */

@@ -31,6 +31,8 @@ export interface FileSinkOptions {
   output: FileOutput;
   /** Of the output in the plan. */
   index: number;
+  /** Of the output among EgressInfo's file results. */
+  result: number;
   storage: Storage;
   claims: NameClaims;
   context: SinkContext;
@@ -41,6 +43,7 @@ export class FileSink implements Sink {
   readonly #context: SinkContext;
   readonly #output: FileOutput;
   readonly #index: number;
+  readonly #result: number;
   readonly #uploads: SinkUploads;
   readonly #storage: Storage;
   readonly #claims: NameClaims;
@@ -52,21 +55,22 @@ export class FileSink implements Sink {
   readonly #abort = new AbortController();
   #stored: ManifestFile | undefined;
 
-  constructor({ output, index, storage, claims, context, uploads }: FileSinkOptions) {
+  constructor({ output, index, result, storage, claims, context, uploads }: FileSinkOptions) {
     this.#context = context;
     this.#output = output;
     this.#index = index;
+    this.#result = result;
     this.#uploads = uploads;
     this.#storage = storage;
     this.#claims = claims;
-    const known = context.attempt > 1 ? context.record.info.fileResults[0]?.filename : undefined;
+    const known = context.attempt > 1 ? context.record.info.fileResults[result]?.filename : undefined;
     const hasVideo = context.tracks.some(({ track }) => track.kind === 'video');
     this.#format = formatOf(known) ?? fileFormat(output, context.program, hasVideo);
     this.#key = known || fileName(output.filepath, nameValues(context), `.${this.#format}`);
-    this.#path = join(context.logDir, `output-${context.attempt}.${this.#format}`);
+    this.#path = join(context.logDir, `output-${context.attempt}-${index}.${this.#format}`);
     const file = new FileInfo({ filename: this.#key });
     context.status.update((info) => {
-      info.fileResults = [file];
+      info.fileResults[result] = file;
     });
   }
 
@@ -109,7 +113,7 @@ export class FileSink implements Sink {
       location,
     });
     status.update((info) => {
-      info.fileResults = [file];
+      info.fileResults[this.#result] = file;
       if (outcome.state === 'stored' && outcome.stored.backup) info.backupStorageUsed = true;
     });
     for (const gap of made.gaps) {

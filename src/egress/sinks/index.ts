@@ -4,9 +4,11 @@ import { StorageError } from '../../storage/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import { streamsOnly } from '../kept.ts';
+import { readLog } from '../log/reader.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import type { TapOrigin } from '../pipeline-run.ts';
+import type { EgressOutput, EgressPlan } from '../plan-types.ts';
 import type { WantedTrack } from '../selection.ts';
 import { destinationsOf } from './destinations.ts';
 import { FileSink } from './file.ts';
@@ -14,10 +16,14 @@ import { ImagesSink } from './images.ts';
 import { manifestWriter } from './manifest.ts';
 import type { ManifestWriter } from './manifest.ts';
 import { SegmentsSink } from './segments.ts';
+import { partOf, SpannedSink, spanOf } from './spanned.ts';
 import { StreamsSink } from './streams.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads, StorageFactory } from './types.ts';
 
 export type { SinkContext } from './types.ts';
+
+/** How long the end of an output that is removed waits for the chunk with it, ms. */
+const REMOVED_WAIT_MS = 4000;
 
 export interface SinkCallbacks {
   /** An output the egress cannot do without has failed: the egress ends as FAILED, with what it has. */
@@ -30,34 +36,64 @@ export type SinksFactory = (context: SinkContext, callbacks: SinkCallbacks) => P
 
 /** Calls reach every sink; one that fails does not keep the others from finishing. */
 export class Sinks {
-  readonly #sinks: readonly Sink[];
-  readonly #storages: readonly Storage[];
-  readonly #writeManifest: ManifestWriter;
+  readonly #opener: SinkOpener;
+  readonly #sinks: SpannedSink[] = [];
+  readonly #ending: Promise<unknown>[] = [];
 
-  constructor(sinks: readonly Sink[], storages: readonly Storage[], writeManifest: ManifestWriter) {
-    this.#sinks = sinks;
-    this.#storages = storages;
-    this.#writeManifest = writeManifest;
+  constructor(opener: SinkOpener) {
+    this.#opener = opener;
+  }
+
+  /** Opens the outputs of the plan that are not open yet: they get what comes from now on. @throws StorageError, NameConflict */
+  async grow(plan: EgressPlan): Promise<void> {
+    this.#opener.plan = plan;
+    const known = this.#sinks.length;
+    const added = plan.outputs.slice(known);
+    this.#sinks.push(...(await Promise.all(added.map((_, i) => this.#opener.open(known + i)))));
+  }
+
+  /**
+   * Ends outputs that are not wanted any more, in the background.
+   * @param cut asks for a keyframe: what an output is made of ends there
+   */
+  endRemoved({ removedOutputs = {} }: EgressDesired, cut: () => void): void {
+    const { epochMs, logDir, logger } = this.#opener.context;
+    for (const each of this.#sinks) {
+      const toMs = removedOutputs[each.outputId];
+      if (toMs === undefined || each.ends) continue;
+      each.endAt((toMs - epochMs) * 1e6);
+      const reached = each.reached(REMOVED_WAIT_MS);
+      cut();
+      const ended = reached
+        .then(async () => {
+          await each.sink.endLive?.();
+          await each.finish(await readLog(logDir, { recover: false }));
+          logger.info({ output: each.outputId }, 'output ended');
+        })
+        // The end of the egress says it.
+        .catch((error: unknown) => logger.warn({ err: error, output: each.outputId }, 'output not ended'));
+      this.#ending.push(ended);
+    }
   }
 
   onChunk(chunk: Chunk): void {
-    for (const sink of this.#sinks) sink.onChunk?.(chunk);
+    for (const each of this.#sinks) each.onChunk(chunk);
   }
 
   onTap(data: Buffer, origin: TapOrigin): void {
-    for (const sink of this.#sinks) sink.onTap?.(data, origin);
+    for (const { sink } of this.#sinks) sink.onTap?.(data, origin);
   }
 
   onTracks(wanted: readonly WantedTrack[]): void {
-    for (const sink of this.#sinks) sink.onTracks?.(wanted);
+    for (const { sink } of this.#sinks) sink.onTracks?.(wanted);
   }
 
   onDesired(desired: EgressDesired): void {
-    for (const sink of this.#sinks) sink.onDesired?.(desired);
+    for (const { sink } of this.#sinks) sink.onDesired?.(desired);
   }
 
   async endLive(): Promise<void> {
-    await Promise.all(this.#sinks.map(async (sink) => sink.endLive?.()));
+    await Promise.all(this.#sinks.map(async ({ sink }) => sink.endLive?.()));
   }
 
   /**
@@ -65,11 +101,11 @@ export class Sinks {
    * @throws after all have finished or failed: the first failure, a StorageError only when there is no other.
    */
   async finish(log: SegmentLog): Promise<'done' | 'pending'> {
-    const results = await Promise.allSettled(this.#sinks.map(async (sink) => sink.finish?.(log)));
+    const results = await Promise.allSettled(this.#sinks.map((each) => each.finish(log)));
     const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
     const pending = results.some((each) => each.status === 'fulfilled' && each.value === 'pending');
-    const parts = this.#sinks.flatMap((sink) => sink.manifest?.() ?? []);
-    const manifest = this.#writeManifest(
+    const parts = this.#sinks.flatMap(({ sink }) => sink.manifest?.() ?? []);
+    const manifest = this.#opener.writeManifest(
       log,
       parts,
       failures.length > 0 ? 'failed' : pending ? 'pending' : 'done',
@@ -82,58 +118,102 @@ export class Sinks {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#sinks.map(async (sink) => sink.close?.()));
-    await Promise.allSettled(this.#storages.map((storage) => storage.close()));
+    await Promise.allSettled(this.#sinks.map(async ({ sink }) => sink.close?.()));
+    await Promise.allSettled(this.#ending);
+    await this.#opener.close();
   }
 }
 
-/**
- * @param policy where destinations of streams may be.
- * @param claims which names are another egress's.
- * @throws StorageError, NameConflict
- */
-export async function createSinks(
-  context: SinkContext,
-  callbacks: SinkCallbacks,
-  storageFor: StorageFactory,
-  uploads: SinkUploads,
-  policy: AddressPolicy,
-  claims: NameClaims,
-): Promise<Sinks> {
-  const { outputs } = context.plan;
-  const storages = context.plan.storages.map(storageFor);
-  const storage = (index: number): Storage => {
-    const found = storages[index];
-    if (!found) throw new Error(`the plan has no storage ${index}`);
-    return found;
-  };
-  const open = async (output: (typeof outputs)[number], index: number): Promise<Sink> => {
+export interface SinkParts {
+  storageFor: StorageFactory;
+  uploads: SinkUploads;
+  /** Where destinations of streams may be. */
+  policy: AddressPolicy;
+  /** Which names are another egress's. */
+  claims: NameClaims;
+}
+
+/** Opens a plan's outputs, one by one. */
+class SinkOpener {
+  readonly context: SinkContext;
+  readonly #callbacks: SinkCallbacks;
+  readonly #parts: SinkParts;
+  readonly #storages: Storage[] = [];
+  /** Also with what has been added since. */
+  plan: EgressPlan;
+
+  constructor(context: SinkContext, callbacks: SinkCallbacks, parts: SinkParts) {
+    this.context = context;
+    this.#callbacks = callbacks;
+    this.#parts = parts;
+    this.plan = context.plan;
+  }
+
+  get writeManifest(): ManifestWriter {
+    return manifestWriter({ ...this.context, plan: this.plan }, this.#parts.uploads);
+  }
+
+  /** @param index of the output in the plan. @throws StorageError, NameConflict */
+  async open(index: number): Promise<SpannedSink> {
+    const { plan } = this;
+    const { epochMs, status, earlier } = this.context;
+    const output = plan.outputs[index];
+    if (!output) throw new Error(`the plan has no output ${index}`);
+    const known = plan.spans?.[index];
+    const span = spanOf(known, epochMs);
+    const outputId = known?.outputId ?? output.type;
+    const context = { ...this.context, plan, earlier: partOf(earlier, span) };
+    return new SpannedSink(await this.#open(output, index, context), outputId, span, () =>
+      status.remark(`output ${outputId} is left out: nothing was recorded while it was wanted`),
+    );
+  }
+
+  async #open(output: EgressOutput, index: number, context: SinkContext): Promise<Sink> {
+    const { uploads, claims, policy } = this.#parts;
+    const { onFailure, onNothingLeft } = this.#callbacks;
+    const result = this.plan.outputs.slice(0, index).filter(({ type }) => type === output.type).length;
+    const common = { index, result, context, uploads, claims };
     switch (output.type) {
       case 'file':
-        return new FileSink({
-          ...{ output, index, context, uploads, claims, storage: storage(output.storage) },
-        });
+        return new FileSink({ ...common, output, storage: this.#storage(output.storage) });
       case 'segments':
         return SegmentsSink.open({
-          ...{ output, index, context, uploads, storage: storage(output.storage), claims },
-          onFailure: callbacks.onFailure,
+          ...{ ...common, output, storage: this.#storage(output.storage) },
+          onFailure,
         });
       case 'images':
-        return ImagesSink.open({
-          ...{ output, index, context, uploads, storage: storage(output.storage), claims },
-          result: outputs.slice(0, index).filter(({ type }) => type === 'images').length,
-          onFailure: callbacks.onFailure,
-        });
+        return ImagesSink.open({ ...common, output, storage: this.#storage(output.storage), onFailure });
       case 'stream':
         return new StreamsSink(
           context,
           policy,
-          streamsOnly(context.plan) ? callbacks.onNothingLeft : () => undefined,
+          () => {
+            if (streamsOnly(this.plan)) onNothingLeft();
+          },
           undefined,
-          destinationsOf(output, context.plan, context.tracks),
+          destinationsOf(output, this.plan, context.tracks),
         );
     }
-  };
-  const sinks = await Promise.all(outputs.map(open));
-  return new Sinks(sinks, storages, manifestWriter(context, uploads));
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#storages.map((storage) => storage.close()));
+  }
+
+  #storage(index: number): Storage {
+    const plan = this.plan.storages[index];
+    if (!plan) throw new Error(`the plan has no storage ${index}`);
+    return (this.#storages[index] ??= this.#parts.storageFor(plan));
+  }
+}
+
+/** @throws StorageError, NameConflict */
+export async function createSinks(
+  context: SinkContext,
+  callbacks: SinkCallbacks,
+  parts: SinkParts,
+): Promise<Sinks> {
+  const sinks = new Sinks(new SinkOpener(context, callbacks, parts));
+  await sinks.grow(context.plan);
+  return sinks;
 }

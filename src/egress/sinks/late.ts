@@ -112,9 +112,13 @@ function setResult(info: EgressInfo, upload: Upload, stored: Stored): void {
     if (result && images !== undefined) result.imageCount = BigInt(images);
     return;
   }
-  const [file] = info.fileResults;
-  const [broadcast] = info.segmentResults;
-  if (upload.kind === 'file' && file) {
+  const file =
+    upload.kind === 'file' ? info.fileResults.find(({ filename }) => filename === upload.key) : undefined;
+  const broadcast =
+    upload.kind === 'segments'
+      ? info.segmentResults.find(({ playlistName }) => playlistName === upload.playlistKey)
+      : undefined;
+  if (file) {
     file.location = location;
     file.size = BigInt(bytes);
   } else if (segments && broadcast) {

@@ -25,6 +25,8 @@ export interface SegmentsSinkOptions {
   output: SegmentsOutput;
   /** Of the output in the plan. */
   index: number;
+  /** Of the output among EgressInfo's segment results. */
+  result: number;
   storage: Storage;
   claims: NameClaims;
   context: SinkContext;
@@ -44,11 +46,11 @@ export class SegmentsSink implements Sink {
 
   /** With names that are not another egress's. @throws NameConflict */
   static async open(options: SegmentsSinkOptions): Promise<SegmentsSink> {
-    const { output, storage, claims, context } = options;
+    const { output, result, storage, claims, context } = options;
     const { egressId, info } = context.record;
     const names = segmentNames(output, nameValues(context));
     const own = segmentsAside(names, egressId);
-    const known = context.attempt > 1 ? info.segmentResults[0]?.playlistName : undefined;
+    const known = context.attempt > 1 ? info.segmentResults[result]?.playlistName : undefined;
     if (known) return new SegmentsSink(options, known === own.dir + own.playlist ? own : names);
     // The first segment stands for all of them.
     const keys = [
@@ -219,7 +221,7 @@ export class SegmentsSink implements Sink {
     if (startedMs !== undefined) info.startedAt = nowNs(startedMs);
     if (endedMs !== undefined) info.endedAt = nowNs(endedMs);
     this.#options.context.status.update((egress) => {
-      egress.segmentResults = [info];
+      egress.segmentResults[this.#options.result] = info;
     });
   }
 }

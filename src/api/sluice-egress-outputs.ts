@@ -1,0 +1,126 @@
+/** Outputs of a running egress, added and removed. */
+import { randomUUID } from 'node:crypto';
+import type { JsonObject, JsonValue, Message, MessageType } from '@bufbuild/protobuf';
+import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } from '@livekit/protocol';
+import { z } from 'zod';
+import { withOutput } from '../egress/added-outputs.ts';
+import { planOfRecord } from '../egress/plan.ts';
+import type { AddressPolicy } from '../outbound/index.ts';
+import type { AddedOutput } from '../store/types.ts';
+import { applied } from './egress-update.ts';
+import { TwirpError } from './errors.ts';
+import { checkOutbound, plannedUrls } from './outbound-urls.ts';
+import { messageFromJson, messageToJson } from './protojson.ts';
+import { changeRunning, egressId } from './sluice-egress-running.ts';
+import type { RunningOptions } from './sluice-egress-running.ts';
+
+/** More are a mistake. */
+const MAX_ADDED = 64;
+
+const message = z.custom<JsonValue>(
+  (value) => typeof value === 'object' && value !== null,
+  'it must be an object',
+);
+
+/** Exactly one of LiveKit's output messages, in its own JSON. */
+export const addOutputSchema = z.strictObject({
+  egress_id: egressId,
+  file: message.optional(),
+  segments: message.optional(),
+  stream: message.optional(),
+  images: message.optional(),
+});
+
+export const removeOutputSchema = z.strictObject({
+  egress_id: egressId,
+  output_id: z.string().min(1, 'name the output'),
+});
+
+export interface OutputsOptions extends RunningOptions {
+  outbound: { policy: AddressPolicy; trustedEndpoint: string };
+}
+
+const TYPES: Readonly<Record<AddedOutput['type'], MessageType<Message>>> = {
+  file: EncodedFileOutput,
+  segments: SegmentedFileOutput,
+  stream: StreamOutput,
+  images: ImageOutput,
+};
+
+/** @throws TwirpError unless exactly one output is there, in LiveKit's JSON */
+function outputOf(body: z.infer<typeof addOutputSchema>): AddedOutput {
+  const types = Object.keys(TYPES) as AddedOutput['type'][];
+  const [type, ...more] = types.filter((each) => body[each] !== undefined);
+  const json = type === undefined ? undefined : body[type];
+  if (type === undefined || json === undefined || more.length > 0) {
+    throw new TwirpError(
+      'invalid_argument',
+      `request has missing or invalid field: output: give exactly one of ${types.join(', ')}`,
+    );
+  }
+  const outputId = `EO_${randomUUID().replaceAll('-', '').slice(0, 12)}`;
+  return { outputId, type, json: messageFromJson(TYPES[type], json).toJsonString(), fromMs: Date.now() };
+}
+
+/** @throws TwirpError, RequestError for an output that cannot be made of what is recorded */
+export async function addOutput(
+  options: OutputsOptions,
+  body: z.infer<typeof addOutputSchema>,
+): Promise<JsonObject> {
+  const added = outputOf(body);
+  const record = await options.store.get(body.egress_id);
+  if (record) {
+    const before = planOfRecord(record);
+    const { outputs, storages } = withOutput(before, added);
+    const isNew = { outputs: outputs.slice(-1), storages: storages.slice(before.storages.length) };
+    await checkOutbound(
+      plannedUrls({ ...before, ...isNew }, options.outbound.trustedEndpoint),
+      options.outbound.policy,
+    );
+  }
+  const changed = await changeRunning(options, body.egress_id, 'given an output', (desired, latest) => {
+    const outputs = desired.outputs ?? [];
+    if (outputs.length >= MAX_ADDED) {
+      throw new TwirpError('resource_exhausted', `at most ${MAX_ADDED} outputs can be added to an egress`);
+    }
+    const plan = withOutput(planOfRecord({ ...latest, desired }), added);
+    const output = plan.outputs.at(-1);
+    const urls = output?.type === 'stream' ? output.urls : [];
+    return {
+      ...desired,
+      outputs: [...outputs, added],
+      streamUrls: [...new Set([...desired.streamUrls, ...urls])],
+    };
+  });
+  return { output_id: added.outputId, egress: messageToJson(await applied(options.store, changed)) };
+}
+
+/** What was recorded for it until now is finished and stored. @throws TwirpError */
+export async function removeOutput(
+  options: OutputsOptions,
+  { egress_id: id, output_id: outputId }: z.infer<typeof removeOutputSchema>,
+): Promise<JsonObject> {
+  const atMs = Date.now();
+  const changed = await changeRunning(options, id, 'relieved of an output', (desired, record) => {
+    const { outputs, spans = [] } = planOfRecord({ ...record, desired });
+    const index = spans.findIndex((span) => span.outputId === outputId);
+    const found = spans[index];
+    if (!found) {
+      const known = spans.filter(({ toMs }) => toMs === undefined).map((span) => span.outputId);
+      throw new TwirpError(
+        'not_found',
+        `the egress has no output ${outputId.slice(0, 64)}; it has ${known.join(', ')}`,
+      );
+    }
+    if (found.toMs !== undefined) return desired;
+    if (spans.every((span) => span === found || span.toMs !== undefined)) {
+      throw new TwirpError('failed_precondition', 'it is the last output: stop the egress with StopEgress');
+    }
+    return {
+      ...desired,
+      removedOutputs: { ...desired.removedOutputs, [outputId]: atMs },
+      ...(outputs[index]?.type === 'stream' && { streamUrls: [] }),
+    };
+  });
+  return { output_id: outputId, egress: messageToJson(await applied(options.store, changed)) };
+}
