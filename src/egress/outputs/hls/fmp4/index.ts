@@ -177,7 +177,8 @@ export class FragmentedOutput implements BroadcastOutput {
     const packaged = this.#packager.push(await growing.read());
     if (packaged.length === 0) return;
     await this.#handle(packaged);
-    await this.#publish(false);
+    // hls.js takes a playlist of parts alone for an empty one, and may give up.
+    if (this.#list.segments.length > 0) await this.#publish(false);
   }
 
   async #handle(packaged: readonly Packaged[], earlier = false): Promise<void> {
