@@ -72,5 +72,8 @@ export function plannedUrls({ outputs, storages }: EgressPlan, trustedEndpoint: 
         ? [{ field: 's3.endpoint', url: storage.s3.endpoint }]
         : [],
     ),
+    ...storages.flatMap((storage) =>
+      storage.type === 's3' && storage.s3.proxy ? [{ field: 's3.proxy.url', url: storage.s3.proxy.url }] : [],
+    ),
   ];
 }

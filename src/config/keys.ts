@@ -99,6 +99,7 @@ export const KEYS = {
   'storage.type': oneOf(['local', 's3']),
   'storage.local.path': path(),
   ...s3Keys('storage.s3'),
+  'storage.sts_endpoint': url(['http', 'https'], { secret: true }),
   'storage.upload_wait': integer(0, 3600, 'a whole number of seconds from 0 to 3600'),
   'storage.upload_give_up': integer(60, 31_536_000, 'a whole number of seconds from 60 to 31536000'),
   'storage.backup.type': oneOf(['none', 'local', 's3']),

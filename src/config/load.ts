@@ -158,6 +158,7 @@ function complete(values: Values, file: string | undefined, cwd: string): Omit<C
       type: values['storage.type'] ?? 'local',
       local: { path: localPath === undefined ? resolve(dataDir, 'recordings') : resolve(cwd, localPath) },
       s3: s3Of(values, 'storage.s3'),
+      stsEndpoint: values['storage.sts_endpoint'] ?? '',
       uploadWaitMs: (values['storage.upload_wait'] ?? 30) * 1000,
       uploadGiveUpMs: (values['storage.upload_give_up'] ?? 7 * 24 * 3600) * 1000,
       backup: backupOf(values, dataDir, cwd),

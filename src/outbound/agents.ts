@@ -12,7 +12,8 @@ type Options = ClientRequestArgs & { servername?: string };
 
 export interface CheckedAgents {
   http: HttpAgent;
-  https: HttpsAgent;
+  /** For `https:`, also where it is no https.Agent by its class. */
+  https: HttpAgent;
 }
 
 /**

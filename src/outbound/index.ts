@@ -8,5 +8,6 @@ export { createGuard } from './guard.ts';
 export type { Guard, GuardOptions } from './guard.ts';
 export { createAddressPolicy, plainHost } from './policy.ts';
 export type { AddressPolicy, AddressPolicyOptions } from './policy.ts';
+export { proxyAgents } from './proxy-agents.ts';
 export { startGuardProxy } from './proxy.ts';
 export type { GuardProxy, GuardProxyOptions } from './proxy.ts';

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/index.ts';
-import type { AddressPolicy } from '../outbound/index.ts';
+import { checkedAgents, proxyAgents } from '../outbound/index.ts';
+import type { AddressPolicy, CheckedAgents } from '../outbound/index.ts';
 import { LocalStorage } from './local.ts';
 import { S3Storage } from './s3.ts';
-import { bucketOf, configuredS3, requestedS3 } from './s3-settings.ts';
+import { bucketOf, configuredS3, proxyUrl, requestedS3 } from './s3-settings.ts';
 import type { S3Settings, Storage, StoragePlan } from './types.ts';
 
 export { StorageError } from './types.ts';
@@ -11,7 +12,7 @@ export type { PutOptions, S3Settings, Storage, StoragePlan, StoredObject } from 
 
 /** What is needed of the configuration. */
 export interface StorageConfig {
-  storage: Pick<Config['storage'], 'type' | 'local' | 's3'>;
+  storage: Pick<Config['storage'], 'type' | 'local' | 's3'> & Partial<Pick<Config['storage'], 'stsEndpoint'>>;
 }
 
 /**
@@ -27,11 +28,21 @@ export function createStorage(
 ): Storage {
   const { storage } = config;
   if (plan.type === 's3') {
-    const ownEndpoint = namesEndpoint(plan.s3, config);
-    return new S3Storage(requestedS3(plan.s3, storage), logger, undefined, ownEndpoint ? policy : undefined);
+    return new S3Storage(
+      requestedS3(plan.s3, storage),
+      logger,
+      undefined,
+      agentsFor(plan.s3, config, policy),
+    );
   }
   if (plan.type === 'default' && storage.type === 's3') return new S3Storage(configuredS3(storage), logger);
   return new LocalStorage(storage.local.path);
+}
+
+/** Undefined: nothing that a request named is connected to. */
+function agentsFor(s3: S3Settings, config: StorageConfig, policy: AddressPolicy): CheckedAgents | undefined {
+  if (s3.proxy) return proxyAgents(proxyUrl(s3.proxy), policy);
+  return namesEndpoint(s3, config) ? checkedAgents(policy) : undefined;
 }
 
 /** Whether a request leads us to an endpoint that is neither AWS's nor the configuration's. */

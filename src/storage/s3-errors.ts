@@ -73,6 +73,13 @@ export function explainS3Error(error: unknown, bucket: string, host: string): Er
   if (code !== undefined && UNREACHABLE.has(code)) {
     return new StorageError('destination', 503, `${storage}: ${host} cannot be reached (${code})`);
   }
+  if (name === 'NotImplemented' || status === 501) {
+    return new StorageError(
+      'user',
+      501,
+      `${storage}: ${host} cannot do what the upload asks for, such as tagging (${detail})`,
+    );
+  }
   if (name === 'TimeoutError')
     return new StorageError('destination', 504, `${storage}: ${host} does not answer in time`);
   if (code !== undefined && LOCAL_FILE.has(code)) {

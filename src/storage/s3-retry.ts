@@ -31,10 +31,13 @@ export function s3RetryStrategy(
 ): RetryStrategy {
   return {
     acquireInitialRetryToken: () => Promise.resolve(token(0, 0)),
-    refreshRetryTokenForRetry(previous, { errorType }) {
+    refreshRetryTokenForRetry(previous, { errorType, error }) {
       const count = previous.getRetryCount() + 1;
-      onAnswer(errorType === 'CLIENT_ERROR');
-      if (errorType === 'CLIENT_ERROR' || count >= maxAttempts || isClosed()) {
+      // What a store has not been built to do it will not do next time either.
+      const refused =
+        errorType === 'CLIENT_ERROR' || (error instanceof Error && error.name === 'NotImplemented');
+      onAnswer(refused);
+      if (refused || count >= maxAttempts || isClosed()) {
         return Promise.reject(new Error('not to be tried again'));
       }
       return Promise.resolve(token(count, retryPause(count)));

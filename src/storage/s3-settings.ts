@@ -23,14 +23,17 @@ export function bucketOf(s3: S3Config): S3Settings {
  *
  * @throws StorageError when no bucket is named.
  */
-export function requestedS3(request: S3Settings, { s3 }: Pick<Config['storage'], 's3'>): S3Settings {
+export function requestedS3(
+  request: S3Settings,
+  { s3, stsEndpoint = '' }: Pick<Config['storage'], 's3'> & Partial<Pick<Config['storage'], 'stsEndpoint'>>,
+): S3Settings {
   if (request.bucket === '') throw new StorageError('user', 400, 'the S3 upload names no bucket');
   if ((request.accessKey === '') !== (request.secret === '')) {
     throw new StorageError('user', 400, `S3 bucket ${request.bucket}: access_key and secret belong together`);
   }
   const contentDisposition = request.contentDisposition || DEFAULT_DISPOSITION;
   const region = request.region || s3.region;
-  if (request.accessKey !== '') return { ...request, region, contentDisposition };
+  if (request.accessKey !== '') return { ...request, region, contentDisposition, stsEndpoint };
   const ownEndpoint = request.endpoint !== '' && request.endpoint !== s3.endpoint;
   if (ownEndpoint && s3.accessKey !== '') {
     throw new StorageError(
@@ -43,6 +46,7 @@ export function requestedS3(request: S3Settings, { s3 }: Pick<Config['storage'],
     ...request,
     region,
     contentDisposition,
+    stsEndpoint,
     endpoint: request.endpoint || s3.endpoint,
     accessKey: s3.accessKey,
     secret: s3.secret,
@@ -59,6 +63,16 @@ const MEBIBYTE = 1024 * 1024;
 /** Bytes a part of an upload of `size` bytes; whole mebibytes. */
 export function partSize(size: number): number {
   return Math.max(MIN_PART_BYTES, Math.ceil(size / MAX_PARTS / MEBIBYTE) * MEBIBYTE);
+}
+
+/** A proxy's URL with its user and password: a secret. */
+export function proxyUrl({ url, username, password }: NonNullable<S3Settings['proxy']>): URL {
+  const whole = new URL(url);
+  if (username !== '') {
+    whole.username = encodeURIComponent(username);
+    whole.password = encodeURIComponent(password);
+  }
+  return whole;
 }
 
 /** The URL of an object, without credentials: by host name, or by path where the store wants it. */

@@ -2,14 +2,15 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { DeleteObjectCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Logger } from 'pino';
-import { checkedAgents } from '../outbound/index.ts';
-import type { AddressPolicy, CheckedAgents } from '../outbound/index.ts';
+import type { CheckedAgents } from '../outbound/index.ts';
 import { normaliseKey } from './key.ts';
 import { explainS3Error } from './s3-errors.ts';
 import { multipartNote } from './s3-leftovers.ts';
 import type { MultipartNote } from './s3-leftovers.ts';
+import { roleCredentials } from './s3-role.ts';
 import { MAX_ATTEMPTS, s3RetryStrategy } from './s3-retry.ts';
 import { objectUrl, partSize } from './s3-settings.ts';
 import { StorageError } from './types.ts';
@@ -39,25 +40,27 @@ export class S3Storage implements Storage {
 
   /**
    * @param maxAttempts requests made for one answer before giving up; the default outlives a restart of the store.
-   * @param policy what an endpoint that a request named may lead to; without it, it is the operator's own.
+   * @param agents connect to what a request named, and are closed with the storage; without them it is the operator's
+   * own endpoint.
    */
   constructor(
     settings: S3Settings,
     logger: Logger,
     maxAttempts: number = MAX_ATTEMPTS,
-    policy?: AddressPolicy,
+    agents?: CheckedAgents,
   ) {
     this.name = settings.bucket;
     this.#settings = settings;
-    this.#host = new URL(objectUrl(settings, 'key')).host;
+    const { host } = new URL(objectUrl(settings, 'key'));
+    this.#host = settings.proxy ? `${host} through the proxy ${new URL(settings.proxy.url).host}` : host;
     this.#logger = logger.child({ bucket: settings.bucket });
-    this.#agents = policy && checkedAgents(policy);
-    const { region, endpoint, accessKey, secret, sessionToken, forcePathStyle } = settings;
+    this.#agents = agents;
+    const { region, endpoint, forcePathStyle } = settings;
     this.#client = new S3Client({
       region,
       forcePathStyle,
       ...(endpoint === '' ? {} : { endpoint }),
-      ...(accessKey === '' ? {} : { credentials: credentials(accessKey, secret, sessionToken) }),
+      ...withCredentials(settings, maxAttempts, agents),
       // Stores that are not AWS know nothing of the newer checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
@@ -69,6 +72,8 @@ export class S3Storage implements Storage {
         },
         () => this.#closed,
       ),
+      // See proxyAgents.
+      ...(settings.proxy && { expectContinueHeader: false }),
       // It follows no redirects.
       requestHandler: {
         connectionTimeout: CONNECT_MS,
@@ -243,6 +248,21 @@ export class S3Storage implements Storage {
   }
 }
 
-function credentials(accessKeyId: string, secretAccessKey: string, sessionToken: string) {
-  return { accessKeyId, secretAccessKey, ...(sessionToken === '' ? {} : { sessionToken }) };
+/** Without any the SDK looks for them in this process's surroundings. */
+function withCredentials(
+  settings: S3Settings,
+  maxAttempts: number,
+  agents: CheckedAgents | undefined,
+): Pick<S3ClientConfig, 'credentials'> {
+  const { accessKey, secret, sessionToken, assumeRole } = settings;
+  const own =
+    accessKey === ''
+      ? undefined
+      : {
+          ...{ accessKeyId: accessKey, secretAccessKey: secret },
+          ...(sessionToken === '' ? {} : { sessionToken }),
+        };
+  if (assumeRole)
+    return { credentials: roleCredentials({ ...settings, assumeRole }, own, maxAttempts, agents) };
+  return own ? { credentials: own } : {};
 }

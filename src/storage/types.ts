@@ -15,6 +15,12 @@ export interface S3Settings {
   /** `a=b&c=d` as S3 wants it. */
   tagging: string;
   contentDisposition: string;
+  /** A role to take on with the credentials above; its own then reach the bucket. */
+  assumeRole?: { arn: string; externalId: string };
+  /** STS; absent or empty: AWS's own in the region. */
+  stsEndpoint?: string;
+  /** An HTTP proxy on the way to the store, and to STS. */
+  proxy?: { url: string; username: string; password: string };
 }
 
 export interface PutOptions {

@@ -11,18 +11,23 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { get as httpsGet } from 'node:https';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createAddressPolicy } from '../../src/outbound/index.ts';
+import { createAddressPolicy, proxyAgents } from '../../src/outbound/index.ts';
 import { StorageError, createStorage } from '../../src/storage/index.ts';
 import type { Storage, StorageConfig } from '../../src/storage/index.ts';
+import { proxyUrl } from '../../src/storage/s3-settings.ts';
 import { S3Storage } from '../../src/storage/s3.ts';
 import type { S3Settings } from '../../src/egress/plan-types.ts';
+import { startHttpProxy } from '../support/http-proxy.ts';
 import { freePort } from '../support/ports.ts';
+import { startSts } from '../support/sts.ts';
 import { startSwift } from '../support/swift.ts';
 import type { Swift } from '../support/swift.ts';
 
@@ -423,5 +428,174 @@ describe('S3 storage', () => {
     });
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => hanging.close(resolve));
+  });
+});
+
+describe('an S3 upload with tags', () => {
+  const tagging = 'project=demo&kind=a%20b';
+  const type = { contentType: 'video/mp4' };
+
+  it('tells them to the store once an object, whole or in parts', async () => {
+    const tagged: string[] = [];
+    const answers: Readonly<Record<string, string>> = {
+      uploads: '<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>',
+      uploadId: '<CompleteMultipartUploadResult><ETag>"1"</ETag></CompleteMultipartUploadResult>',
+    };
+    const store = createHttpServer((request, response) => {
+      const { searchParams, pathname } = new URL(request.url ?? '', 'http://store');
+      const tags = request.headers['x-amz-tagging'];
+      if (tags !== undefined) tagged.push(`${request.method} ${pathname} ${String(tags)}`);
+      const key =
+        request.method === 'POST' ? Object.keys(answers).find((each) => searchParams.has(each)) : '';
+      request.resume().on('end', () => {
+        if (request.method === 'HEAD') response.setHeader('content-length', 12 * MIB);
+        response.setHeader('etag', '"1"').end(answers[key ?? '']);
+      });
+    });
+    await new Promise<void>((resolve) => store.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = store.address() as AddressInfo;
+      const storage = s3({ endpoint: `http://127.0.0.1:${port}`, tagging });
+      await storage.putBytes('small', Buffer.from('x'), type);
+      await storage.putFile('parts', file(12 * MIB).path, type);
+      expect(tagged).toEqual([`PUT /recordings/small ${tagging}`, `POST /recordings/parts ${tagging}`]);
+    } finally {
+      store.closeAllConnections();
+      await new Promise((resolve) => store.close(resolve));
+    }
+  });
+
+  it('is refused at once where the store knows no tags', async () => {
+    const started = Date.now();
+    await expect(s3({ tagging }).putBytes('small', Buffer.from('x'), type)).rejects.toMatchObject({
+      ...{ name: 'StorageError', blame: 'user', code: 501 },
+    });
+    expect(Date.now() - started).toBeLessThan(10_000);
+  });
+});
+
+describe('an S3 upload with a role', () => {
+  const arn = 'arn:aws:iam::123456789012:role/recordings';
+
+  it("is stored with the role's credentials, asked for once and with the external id", async () => {
+    const sts = await startSts({
+      ...{ accessKey: 'BASE', secret: 'TOPSECRET-base', roleArn: arn, externalId: 'TOPSECRET-id' },
+      credentials: { accessKey: swift.accessKey, secret: swift.secret, sessionToken: 'TOPSECRET-token' },
+    });
+    try {
+      config = { storage: { ...config.storage, stsEndpoint: sts.endpoint } };
+      const base = { accessKey: 'BASE', secret: 'TOPSECRET-base' };
+      const storage = s3({ ...base, assumeRole: { arn, externalId: 'TOPSECRET-id' } });
+      const { path, content } = file(12 * MIB);
+      await storage.putFile('role/parts.mp4', path, { contentType: 'video/mp4' });
+      await storage.putBytes('role/small.mp4', content.subarray(0, 10), { contentType: 'video/mp4' });
+      expect(sha(await swift.get('recordings', 'role/parts.mp4'))).toBe(sha(content));
+      expect(sts.given).toEqual([`sluice ${arn}`]);
+
+      // Its own credentials alone are nobody's at the bucket.
+      await expect(
+        s3(base).putBytes('role/x', Buffer.from('x'), { contentType: 'a/b' }),
+      ).rejects.toMatchObject({ code: 403 });
+
+      for (const [wrong, code] of [
+        [{ ...base, assumeRole: { arn, externalId: 'TOPSECRET-other' } }, 'AccessDenied'],
+        [
+          { ...base, secret: 'TOPSECRET-wrong', assumeRole: { arn, externalId: 'x' } },
+          'SignatureDoesNotMatch',
+        ],
+      ] as const) {
+        const error: unknown = await s3(wrong)
+          .putBytes('role/x', Buffer.from('x'), { contentType: 'a/b' })
+          .catch((reason: unknown) => reason);
+        expect(error).toMatchObject({
+          ...{ name: 'StorageError', blame: 'user', code: 403 },
+          message: `S3 bucket recordings: the role ${arn} cannot be assumed (${code}, HTTP 403): check the role, its trust and the external id`,
+        });
+        expect(`${(error as Error).stack} ${JSON.stringify(error)}`).not.toContain('TOPSECRET');
+      }
+    } finally {
+      await sts.close();
+    }
+  });
+
+  it('blames STS when it cannot be reached', async () => {
+    const stsEndpoint = `http://127.0.0.1:${await freePort()}`;
+    const plain = { metadata: {}, tagging: '', contentDisposition: '' };
+    const settings = { ...config.storage.s3, ...plain, stsEndpoint, assumeRole: { arn, externalId: '' } };
+    const storage = opened(new S3Storage(settings, logger, 2));
+    await expect(storage.putBytes('a', Buffer.from('x'), { contentType: 'a/b' })).rejects.toMatchObject({
+      blame: 'destination',
+      code: 503,
+    });
+  });
+});
+
+describe('an S3 upload through a proxy', () => {
+  const username = 'proxy user';
+  const password = 'TOPSECRET:pa/ss';
+
+  it('goes through it and nowhere else', async () => {
+    const proxy = await startHttpProxy(username, password);
+    try {
+      const storage = s3({
+        proxy: { url: proxy.url, username, password },
+        // Who named the endpoint is not asked about it: the proxy goes there.
+        endpoint: swift.endpoint.replace('127.0.0.1', 'localhost'),
+      });
+      const { path, content } = file(12 * MIB);
+      await storage.putFile('proxy/parts.mp4', path, { contentType: 'video/mp4' });
+      await storage.putBytes('proxy/small.mp4', content.subarray(0, 10), { contentType: 'video/mp4' });
+      expect(sha(await swift.get('recordings', 'proxy/parts.mp4'))).toBe(sha(content));
+      const host = swift.endpoint.replace('127.0.0.1', 'localhost');
+      const requests = proxy.asked.map(({ what }) => what);
+      expect(requests.every((what) => what.split(' ')[1]?.startsWith(`${host}/recordings/proxy/`))).toBe(
+        true,
+      );
+      // Three parts, the beginning, the end, a look, and the small one.
+      expect(requests.length).toBeGreaterThanOrEqual(7);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('says what is wrong with the proxy, without its password', async () => {
+    const proxy = await startHttpProxy(username, password);
+    const put = (storage: Storage) =>
+      storage.putBytes('a', Buffer.from('x'), { contentType: 'a/b' }).catch((reason: unknown) => reason);
+    try {
+      const wrong = { url: proxy.url, username, password: 'TOPSECRET-wrong' };
+      const refused = await put(s3({ proxy: wrong }));
+      expect(refused).toMatchObject({ name: 'StorageError', blame: 'user', code: 407 });
+      expect(`${(refused as Error).stack} ${JSON.stringify(refused)}`).not.toContain('TOPSECRET');
+      // Only 127.0.0.1 is allowed.
+      const inside = await put(s3({ proxy: { url: 'http://127.0.0.2:1', username: '', password: '' } }));
+      expect(inside).toMatchObject({ name: 'StorageError', blame: 'user', code: 403 });
+      expect(String(inside)).toContain('127.0.0.2');
+      expect(proxy.asked).toEqual([]);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('tunnels to a store that speaks TLS', async () => {
+    const proxy = await startHttpProxy(username, password);
+    const agents = proxyAgents(proxyUrl({ url: proxy.url, username, password }), policy);
+    try {
+      const target = new URL(swift.endpoint);
+      // No TLS is spoken by the store here: that the handshake reaches it shows in how it fails.
+      const failed = await new Promise<Error>((resolve, reject) => {
+        const { port, hostname } = target;
+        httpsGet({ host: hostname, port, agent: agents.https }, () => reject(new Error('answered'))).once(
+          'error',
+          resolve,
+        );
+      });
+      expect(proxy.asked.map(({ what }) => what)).toEqual([`CONNECT ${target.host}`]);
+      expect((failed as NodeJS.ErrnoException).code).toMatch(/SSL|ECONNRESET|EPROTO/);
+    } finally {
+      agents.http.destroy();
+      agents.https.destroy();
+      await proxy.close();
+    }
   });
 });

@@ -110,6 +110,7 @@ describe('defaults', () => {
           sessionToken: '',
           forcePathStyle: false,
         },
+        stsEndpoint: '',
         uploadWaitMs: 30_000,
         uploadGiveUpMs: 604_800_000,
         backup: undefined,
@@ -233,6 +234,7 @@ describe('sources', () => {
       'storage.s3.secret': 'sk',
       'storage.s3.session_token': 'st',
       'storage.s3.force_path_style': 'true',
+      'storage.sts_endpoint': 'https://sts.example.com',
       'storage.upload_wait': '45',
       'storage.upload_give_up': '3600',
       'storage.backup.type': 's3',
@@ -321,6 +323,7 @@ describe('sources', () => {
           sessionToken: 'st',
           forcePathStyle: true,
         },
+        stsEndpoint: 'https://sts.example.com',
         uploadWaitMs: 45_000,
         uploadGiveUpMs: 3_600_000,
         backup: {

@@ -22,6 +22,12 @@ function redactUpload(upload: UploadChoice): void {
       s3.secret = hide(s3.secret, '{secret}');
       s3.assumeRoleExternalId = hide(s3.assumeRoleExternalId, '{external_id}');
       s3.sessionToken = hide(s3.sessionToken, '{session_token}');
+      if (s3.proxy) {
+        s3.proxy.username = hide(s3.proxy.username, '{username}');
+        s3.proxy.password = hide(s3.proxy.password, '{password}');
+        // One with credentials in it is refused; what is refused is not to be shown either.
+        s3.proxy.url = redactUrl(s3.proxy.url);
+      }
       return;
     }
     case 'gcp':

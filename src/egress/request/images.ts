@@ -3,6 +3,7 @@ import { ImageCodec, ImageFileSuffix } from '@livekit/protocol';
 import type { ImageOutput } from '@livekit/protocol';
 import { templateProblem } from '../filename.ts';
 import type { ImagesOutput } from '../plan-types.ts';
+import { isKnownValue } from './enums.ts';
 import { invalid } from './errors.ts';
 import type { StorageList } from './storage.ts';
 
@@ -38,7 +39,7 @@ function pixels(field: 'width' | 'height', value: number): number {
 /** @throws RequestError */
 export function imagesOutput(request: ImageOutput, storages: StorageList): ImagesOutput {
   const { captureInterval, width, height, filenamePrefix, disableManifest } = request;
-  if (request.imageCodec !== ImageCodec.IC_DEFAULT && request.imageCodec !== ImageCodec.IC_JPEG) {
+  if (!isKnownValue(ImageCodec, request.imageCodec)) {
     throw invalid('image_codec', `${String(request.imageCodec)} is not a codec of images; use IC_JPEG`);
   }
   if (captureInterval > MAX_CAPTURE_INTERVAL) {

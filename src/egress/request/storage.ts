@@ -22,6 +22,67 @@ const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
 /** Part of a host name: nothing else may come of it. */
 const REGION = /^[A-Za-z0-9-]{1,64}$/;
 
+/** IAM's rules, loosened for stores that have roles of their own. */
+const ROLE_ARN = /^arn:[\w-]+:[\w-]*:[\w-]*:[\w-]*:[\w+=,.@:/-]+$/;
+const MAX_ARN = 2048;
+const EXTERNAL_ID = /^[\w+=,.@:/-]{2,1224}$/;
+
+function roleOf({
+  assumeRoleArn: arn,
+  assumeRoleExternalId: externalId,
+}: S3Upload): S3Settings['assumeRole'] {
+  if (arn === '' && externalId === '') return undefined;
+  if (arn === '') throw invalid('s3.assume_role_arn', 'name the role that assume_role_external_id is for');
+  if (arn.length > MAX_ARN || !ROLE_ARN.test(arn)) {
+    throw invalid('s3.assume_role_arn', 'it must be a role, such as arn:aws:iam::123456789012:role/name');
+  }
+  if (externalId !== '' && !EXTERNAL_ID.test(externalId)) {
+    throw invalid(
+      's3.assume_role_external_id',
+      'it must be 2 to 1224 letters, digits and characters of +=,.@:/-_',
+    );
+  }
+  return { arn, externalId };
+}
+
+function proxyOf({ proxy }: S3Upload): S3Settings['proxy'] {
+  if (!proxy || (proxy.url === '' && proxy.username === '' && proxy.password === '')) return undefined;
+  const { url, username, password } = proxy;
+  const parsed = URL.parse(url);
+  if (!isHttpUrl(url) || parsed?.pathname !== '/' || parsed.search !== '') {
+    throw invalid('s3.proxy.url', 'it must be the URL of a proxy, http://host[:port] or https://host[:port]');
+  }
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw invalid('s3.proxy.url', 'give the user and the password as username and password');
+  }
+  if (username === '' && password !== '') throw invalid('s3.proxy.username', 'a password needs one');
+  return { url, username, password };
+}
+
+/** S3's limits. */
+const MAX_TAGS = 10;
+const MAX_TAG_KEY = 128;
+const MAX_TAG_VALUE = 256;
+
+function checkTagging(tagging: string): void {
+  if (tagging === '') return;
+  const tags = [...new URLSearchParams(tagging)];
+  const problem =
+    tags.length > MAX_TAGS
+      ? `${tags.length} tags are too many; S3 takes ${MAX_TAGS}`
+      : new Set(tags.map(([key]) => key)).size < tags.length
+        ? 'each tag can be there once'
+        : tags.some(([key]) => key === '' || key.length > MAX_TAG_KEY)
+          ? `a tag's name has 1 to ${MAX_TAG_KEY} characters`
+          : tags.some(([, value]) => value.length > MAX_TAG_VALUE)
+            ? `a tag's value has at most ${MAX_TAG_VALUE} characters`
+            : // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+              /[\u0000-\u0020\u007f-\uffff]/.test(tagging)
+              ? 'write it as the query of a URL, a=b&c=d, with other characters encoded'
+              : undefined;
+  if (problem !== undefined) throw invalid('s3.tagging', problem);
+}
+
 function s3Settings(upload: S3Upload): S3Settings {
   const { bucket, region, endpoint, accessKey, secret, sessionToken } = upload;
   if (!BUCKET.test(bucket)) {
@@ -42,12 +103,9 @@ function s3Settings(upload: S3Upload): S3Settings {
   if (endpoint !== '' && !isHttpUrl(endpoint)) {
     throw invalid('s3.endpoint', 'it must be a URL, http://host[:port] or https://host[:port]');
   }
-  if (upload.assumeRoleArn !== '' || upload.assumeRoleExternalId !== '') {
-    throw unimplemented('s3.assume_role_arn', 's3.assume_role_arn', 'give access_key and secret');
-  }
-  if (upload.proxy && (upload.proxy.url !== '' || upload.proxy.username !== '')) {
-    throw unimplemented('s3.proxy', 's3.proxy', 'leave it out');
-  }
+  checkTagging(upload.tagging);
+  const assumeRole = roleOf(upload);
+  const proxy = proxyOf(upload);
   return {
     bucket,
     region,
@@ -59,6 +117,8 @@ function s3Settings(upload: S3Upload): S3Settings {
     metadata: { ...upload.metadata },
     tagging: upload.tagging,
     contentDisposition: upload.contentDisposition || 'inline',
+    ...(assumeRole && { assumeRole }),
+    ...(proxy && { proxy }),
   };
 }
 
