@@ -42,7 +42,7 @@ function encodingChoice(request: StartRequest): EncodingChoice {
 
 /** Whether the file is to be of the track's own kind. */
 function wantsOwnKind(request: StartRequest): boolean {
-  if (request instanceof TrackEgressRequest) return true;
+  if (request instanceof TrackEgressRequest) return request.output.case === 'file';
   const { case: kind, value } = encodingChoice(request);
   return kind === 'preset' && value === EncodingOptionsPreset.PASSTHROUGH;
 }
