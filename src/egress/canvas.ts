@@ -10,6 +10,7 @@ import type { Canvas } from './layout.ts';
 import type { WantedTrack } from './selection.ts';
 import type { Background, Scene, Stage } from './stage.ts';
 import { Voices } from './voices.ts';
+import { Warmth } from './warmth.ts';
 
 /** Taken for the top layer until a picture has been seen. */
 const ASSUMED_TOP_HEIGHT = 720;
@@ -36,6 +37,7 @@ export class CanvasKeeper {
   /** By track: width by height. */
   readonly #aspects = new Map<string, number>();
   readonly #voices = new Voices();
+  readonly #warmth = new Warmth();
   readonly #stopListening: (() => void)[];
   #wanted: readonly WantedTrack[] = [];
   #tiles: Tile[] = [];
@@ -102,19 +104,39 @@ export class CanvasKeeper {
     const feeds = this.#feeds.current().filter(({ subscription }) => subscription.kind === 'video');
     const present = new Set(feeds.map(({ wanted }) => wanted.track.trackId));
     const nowMs = performance.now();
+    const speakers = this.#voices.speakers(this.#bridge.activeSpeakers, nowMs);
     const scene = this.#stage.scene({
       pictures: this.#wanted.filter(({ track }) => present.has(track.trackId)),
       participants: this.#bridge.participants,
-      speakers: this.#voices.speakers(this.#bridge.activeSpeakers, nowMs),
+      speakers,
       canvas: this.#size,
       aspects: this.#aspects,
       nowMs,
     });
     this.#apply(scene);
-    if (scene.againAtMs !== undefined) {
-      this.#again = setTimeout(() => this.#show(), Math.max(0, scene.againAtMs - nowMs) + 1);
+    const coolAtMs = this.#receive(feeds, speakers, nowMs);
+    const againAtMs = Math.min(scene.againAtMs ?? Infinity, coolAtMs ?? Infinity);
+    if (againAtMs !== Infinity) {
+      this.#again = setTimeout(() => this.#show(), Math.max(0, againAtMs - nowMs) + 1);
     }
     for (const feed of feeds) this.#preferLayer(feed);
+  }
+
+  /** Lets go of pictures nobody sees. Whoever speaks may be seen soon, and so may a screen whose first picture comes. */
+  #receive(feeds: readonly Feed[], speakers: readonly string[], nowMs: number): number | undefined {
+    const shown = new Set(this.#tiles.map(({ trackId }) => trackId));
+    const needed = feeds.filter(
+      ({ wanted: { track, identity } }) =>
+        shown.has(track.trackId) || speakers.includes(identity) || track.source === 'screen_share',
+    );
+    const { warm, cold, againAtMs } = this.#warmth.update(
+      feeds.map(({ wanted }) => wanted.track.trackId),
+      new Set(needed.map(({ wanted }) => wanted.track.trackId)),
+      nowMs,
+    );
+    for (const trackId of warm) this.#feeds.hold(trackId, false);
+    for (const trackId of cold) this.#feeds.hold(trackId, true);
+    return againAtMs;
   }
 
   #apply({ tiles, background }: Scene): void {

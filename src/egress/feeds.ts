@@ -7,6 +7,8 @@ import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import type { BridgeEvent, BridgeSubscription } from '../bridge/protocol.ts';
 import { newSrtpKey } from '../bridge/srtp-key.ts';
+import { connectCommand } from './connect-command.ts';
+import { FeedGate } from './feed-gate.ts';
 import type { PipelineHost } from '../pipeline/host.ts';
 import type { WantedTrack } from './selection.ts';
 
@@ -44,6 +46,7 @@ interface Entry {
   readonly ended: AbortController;
   tries: number;
   retry: NodeJS.Timeout | undefined;
+  readonly gate: FeedGate;
   /** Start and stop of one feed never overlap. */
   work: Promise<void>;
 }
@@ -95,6 +98,12 @@ export class Feeds {
     if (entry) this.#onFailure(trackId, entry, new Error(message));
   }
 
+  /** Stops receiving a track that stays connected, or goes on with it; a picture goes on with a keyframe. */
+  hold(trackId: string, held: boolean): void {
+    const entry = this.#entries.get(trackId);
+    if (entry) entry.work = entry.work.then(() => entry.gate.setHeld(held));
+  }
+
   /** Asks the publishers of all pictures for a keyframe. */
   requestKeyFrames(): void {
     const { bridge, logger } = this.#options;
@@ -123,12 +132,16 @@ export class Feeds {
   }
 
   #start(trackId: string, wanted: WantedTrack, tries = 0): void {
+    const { bridge, host, logger } = this.#options;
+    const ended = new AbortController();
+    const subscriptionId = () => (ended.signal.aborted ? undefined : entry.subscription?.subscriptionId);
     const entry: Entry = {
       wanted,
       subscription: undefined,
-      ended: new AbortController(),
+      ended,
       tries,
       retry: undefined,
+      gate: new FeedGate({ trackId, kind: wanted.track.kind, bridge, host, logger, subscriptionId }),
       work: Promise.resolve(),
     };
     this.#entries.set(trackId, entry);
@@ -158,7 +171,7 @@ export class Feeds {
   async #open(entry: Entry): Promise<void> {
     if (isOver(entry)) return;
     const { bridge, host, address, portRange, srtp, copyVideo, logger } = this.#options;
-    const { track, participantId, channel } = entry.wanted;
+    const { track } = entry.wanted;
     const { trackId } = track;
     const { port } = await host.send({
       cmd: 'bind',
@@ -174,27 +187,11 @@ export class Feeds {
       ...(local && { srtp: local }),
     });
     entry.subscription = subscription;
+    entry.gate.begin(subscription.producerPaused);
     if (isOver(entry)) return;
     if (local && !subscription.srtp)
       throw new Error('the SFU answered without SRTP keys although SRTP was asked for');
-    await host.send({
-      cmd: 'connect',
-      trackId,
-      syncGroup: participantId,
-      kind: track.kind,
-      codec: {
-        mimeType: subscription.codec.mimeType,
-        payloadType: subscription.codec.payloadType,
-        clockRate: subscription.codec.clockRate,
-        ...(subscription.codec.channels !== undefined && { channels: subscription.codec.channels }),
-        parameters: subscription.codec.parameters,
-      },
-      ssrc: subscription.ssrc,
-      remote: subscription.remote,
-      ...(local && subscription.srtp && { srtp: { local, remote: subscription.srtp } }),
-      muted: subscription.producerPaused,
-      ...(channel !== undefined && { channel }),
-    });
+    await host.send(connectCommand(entry.wanted, subscription, local));
     if (isOver(entry)) return;
     const { subscriptionId } = subscription;
     await bridge.request('resume', { subscriptionId });
@@ -235,26 +232,13 @@ export class Feeds {
   #onBridgeEvent(event: BridgeEvent): void {
     if (event.event === 'trackMuted') {
       const entry = this.#entries.get(event.trackId);
-      if (entry) entry.work = entry.work.then(() => this.#setMuted(entry, event.muted));
+      if (entry) entry.work = entry.work.then(() => entry.gate.setMuted(event.muted));
     } else if (event.event === 'subscriptionClosed') {
       const entry = this.#entries.get(event.trackId);
       if (entry && entry.subscription?.subscriptionId === event.subscriptionId) {
         entry.subscription = undefined;
         this.#stop(event.trackId, entry);
       }
-    }
-  }
-
-  async #setMuted(entry: Entry, muted: boolean): Promise<void> {
-    const { trackId, kind } = entry.wanted.track;
-    const subscriptionId = entry.subscription?.subscriptionId;
-    if (isOver(entry) || subscriptionId === undefined) return;
-    try {
-      await this.#options.host.send({ cmd: 'setMuted', trackId, muted });
-      if (!muted && kind === 'video')
-        await this.#options.bridge.request('requestKeyFrame', { subscriptionId });
-    } catch (error) {
-      this.#options.logger.warn({ err: error, trackId, muted }, 'mute not applied');
     }
   }
 }

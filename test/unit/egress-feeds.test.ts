@@ -141,4 +141,22 @@ describe('Feeds', () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(calls).toEqual(['pipeline setMuted', 'pipeline setMuted', 'bridge requestKeyFrame']);
   });
+
+  it('holds a track without letting go of it, whatever its publisher mutes meanwhile', async () => {
+    const { calls, feeds, emit } = setUp();
+    feeds.sync([TRACK]);
+    await vi.advanceTimersByTimeAsync(1);
+    calls.length = 0;
+    feeds.hold('TR_1', true);
+    feeds.hold('TR_1', true);
+    emit({ event: 'trackMuted', trackId: 'TR_1', muted: true });
+    emit({ event: 'trackMuted', trackId: 'TR_1', muted: false });
+    await vi.advanceTimersByTimeAsync(1);
+    expect(calls).toEqual(['pipeline setMuted', 'bridge pause']);
+    calls.length = 0;
+    feeds.hold('TR_1', false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(calls).toEqual(['bridge resume', 'pipeline setMuted', 'bridge requestKeyFrame']);
+    expect(feeds.current()).toHaveLength(1);
+  });
 });

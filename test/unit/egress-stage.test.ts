@@ -5,6 +5,7 @@ import { allTracks } from '../../src/egress/selection.ts';
 import { INTERRUPT_MS, MIN_STAY_MS, SpeakerFocus, TURN_MS } from '../../src/egress/speaker-focus.ts';
 import { Stage } from '../../src/egress/stage.ts';
 import { Voices } from '../../src/egress/voices.ts';
+import { COOL_AFTER_MS, Warmth } from '../../src/egress/warmth.ts';
 
 const canvas = { width: 1280, height: 720 };
 
@@ -139,6 +140,33 @@ describe('Voices', () => {
     voices.heard('a', -10, 0);
     voices.heard('b', -20, 0);
     expect(voices.speakers(['c', 'b'], 0)).toEqual(['c', 'b', 'a']);
+  });
+});
+
+describe('Warmth', () => {
+  const none = new Set<string>();
+
+  it('lets go of what has not been needed for a while, and takes it again', () => {
+    const warmth = new Warmth();
+    const all = ['a', 'b'];
+    expect(warmth.update(all, new Set(['a']), 0)).toEqual({ warm: [], cold: [], againAtMs: COOL_AFTER_MS });
+    expect(warmth.update(all, new Set(['a']), COOL_AFTER_MS)).toEqual({
+      warm: [],
+      cold: ['b'],
+      againAtMs: undefined,
+    });
+    expect(warmth.update(all, new Set(['a']), 60_000).cold).toEqual([]);
+    expect(warmth.update(all, new Set(['b']), 60_001)).toMatchObject({ warm: ['b'], cold: [] });
+    expect(warmth.update(all, new Set(['b']), 60_002)).toMatchObject({ warm: [], cold: [] });
+    expect(warmth.update(all, new Set(['b']), 60_000 + COOL_AFTER_MS).cold).toEqual(['a']);
+  });
+
+  it('begins anew with a track that was gone', () => {
+    const warmth = new Warmth();
+    warmth.update(['a'], none, 0);
+    expect(warmth.update(['a'], none, COOL_AFTER_MS).cold).toEqual(['a']);
+    warmth.update([], none, COOL_AFTER_MS + 1);
+    expect(warmth.update(['a'], none, COOL_AFTER_MS + 2)).toMatchObject({ warm: [], cold: [] });
   });
 });
 
