@@ -263,6 +263,9 @@ export class PipelineRun {
 }
 
 /** What a recorder needs of a run. */
-export type RunningPipeline = Pick<PipelineRun, 'pid' | 'sync' | 'flowing' | 'cut' | 'stop' | 'kill'>;
+export type RunningPipeline = Pick<
+  PipelineRun,
+  'pid' | 'sync' | 'flowing' | 'cut' | 'openTap' | 'stop' | 'kill'
+>;
 
 export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<RunningPipeline>;
