@@ -10,6 +10,7 @@ const IN_PAIRS = [
   'crash-ends',
   'crash-pipeline',
   'demo',
+  'files',
   'images',
   'ingress-docs',
   'ingress-restart',

@@ -72,15 +72,16 @@ export function chooseProgram(
       return { program: 'passthrough', container: 'mpegts', copyAudio: false, reason: 'H264 is copied' };
     case 'video/vp8':
     case 'video/vp9':
-      if (isOnly(plan, 'auto', 'webm')) {
+      // Two copied streams cannot share a Matroska: its muxer waits for the one that is muted.
+      if (isOnly(plan, 'auto', 'webm') && audio === undefined) {
         return {
           program: 'passthrough',
           container: 'matroska',
-          copyAudio: copiesSound,
+          copyAudio: true,
           reason: `${video} is copied`,
         };
       }
-      return encode(`${video} does not go into MP4, MPEG-TS or FLV`);
+      return encode(`${video} with sound, or for MP4, MPEG-TS or FLV, is encoded`);
     default: {
       // Sound alone.
       if (copiesSound && isOnly(plan, 'auto', 'ogg', 'webm')) {

@@ -147,7 +147,7 @@ describe('chooseProgram', () => {
     expect(() => chooseProgram(plan({}), 'video/AV1', undefined)).toThrow(/AV1.*H264, VP8, VP9/);
   });
 
-  it('encodes H264 for WebM, and copies what goes into it, with its sound', () => {
+  it('encodes H264 for WebM, and copies what goes into it alone', () => {
     const webm = plan({
       outputs: [file('webm')],
       video: { ...DEFAULT_VIDEO, codec: 'vp8' },
@@ -156,11 +156,11 @@ describe('chooseProgram', () => {
     expect(chooseProgram(webm, 'video/H264', 'audio/opus')).toMatchObject({
       ...{ program: 'composite', container: 'matroska' },
     });
-    expect(chooseProgram(webm, 'video/VP9', 'audio/opus')).toMatchObject({
-      ...{ program: 'passthrough', container: 'matroska', copyAudio: true },
+    expect(chooseProgram(webm, 'video/VP9', undefined)).toMatchObject({
+      ...{ program: 'passthrough', container: 'matroska' },
     });
-    expect(chooseProgram(webm, 'video/VP8', 'audio/PCMU')).toMatchObject({
-      ...{ program: 'passthrough', container: 'matroska', copyAudio: false },
+    expect(chooseProgram(webm, 'video/VP8', 'audio/opus')).toMatchObject({
+      ...{ program: 'composite', container: 'matroska' },
     });
   });
 });
