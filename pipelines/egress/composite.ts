@@ -191,7 +191,7 @@ function picture(
   const size = `width=${video.width},height=${video.height}`;
   const canvas = `video/x-raw,format=I420,${size},${rate},pixel-aspect-ratio=1/1,${COLOR_SPACE}`;
   return [
-    page ? pagePicture(page, rate, canvas) : composed(video, rate, size, canvas),
+    page ? pagePicture(page, video, rate, canvas) : composed(video, rate, size, canvas),
     `${behindCanvas}! queue name=canvas max-size-buffers=4 max-size-time=0 max-size-bytes=0`,
     `! ${videoEncoder(video, log.container, GLib.get_num_processors())}`,
   ].join(' ');

@@ -2,7 +2,7 @@
 import GLib from 'gi://GLib?version=2.0';
 import type Gst from 'gi://Gst?version=1.0';
 
-import type { AudioEncoding, PageSurface } from '../shared/protocol.ts';
+import type { AudioEncoding, PageSurface, VideoEncoding } from '../shared/protocol.ts';
 import { rawAudio } from '../shared/encoders.ts';
 import { child, staticPad } from '../runtime/gst.ts';
 
@@ -19,12 +19,19 @@ const DRAWING_NS = 32e6;
 /**
  * Text up to a picture of `canvas`'s caps. The display is copied whole for every frame: what has changed is cheaper to
  * encode than to keep account of. Where the machine is too slow for the rate, frames are repeated, as keyframes are counted in them.
+ * @param video its size, at the left upper corner of the display
  * @param rate `framerate=30/1`
  */
-export function pagePicture({ display, xauthority }: PageSurface, rate: string, canvas: string): string {
+export function pagePicture(
+  { display, xauthority }: PageSurface,
+  { width, height }: Pick<VideoEncoding, 'width' | 'height'>,
+  rate: string,
+  canvas: string,
+): string {
   GLib.setenv('XAUTHORITY', xauthority, true);
   return [
     `ximagesrc name=screen display-name=${display} use-damage=false show-pointer=false`,
+    `endx=${width - 1} endy=${height - 1}`,
     `! video/x-raw,${rate} ! videorate skip-to-first=true ! video/x-raw,${rate}`,
     // Drawing stands beside the copying, not behind it.
     `! queue max-size-buffers=2 max-size-time=0 max-size-bytes=0 ! videoconvert n-threads=2 ! ${canvas}`,

@@ -105,7 +105,7 @@ export interface CompositeInit {
 
 /** What a page is drawn and heard on. */
 export interface PageSurface {
-  /** X display, e.g. `:7`, as large as the picture. */
+  /** X display, e.g. `:7`; the page is at its left upper corner, as large as the picture. */
   display: string;
   /** File that opens it. */
   xauthority: string;

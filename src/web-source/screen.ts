@@ -9,6 +9,8 @@ import type { Workspace } from './workspace.ts';
 /** Where Xvfb says which display it has taken. */
 const DISPLAY_FD = 3;
 const READY_MS = 10_000;
+/** Chromium makes a window as large as the display one pixel smaller, lest a window manager took it for fullscreen. */
+const BORDER = 8;
 
 /** In an authority file: for any host and any display. */
 const FAMILY_WILD = 0xffff;
@@ -20,7 +22,10 @@ export interface Screen {
   readonly tool: Tool;
 }
 
-/** @throws PageError when Xvfb is missing or does not come up */
+/**
+ * A display that a window of this size fits into, at its left upper corner.
+ * @throws PageError when Xvfb is missing or does not come up
+ */
 export async function startScreen(
   workspace: Workspace,
   { width, height }: { width: number; height: number },
@@ -32,7 +37,14 @@ export async function startScreen(
   if (account) await chown(workspace.xauthority, account.uid, account.gid);
   const tool = new Tool({
     command: [
-      ...['Xvfb', '-displayfd', String(DISPLAY_FD), '-screen', '0', `${width}x${height}x24`],
+      ...[
+        'Xvfb',
+        '-displayfd',
+        String(DISPLAY_FD),
+        '-screen',
+        '0',
+        `${width + BORDER}x${height + BORDER}x24`,
+      ],
       // Reachable by whoever can read the cookie only, and not reset when its first client goes.
       ...['-nolisten', 'tcp', '-auth', workspace.xauthority, '-noreset', '-dpi', '96'],
     ],
