@@ -1,12 +1,12 @@
 /** What of the room an egress wants, as the room changes: which tracks, and whether they are gone for good. */
 import type { BridgeParticipant } from '../bridge/protocol.ts';
-import type { TrackRole } from '../store/types.ts';
+import type { EgressDesired, TrackRole } from '../store/types.ts';
 import { EgressAborted } from './errors.ts';
 import type { EgressSource } from './plan-types.ts';
 import { arrivalMs, COMPANY_WAIT_MS, graceMs, isComplete, presenceOf, subjectOf } from './presence.ts';
 import { isReadable } from './program.ts';
-import { namedTracks, selectTracks } from './selection.ts';
-import type { WantedTrack } from './selection.ts';
+import { allTracks, named, namedTracks, selectTracks } from './selection.ts';
+import type { RoomTrack, WantedTrack } from './selection.ts';
 import { StereoMixing } from './stereo.ts';
 
 export interface RoomSourceOptions {
@@ -27,8 +27,11 @@ export class RoomSource {
   readonly #roles: Map<string, TrackRole>;
   readonly #leftOut = new Set<string>();
   readonly #stereo: StereoMixing;
+  #added: readonly string[] = [];
+  #removed: readonly string[] = [];
   #goneTimer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
+  #waiting = false;
 
   constructor(options: RoomSourceOptions) {
     this.#options = options;
@@ -37,10 +40,20 @@ export class RoomSource {
     this.#stereo = new StereoMixing(source.type === 'room' ? source.audioMixing : 'default');
   }
 
+  /** Tracks that are wanted beside those of the source, and those of it that are not. */
+  setTracks({ addedTracks = [], removedTracks = [], trackRoles = {} }: EgressDesired): void {
+    this.#added = addedTracks;
+    this.#removed = removedTracks;
+    for (const [trackId, role] of Object.entries(trackRoles)) {
+      if (!this.#roles.has(trackId)) this.#roles.set(trackId, role);
+    }
+    this.#wake?.();
+  }
+
   /** The tracks wanted now, in the order they are to be shown. */
   select(): WantedTrack[] {
-    const { source, participants } = this.#options;
-    const wanted = this.#stereo.place(selectTracks(source, participants(), this.#roles));
+    const { source } = this.#options;
+    const wanted = this.#stereo.place(this.#selected());
     for (const { trackId, kind } of namedTracks(source)) {
       const role = this.#roles.get(trackId);
       const seen = wanted.find(({ track }) => track.trackId === trackId);
@@ -51,12 +64,27 @@ export class RoomSource {
     return wanted.filter((each) => isReadable(each.track.mimeType) || this.#leaveOut(each));
   }
 
+  #selected(): RoomTrack[] {
+    const { source, participants } = this.#options;
+    const own = selectTracks(source, participants(), this.#roles);
+    if (this.#added.length + this.#removed.length === 0) return own;
+    const all = allTracks(participants());
+    const idOf = (trackId: string) => named(all, trackId, this.#roles)?.track.trackId;
+    const removed = new Set(this.#removed.map(idOf));
+    const ownIds = new Set(own.map(({ track }) => track.trackId));
+    const added = this.#added.flatMap((trackId) => named(all, trackId, this.#roles) ?? []);
+    return [...own, ...added.filter(({ track }) => !ownIds.has(track.trackId))].filter(
+      ({ track }) => !removed.has(track.trackId),
+    );
+  }
+
   /** The room has changed: looks again. A room's egress stays without tracks; others end after a while. */
   changed(): WantedTrack[] {
     this.#wake?.();
     const { source, participants, onGone } = this.#options;
     const wanted = this.select();
-    if (presenceOf(source, participants(), wanted) !== 'away') {
+    // Who has not been there yet cannot leave: ready() decides how long they are waited for.
+    if (this.#waiting || presenceOf(source, participants(), wanted) !== 'away') {
       clearTimeout(this.#goneTimer);
       this.#goneTimer = undefined;
     } else {
@@ -72,6 +100,15 @@ export class RoomSource {
    * @throws EgressAborted when nothing of it comes, and no earlier attempt had it
    */
   async ready(over: () => boolean): Promise<WantedTrack[]> {
+    this.#waiting = true;
+    try {
+      return await this.#ready(over);
+    } finally {
+      this.#waiting = false;
+    }
+  }
+
+  async #ready(over: () => boolean): Promise<WantedTrack[]> {
     const { source, participants, continues, onGone } = this.#options;
     const subject = subjectOf(source);
     let seen = false;
@@ -80,7 +117,7 @@ export class RoomSource {
       const wanted = this.select();
       const presence = presenceOf(source, participants(), wanted);
       const waits = subject !== undefined && presence === 'here' && wanted.length === 0;
-      if (presence === 'room' || isComplete(source, wanted) || over()) return wanted;
+      if (presence === 'room' || this.#isComplete(wanted) || over()) return wanted;
       if (wanted.length > 0 && first && subject !== undefined) {
         first = false;
         deadline = Date.now() + COMPANY_WAIT_MS;
@@ -96,6 +133,11 @@ export class RoomSource {
       }
       await this.#change(left);
     }
+  }
+
+  /** Of what was taken away nothing is missed. */
+  #isComplete(wanted: readonly WantedTrack[]): boolean {
+    return isComplete(this.#options.source, wanted) || (this.#removed.length > 0 && wanted.length > 0);
   }
 
   /** Ends every wait. */

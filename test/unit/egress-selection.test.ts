@@ -128,8 +128,10 @@ describe('who is followed', () => {
   }
 
   it('is waited for, and then a moment for the picture beside the sound', async () => {
-    const { source, become } = follow([]);
+    const { source, become, onGone } = follow([]);
     const ready = source.ready(() => false);
+    // Somebody else comes: that says nothing of whom it waits for.
+    become(other);
     await vi.advanceTimersByTimeAsync(25_000);
     become(gina());
     // Who is there may take their time.
@@ -138,6 +140,7 @@ describe('who is followed', () => {
     await vi.advanceTimersByTimeAsync(1000);
     become(gina(mic, camera));
     expect((await ready).map(({ track: { trackId } }) => trackId)).toEqual(['MIC', 'CAM']);
+    expect(onGone).not.toHaveBeenCalled();
   });
 
   it('begins with sound alone when no picture comes', async () => {
