@@ -38,6 +38,8 @@ const RECIPES = {
   opus: { video: null, audio: { ...SOUND, frequency: 16_000, bitrate: 32 }, container: 'matroska' },
   mp3: { video: null, audio: mp3, container: 'matroska' },
   aac: { video: null, audio: aac, container: 'mpegts' },
+  // 21 frames from keyframe to keyframe.
+  hls: { video: { ...PICTURE, keyFrameInterval: 1.4 }, audio: aac, container: 'mpegts' },
 } satisfies Record<
   string,
   { video: typeof PICTURE | typeof vp8 | typeof vp9 | null; audio: AudioEncoding; container: Container }
@@ -160,21 +162,25 @@ describe('sound alone', () => {
       ...['ogg', 'mp3', 'mp4'],
     ]);
   });
+});
 
-  test('is cut into segments as long as was asked for, to a frame', async () => {
+describe('segments', () => {
+  test.each([
+    ['of sound alone', 'aac', SEGMENT_SECONDS, 1024 / aac.frequency],
+    ['of pictures and sound', 'hls', 2.8, 1 / PICTURE.framerate],
+  ] as const)('%s are as long as was asked for, to a frame', async (_, name, wanted, frame) => {
     const storage = new MemoryStorage();
     const hls = new HlsOutput({
       ...{ storage, segmentPrefix: 'a', playlistKey: 'a.m3u8', suffix: 'index', logger: silent },
-      ...{ segmentDuration: SEGMENT_SECONDS, earlier: [] },
+      ...{ segmentDuration: wanted, earlier: [] },
     });
-    for (const chunk of logOf('aac').chunks) hls.push(chunk);
+    for (const chunk of logOf(name).chunks) hls.push(chunk);
     await hls.finish();
     const playlist = storage.text('a.m3u8');
     const lengths = [...playlist.matchAll(/#EXTINF:([\d.]+)/g)].map(([, length]) => Number(length));
     expect(lengths.length).toBeGreaterThanOrEqual(2);
-    const frame = 1024 / aac.frequency;
     for (const length of lengths.slice(0, -1)) {
-      expect(Math.abs(length - SEGMENT_SECONDS)).toBeLessThanOrEqual(frame + 0.001);
+      expect(Math.abs(length - wanted)).toBeLessThanOrEqual(frame + 0.001);
     }
   });
 });
