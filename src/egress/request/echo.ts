@@ -60,7 +60,9 @@ function redactEncoded(request: EncodedRequest): void {
   else if (output.case !== undefined) redactUpload(output.value.output);
 }
 
-function redactStart({ outputs, storage }: StartEgressRequest): void {
+function redactStart({ source, outputs, storage }: StartEgressRequest): void {
+  if (source.case === 'template') source.value.customBaseUrl = redactUrl(source.value.customBaseUrl);
+  if (source.case === 'web') source.value.url = redactUrl(source.value.url);
   if (storage) redactUpload(storage.provider);
   for (const { config, storage: own } of outputs) {
     if (own) redactUpload(own.provider);
@@ -80,6 +82,7 @@ export function echoed(request: StartRequest): EgressInfo['request'] {
   const copy = request.clone();
   for (const webhook of copy.webhooks) webhook.url = redactUrl(webhook.url);
   if (copy instanceof RoomCompositeEgressRequest) {
+    copy.customBaseUrl = redactUrl(copy.customBaseUrl);
     redactEncoded(copy);
     return { case: 'roomComposite', value: copy };
   }
@@ -88,6 +91,7 @@ export function echoed(request: StartRequest): EgressInfo['request'] {
     return { case: 'trackComposite', value: copy };
   }
   if (copy instanceof WebEgressRequest) {
+    copy.url = redactUrl(copy.url);
     redactEncoded(copy);
     return { case: 'web', value: copy };
   }

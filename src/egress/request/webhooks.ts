@@ -41,6 +41,7 @@ export function checkSigningKeys(webhooks: readonly WebhookConfig[], known: Read
   if (!unknown) return;
   throw invalid(
     'webhooks.signing_key',
-    `"${unknown.signingKey.slice(0, 64)}" is none of the server's API keys; leave it empty for the default one`,
+    // Not repeated: who mixes up key and secret would find the secret in a log.
+    "it is none of the server's API keys; leave it empty for the default one",
   );
 }
