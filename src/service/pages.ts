@@ -5,7 +5,7 @@ import { createAccessToken } from '../auth/token.ts';
 import type { Config } from '../config/types.ts';
 import type { PageFactory, PageRequest } from '../egress/page-source.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
-import { WebSource, serverUrlOf, templateUrl } from '../web-source/index.ts';
+import { WebSource, serverUrlOf, sweepWorkspaces, templateUrl } from '../web-source/index.ts';
 
 /** A template may connect again while it is recorded; LiveKit's recorders have theirs as long. */
 const TOKEN_SECONDS = 24 * 3600;
@@ -31,6 +31,8 @@ export function pageFactory(options: PageOptions): PageFactory {
     const serverUrl = web.serverUrl ?? serverUrlOf(record.bridgeUrl);
     const url = source.type === 'web' ? source.url : await templateAddress(request, serverUrl, options);
     if (url === undefined) throw new TypeError('this egress has no page');
+    // What a worker that was killed has left is nobody's.
+    await sweepWorkspaces(logger);
     // Where one records already, nobody waits for what was said in an earlier attempt.
     const begun = record.epochMs !== undefined;
     return new WebSource({

@@ -21,7 +21,6 @@ import { createNameClaims } from '../store/name-claims.ts';
 import type { StoragePlan } from '../storage/index.ts';
 import { keepFolder } from '../uploads/index.ts';
 import { jobIdOf } from '../jobs/queues.ts';
-import { sweepWorkspaces } from '../web-source/index.ts';
 import { pageFactory } from './pages.ts';
 import { copiesOf, egressAdmission, logsFolder, openAdmission } from './admission.ts';
 import { startUploads } from './uploads.ts';
@@ -90,7 +89,6 @@ async function startEgressWorker(
   const claims = createNameClaims(redis.shared);
   const pool = PipelinePool.egress({ logger: logger.child({ component: 'pipeline' }) });
   const limits = configuredLimits(config.egress.limits);
-  void sweepWorkspaces(logger);
   const openPage = pageFactory({
     ...{ config, key, secret, policy, logger: logger.child({ component: 'web' }) },
     onProcesses: ({ plan, attempt }, pids) => {

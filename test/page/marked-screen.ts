@@ -67,6 +67,7 @@ function later(name: string, what: () => void): void {
   if (ms !== null) setTimeout(what, Number(ms));
 }
 
+console.log(`a page of ${innerWidth}x${innerHeight}`);
 addEventListener('load', () => {
   later('start', () => console.log('START_RECORDING'));
   later('end', () => console.log('END_RECORDING'));
