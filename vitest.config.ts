@@ -17,6 +17,7 @@ const IN_PAIRS = [
   'ingress-takeover',
   'ingress-url',
   'ingress-whip',
+  'layouts',
   'media-faults',
   'participant',
   'running-changes',
