@@ -17,7 +17,7 @@ export const API_KEY = 'devkey';
 export const API_SECRET = 'secret';
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
-const READY_MS = 30_000;
+const READY_MS = 90_000;
 const STOP_MS = 60_000;
 
 /** One running `sluice` process; its log is kept for when a test fails. */
