@@ -6,10 +6,12 @@ import { jsonRpc } from './rpc.ts';
 import type { JsonMethod, RpcContext } from './rpc.ts';
 import { addOutput, addOutputSchema, removeOutput, removeOutputSchema } from './sluice-egress-outputs.ts';
 import type { OutputsOptions } from './sluice-egress-outputs.ts';
+import { updateTracks, updateTracksSchema } from './sluice-egress-tracks.ts';
+import type { TracksOptions } from './sluice-egress-tracks.ts';
 import { addMarker, markerSchema, namedSchema, setPaused } from './sluice-egress-running.ts';
 
 /** Methods of `sluice.Egress`; each needs the grant `roomRecord`. */
-export function runningMethods(options: OutputsOptions): Record<string, JsonMethod> {
+export function runningMethods(options: OutputsOptions & TracksOptions): Record<string, JsonMethod> {
   const granted = <S extends z.ZodType>(
     schema: S,
     handler: (request: z.output<S>, context: RpcContext) => Promise<JsonObject>,
@@ -27,6 +29,7 @@ export function runningMethods(options: OutputsOptions): Record<string, JsonMeth
     ),
     AddMarker: granted(markerSchema, (request) => addMarker(options, request)),
     AddOutput: granted(addOutputSchema, (request) => addOutput(options, request)),
+    UpdateTracks: granted(updateTracksSchema, (request) => updateTracks(options, request)),
     RemoveOutput: granted(removeOutputSchema, (request) => removeOutput(options, request)),
   };
 }

@@ -310,7 +310,12 @@ export class EgressAttempt {
   #choose(wanted: readonly WantedTrack[]): Program {
     const mimeType = (kind: 'audio' | 'video') =>
       wanted.find(({ track }) => track.kind === kind)?.track.mimeType;
-    const program = chooseProgram(asRequested(this.#deps.plan), mimeType('video'), mimeType('audio'));
+    const asked = asRequested(this.#deps.plan);
+    const pictures = wanted.filter(({ track }) => track.kind === 'video').length;
+    // Several are shown side by side, also where the source has one.
+    if (pictures > 1 && asked.source.type !== 'room') this.#stage.setLayout('grid');
+    const plan: EgressPlan = pictures > 1 ? { ...asked, choice: { program: 'composite' } } : asked;
+    const program = chooseProgram(plan, mimeType('video'), mimeType('audio'));
     this.#logger.info({ program: program.program, reason: program.reason }, 'program chosen');
     this.#program = program;
     return program;
@@ -372,6 +377,7 @@ export class EgressAttempt {
   #onDesired(desired: EgressDesired): void {
     if (desired.revision < this.#desired.revision) return;
     this.#desired = desired;
+    this.#source.setTracks(desired);
     if (desired.layout !== undefined) {
       this.#stage.setLayout(desired.layout);
       void this.#page?.tellLayout(desired.layout);
@@ -380,6 +386,7 @@ export class EgressAttempt {
     else {
       this.#sinks?.onDesired(desired);
       this.#changes?.apply(desired);
+      if (this.#bridge && !this.#page) this.#follow();
     }
   }
 
@@ -395,7 +402,11 @@ export class EgressAttempt {
       this.#sinks?.onTracks(this.#source.select());
       return;
     }
-    if (this.#page) return;
+    if (!this.#page) this.#follow();
+  }
+
+  /** What is wanted of the room may have changed. */
+  #follow(): void {
     const wanted = this.#source.changed();
     this.#sinks?.onTracks(wanted);
     if (!this.#recorder) return;
@@ -403,16 +414,12 @@ export class EgressAttempt {
     this.#recorder.sync(wanted.filter(({ track }) => isReadable(track.mimeType)));
   }
 
-  /** A picture that was copied has come back in a codec that cannot be. */
+  /** A picture that was copied has come back in a codec that cannot be, or got company. */
   #mustEncode(wanted: readonly WantedTrack[]): boolean {
     const { program, container } = this.#program ?? {};
-    const video = wanted.find(({ track }) => track.kind === 'video');
-    return (
-      program === 'passthrough' &&
-      container === 'mpegts' &&
-      video !== undefined &&
-      video.track.mimeType.toLowerCase() !== 'video/h264'
-    );
+    const [video, ...others] = wanted.filter(({ track }) => track.kind === 'video');
+    const isOther = video !== undefined && video.track.mimeType.toLowerCase() !== 'video/h264';
+    return program === 'passthrough' && container === 'mpegts' && (isOther || others.length > 0);
   }
 
   /** False when nothing here can read it. */

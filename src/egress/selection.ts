@@ -35,7 +35,7 @@ export function allTracks(participants: Iterable<BridgeParticipant>): RoomTrack[
 }
 
 /** The track of that id, or what its participant has published in its place since. */
-function named(tracks: readonly RoomTrack[], trackId: string, roles: Roles): RoomTrack | undefined {
+export function named(tracks: readonly RoomTrack[], trackId: string, roles: Roles): RoomTrack | undefined {
   const found = tracks.find(({ track }) => track.trackId === trackId);
   if (found) return found;
   const role = roles.get(trackId);

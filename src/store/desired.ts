@@ -24,6 +24,14 @@ const addedOutputSchema = z.object({
 });
 export type AddedOutput = z.infer<typeof addedOutputSchema>;
 
+/** Whose track, and which of theirs: how a track is found again after it was republished under a new id. */
+export const trackRoleSchema = z.object({
+  identity: z.string(),
+  source: z.enum(['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio']),
+  kind: z.enum(['audio', 'video']),
+});
+export type TrackRole = z.infer<typeof trackRoleSchema>;
+
 const desiredSchema = z.object({
   /** Raised by every change. */
   revision: z.number().int().min(0),
@@ -41,6 +49,8 @@ const desiredSchema = z.object({
   /** Tracks beside those the request selects, and tracks of those that are left out; by track id. */
   addedTracks: z.array(z.string()).exactOptional(),
   removedTracks: z.array(z.string()).exactOptional(),
+  /** Of both, by id. */
+  trackRoles: z.record(z.string(), trackRoleSchema).exactOptional(),
 });
 
 /** What the API wants of a running egress; durable, so that a later attempt obeys it too. */

@@ -1,18 +1,11 @@
 /** How an EgressRecord is laid out in its Redis hash. */
 import { EgressInfo, EgressStatus } from '@livekit/protocol';
 import { z } from 'zod';
-import { decodeDesired } from './desired.ts';
+import { decodeDesired, trackRoleSchema } from './desired.ts';
 import { StoreError } from './errors.ts';
 import type { EgressRecord } from './types.ts';
 
-const trackRolesSchema = z.record(
-  z.string(),
-  z.object({
-    identity: z.string(),
-    source: z.enum(['unknown', 'camera', 'microphone', 'screen_share', 'screen_share_audio']),
-    kind: z.enum(['audio', 'video']),
-  }),
-);
+const trackRolesSchema = z.record(z.string(), trackRoleSchema);
 
 /** The hash's fields; Redis holds text. */
 const hashSchema = z.object({

@@ -1,15 +1,8 @@
 /** What is kept in Redis about an egress, and who may write which part. */
 import type { EgressInfo } from '@livekit/protocol';
-import type { EgressDesired } from './desired.ts';
+import type { EgressDesired, TrackRole } from './desired.ts';
 
-export type { AddedOutput, EgressDesired, Marker } from './desired.ts';
-
-/** Whose track, and which of theirs: how a track is found again after it was republished under a new id. */
-export interface TrackRole {
-  identity: string;
-  source: 'unknown' | 'camera' | 'microphone' | 'screen_share' | 'screen_share_audio';
-  kind: 'audio' | 'video';
-}
+export type { AddedOutput, EgressDesired, Marker, TrackRole } from './desired.ts';
 
 export interface EgressRecord {
   egressId: string;
