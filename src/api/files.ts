@@ -10,7 +10,7 @@ import { AuthError } from '../auth/errors.ts';
 import { requireGrant } from '../auth/grants.ts';
 import { tokenFromRequest } from '../auth/verify.ts';
 import type { TokenVerifier } from '../auth/verify.ts';
-import { deltaUpdate, readDirectives } from './live-playlist.ts';
+import { deltaUpdate, isThere, readDirectives } from './live-playlist.ts';
 import { LivePlaylists } from './live-playlists.ts';
 
 export interface FilesOptions {
@@ -23,6 +23,8 @@ export interface FilesOptions {
 /** By extension; whatever else lies there is shown as bytes, never as a page. */
 const TYPES: Readonly<Record<string, string>> = {
   '.m3u8': 'application/vnd.apple.mpegurl',
+  '.jpeg': 'image/jpeg',
+  '.vtt': 'text/vtt',
   '.ts': 'video/mp2t',
   '.m4s': 'video/mp4',
   '.mp4': 'video/mp4',
@@ -35,7 +37,7 @@ const TYPES: Readonly<Record<string, string>> = {
 const WHY_NOT = {
   400: 'this segment is more than two behind the last one',
   404: 'not found',
-  503: 'the broadcast has not gone on: try again',
+  503: 'the server ends',
 };
 
 /** The decoded path of a request below `/files/`, or undefined for one that cannot be a key. */
@@ -121,7 +123,10 @@ export function filesPlugin({ root, access }: FilesOptions, verifier: TokenVerif
       .header('content-type', TYPES['.m3u8'])
       .header('x-content-type-options', 'nosniff')
       // What has been waited for is the answer to this URL; its name may be another broadcast's later.
-      .header('cache-control', wish && end.blocks ? `public, max-age=${end.targetDuration}` : 'no-cache');
+      .header(
+        'cache-control',
+        wish && end.blocks && isThere(wish, end) ? `public, max-age=${end.targetDuration}` : 'no-cache',
+      );
     return reply.send(skip ? deltaUpdate(text) : text);
   }
 
