@@ -42,7 +42,7 @@ export function readEnd(text: string): PlaylistEnd {
   }
   const ended = lines.includes('#EXT-X-ENDLIST');
   return {
-    blocks: !ended && /CAN-BLOCK-RELOAD=YES/.test(value('EXT-X-SERVER-CONTROL') ?? ''),
+    blocks: !ended && (value('EXT-X-SERVER-CONTROL') ?? '').includes('CAN-BLOCK-RELOAD=YES'),
     targetDuration: Number(value('EXT-X-TARGETDURATION') ?? 0),
     lastSegment: Number(value('EXT-X-MEDIA-SEQUENCE') ?? 0) + segments - 1,
     ...{ lastParts, openParts },

@@ -9,12 +9,16 @@ import type { PlaylistEnd, ReloadWish } from './live-playlist.ts';
 
 export type ReloadOutcome =
   | { status: 200; text: string; end: PlaylistEnd }
-  /** There is no such file; the wish is beyond what may be wished for; it did not come in time. */
+  /** There is no such file; the wish is beyond what may be wished for; the server ends. */
   | { status: 404 | 400 | 503 };
 
 /** How often a playlist somebody waits for is looked at, ms. */
 const LOOK_MS = 20;
-/** What does not come within this many target durations does not come (RFC 8216bis, 6.2.5.2). */
+/**
+ * What does not come within this many target durations does not come for now: an egress is paused, or another worker
+ * takes it over. RFC 8216bis, 6.2.5.2, suggests 503 then; hls.js gives up at the third one, so that whoever waits is
+ * given the playlist as it is, and asks again.
+ */
 const WAIT_TARGETS = 3;
 /** A playlist nobody has asked for is forgotten after this, ms. */
 const FORGET_MS = 60_000;
@@ -36,8 +40,8 @@ export class LivePlaylists {
     if (wish && now.end.blocks && !isThere(wish, now.end)) {
       if (isTooFar(wish, now.end)) return { status: 400 };
       const ms = WAIT_TARGETS * now.end.targetDuration * 1000;
-      if (this.#closed || !(await watched.until((end) => !end.blocks || isThere(wish, end), ms, gone)))
-        return { status: 503 };
+      await watched.until((end) => !end.blocks || isThere(wish, end), ms, gone);
+      if (this.#closed) return { status: 503 };
       now = await watched.read();
     }
     return now ? { status: 200, ...now } : { status: 404 };

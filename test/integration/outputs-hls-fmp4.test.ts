@@ -3,6 +3,7 @@ import { appendFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { readLog } from '../../src/egress/log/reader.ts';
 import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { FragmentedOutput } from '../../src/egress/outputs/hls/fmp4/index.ts';
@@ -268,5 +269,39 @@ describe('LL-HLS', () => {
       const path = await save(storage, join(dir, 'out'));
       const pictures = second.earlier.videoFrames + 150;
       expect(await ffprobePackets(path, 'v:0')).toHaveLength(pictures);
+    }));
+
+  it('shows nothing of a pause, although it is in the chunk that grows', () =>
+    withFolder(async (dir) => {
+      const files = await chunkFiles(dir, { seconds: 11, pattern: 'ball' });
+      const log = await openLog(dir, 1);
+      const storage = new PlaylistStorage(PLAYLIST);
+      const hls = output(storage, { partDuration: PART, live: { attempt: 1, folder: log.folder } });
+      log.onChunk((chunk) => hls.push(chunk));
+      const size = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      let written = 0;
+      await grow(log, files, async () => {
+        written += 7000;
+        const at = (seconds: number) =>
+          written / size >= seconds / 11 && (written - 7000) / size < seconds / 11;
+        if (at(3)) {
+          hls.hold(true);
+          await log.event('pause', 3.2e9);
+        }
+        if (at(7)) {
+          await log.event('resume', 6.8e9);
+          hls.hold(false);
+        }
+        await sleep(8);
+      });
+      await log.close();
+      await hls.finish();
+      const list = assertPlaylist(storage.text(PLAYLIST));
+      expect(list.segments.map(({ discontinuity }) => discontinuity)).toEqual([false, true]);
+      const whole = await readLog(dir);
+      expect(whole.videoFrames).toBeLessThan(240);
+      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(
+        whole.videoFrames,
+      );
     }));
 });

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SegmentsInfo } from '@livekit/protocol';
 import { StorageError } from '../../storage/types.ts';
+import type { EgressDesired } from '../../store/types.ts';
 import type { Storage } from '../../storage/types.ts';
 import { backupPrefix, isRefusal } from '../../uploads/index.ts';
 import type { SegmentsUpload } from '../../uploads/index.ts';
@@ -105,6 +106,10 @@ export class SegmentsSink implements Sink {
   onChunk(chunk: Chunk): void {
     this.#pushed.push(chunk);
     this.#hls.push(chunk);
+  }
+
+  onDesired({ paused }: EgressDesired): void {
+    this.#hls.hold?.(paused === true);
   }
 
   async finish(): Promise<'done' | 'pending'> {

@@ -57,6 +57,8 @@ export interface BroadcastOutput {
   readonly segmentKeys: string[];
   /** Takes the log's next chunk; the work goes on in the background, in order. */
   push(chunk: Chunk): void;
+  /** The egress is paused, or goes on: what comes in between is not shown, not even while it is still in the log. */
+  hold?(paused: boolean): void;
   /** Stores the last segment and ends the playlists. @throws what made the output fail */
   finish(): Promise<HlsResult>;
   /** Stops at once; what is stored stays as it is. */

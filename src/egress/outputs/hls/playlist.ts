@@ -90,7 +90,7 @@ export function renderPlaylist(segments: readonly PlaylistSegment[], options: Pl
     if (segment.map !== undefined && segment.map !== map) lines.push(`#EXT-X-MAP:URI="${segment.map}"`);
     map = segment.map;
     lines.push(`#EXT-X-PROGRAM-DATE-TIME:${new Date(segment.wallMs).toISOString()}`);
-    for (const part of (low && !options.ended && segment.parts) || []) lines.push(partTag(part));
+    if (low && !options.ended) lines.push(...(segment.parts ?? []).map(partTag));
   };
   for (const segment of shown) {
     head(segment);

@@ -49,14 +49,31 @@ export class GrowingChunk {
     return false;
   }
 
-  /** What was added to it since; empty when there is nothing. @param until no further than this byte of it */
-  async read(until = Infinity): Promise<Buffer> {
+  /** What was added to it since; empty when there is nothing. */
+  async read(): Promise<Buffer> {
     const current = this.#current;
-    const wanted = Math.min(READ_BYTES, until - (current?.read ?? 0));
-    if (!current || wanted <= 0) return Buffer.alloc(0);
-    const { buffer, bytesRead } = await current.file.read(Buffer.alloc(wanted), 0, wanted, current.read);
+    if (!current) return Buffer.alloc(0);
+    const { buffer, bytesRead } = await current.file.read(
+      Buffer.alloc(READ_BYTES),
+      0,
+      READ_BYTES,
+      current.read,
+    );
     current.read += bytesRead;
     return buffer.subarray(0, bytesRead);
+  }
+
+  /**
+   * What a closed chunk holds beyond what was read of it. Its file may have been written anew since, without what came
+   * in a pause: then what was read stays, and where the two part nothing more is taken.
+   * @param closed the chunk's bytes, as they count
+   */
+  async rest(closed: Buffer): Promise<Buffer> {
+    const current = this.#current;
+    if (!current) return closed;
+    const { buffer } = await current.file.read(Buffer.alloc(current.read), 0, current.read, 0);
+    const same = closed.subarray(0, current.read).equals(buffer);
+    return same ? closed.subarray(current.read) : Buffer.alloc(0);
   }
 
   /** The log has this chunk: what comes next is behind it. */

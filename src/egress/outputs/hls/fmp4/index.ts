@@ -46,6 +46,8 @@ export class FragmentedOutput implements BroadcastOutput {
   readonly #inits: { bytes: Buffer; key: string }[] = [];
   #queue: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  /** What grows is not read before the log has a chunk that begins at or behind this, egress clock, ns. */
+  #readsFromNs = -Infinity;
   #failure: Error | undefined;
   #result: HlsResult | undefined;
 
@@ -79,6 +81,13 @@ export class FragmentedOutput implements BroadcastOutput {
       await this.#take(chunk);
       if (this.#list.segments.length > before) await this.#publish(false);
     });
+  }
+
+  hold(paused: boolean): void {
+    if (paused) this.#readsFromNs = Infinity;
+    else if (this.#readsFromNs === Infinity) {
+      this.#readsFromNs = (Date.now() - this.#options.epochMs) * 1e6;
+    }
   }
 
   async finish(): Promise<HlsResult> {
@@ -141,19 +150,19 @@ export class FragmentedOutput implements BroadcastOutput {
   async #take(chunk: Chunk): Promise<void> {
     const growing = this.#growing;
     const { current } = growing ?? {};
+    const data = await readChunk(chunk);
     if (growing && current?.run === chunk.run && current.number === chunk.number) {
-      for (let data = await growing.read(chunk.bytes); data.length > 0;) {
-        await this.#handle(this.#packager.push(data));
-        data = await growing.read(chunk.bytes);
-      }
+      await this.#handle(this.#packager.push(await growing.rest(data)));
     } else {
       // The log has left out the one that was read.
       if (current) await this.#handle(this.#packager.end(0));
       this.#packager.begin(chunk, chunk.startNs);
-      await this.#handle(this.#packager.push(await readChunk(chunk)));
+      await this.#handle(this.#packager.push(data));
     }
     await this.#handle(this.#packager.end(chunk.bytes));
     await growing?.passed(chunk);
+    // Of a chunk in which the egress goes on, the log alone knows what counts.
+    if (chunk.startNs >= this.#readsFromNs) this.#readsFromNs = -Infinity;
   }
 
   /** Reads on where the pipeline writes, again and again. */
@@ -169,7 +178,7 @@ export class FragmentedOutput implements BroadcastOutput {
   async #readOn(): Promise<void> {
     const { live, epochMs } = this.#options;
     const growing = this.#growing;
-    if (!growing || !live) return;
+    if (!growing || !live || this.#readsFromNs > -Infinity) return;
     if ((await growing.look()) && growing.current) {
       const { run } = growing.current;
       this.#packager.begin({ attempt: live.attempt, run }, (Date.now() - epochMs) * 1e6);

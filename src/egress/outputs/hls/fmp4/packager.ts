@@ -167,7 +167,8 @@ export class Packager {
     // Until both tracks are known, for then one initialization segment is enough.
     this.#held.push(unit);
     const streams = this.#demuxer?.streams;
-    const known = (kind: Unit['kind']) => this.#held?.some((each) => each.kind === kind && each.config);
+    const known = (kind: Unit['kind']) =>
+      this.#held?.some((each) => each.kind === kind && each.config) === true;
     const complete =
       streams !== undefined &&
       (known('video') || !streams.has('h264')) &&
