@@ -14,7 +14,7 @@ export const DEFAULT_CORES = {
   'egress-copy': 0.07,
   'egress-encode': 0.4,
   'egress-audio': 0.06,
-  'egress-web': 1.2,
+  'egress-web': 0.8,
   stream: 0.03,
   'ingress-auto': 0.07,
   'ingress-copy': 0.07,

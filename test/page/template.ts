@@ -15,13 +15,15 @@ const room = document.createElement('div');
 room.id = 'room';
 document.body.append(room);
 
-/** One beside the other; `layout=speaker` shows the first alone. */
+/** As square as it gets; `layout=speaker` shows the first alone. */
 function arrange(layout: string): void {
   const shown = layout === 'speaker' ? 1 : Math.max(1, room.children.length);
-  room.style.cssText = `display:grid;height:100vh;grid-template-columns:repeat(${shown},1fr)`;
+  const columns = Math.ceil(Math.sqrt(shown));
+  const height = 100 / Math.ceil(shown / columns);
+  room.style.cssText = `display:grid;height:100vh;grid-template-columns:repeat(${columns},1fr)`;
   [...room.children].forEach((video, index) => {
     (video as HTMLVideoElement).style.cssText =
-      `width:100%;height:100vh;object-fit:contain;${index < shown ? '' : 'display:none'}`;
+      `width:100%;height:${height}vh;object-fit:contain;${index < shown ? '' : 'display:none'}`;
   });
 }
 
