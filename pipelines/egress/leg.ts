@@ -31,8 +31,12 @@ export class Leg {
     this.sink = staticPad(this.#queue, 'sink');
   }
 
-  /** Declares the stream before there is one, so that it is in the muxer's tables from the first packet on. */
-  declare(name: string, caps: string): void {
+  /**
+   * Declares the stream before there is one, so that it is in the muxer's tables from the first packet on.
+   * @param nowNs running time: nothing is to be bridged before it
+   */
+  declare(name: string, caps: string, nowNs: number): void {
+    this.#gapNs = nowNs;
     const segment = new Gst.Segment();
     segment.init(Gst.Format.TIME);
     const parsed = Gst.Caps.from_string(caps);

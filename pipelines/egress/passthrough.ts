@@ -4,7 +4,7 @@ import Gst from 'gi://Gst?version=1.0';
 import { muxer, muxPad, rawAudio } from '../shared/encoders.ts';
 import type { Container, PassthroughInit } from '../shared/protocol.ts';
 import { codecElements } from '../shared/rtp-codecs.ts';
-import { child, requestPad, setProperties } from '../runtime/gst.ts';
+import { child, requestPad, runningTime, setProperties } from '../runtime/gst.ts';
 import { Leg } from './leg.ts';
 import type { Cut } from './log-branch.ts';
 import { oneEar } from './one-ear.ts';
@@ -91,8 +91,9 @@ export class Passthrough implements Program {
   }
 
   started(): void {
-    this.#audio?.declare('audio', OPUS);
-    if (this.#sizeKnown) this.#video?.declare('video', H264);
+    const nowNs = this.#pipeline ? runningTime(this.#pipeline) : 0;
+    this.#audio?.declare('audio', OPUS, nowNs);
+    if (this.#sizeKnown) this.#video?.declare('video', H264, nowNs);
   }
 
   tail(connect: Connect): string {
