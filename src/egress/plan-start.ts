@@ -2,18 +2,11 @@
 import {
   AudioChannel,
   DirectFileOutput,
-  EncodedFileOutput,
   EncodedFileType,
   EncodingOptionsPreset,
   ParticipantInfo_Kind,
 } from '@livekit/protocol';
-import type {
-  AudioRoute as AudioRouteRequest,
-  MediaSource,
-  Output,
-  StartEgressRequest,
-  StorageConfig,
-} from '@livekit/protocol';
+import type { AudioRoute as AudioRouteRequest, MediaSource, StartEgressRequest } from '@livekit/protocol';
 import { checkCommon, checkEither, checkPageUrl, choiceOf, picture, roomSource } from './plan-parts.ts';
 import type { PlanContext } from './plan-parts.ts';
 import type {
@@ -27,10 +20,9 @@ import { encodingOf } from './request/encoding.ts';
 import type { EncodingChoice } from './request/encoding.ts';
 import { isKnownValue } from './request/enums.ts';
 import { invalid } from './request/errors.ts';
+import { listed } from './request/listed.ts';
 import { directFile, encodedOutputs } from './request/outputs.ts';
-import type { EncodedRequest } from './request/outputs.ts';
 import { StorageList } from './request/storage.ts';
-import type { UploadChoice } from './request/storage.ts';
 import { checkWebhooks } from './request/webhooks.ts';
 
 /** More rules than this are a mistake. */
@@ -123,50 +115,6 @@ function sourceOf({ source }: StartEgressRequest): EgressSource {
     case 'media':
       return mediaSource(source.value);
   }
-}
-
-/** An output's own storage, else what its message has a field for, else the request's. */
-function uploadOf(output: Output, own: UploadChoice, fallback: StorageConfig | undefined): UploadChoice {
-  if (output.storage?.provider.case !== undefined) return output.storage.provider;
-  if (own.case !== undefined) return own;
-  return fallback ? fallback.provider : { case: undefined };
-}
-
-/** v2's list of outputs as v1's lists. @throws RequestError for an output that is none */
-function listed({ outputs, storage }: StartEgressRequest): EncodedRequest {
-  const lists: EncodedRequest = { fileOutputs: [], streamOutputs: [], segmentOutputs: [], imageOutputs: [] };
-  for (const output of outputs) {
-    const { config } = output;
-    switch (config.case) {
-      case 'file': {
-        const { fileType, filepath, disableManifest } = config.value;
-        const upload = uploadOf(output, { case: undefined }, storage);
-        lists.fileOutputs.push(
-          new EncodedFileOutput({ fileType, filepath, disableManifest, output: upload }),
-        );
-        break;
-      }
-      case 'stream':
-        lists.streamOutputs.push(config.value);
-        break;
-      case 'segments': {
-        const segments = config.value.clone();
-        segments.output = uploadOf(output, segments.output, storage);
-        lists.segmentOutputs.push(segments);
-        break;
-      }
-      case 'images': {
-        const images = config.value.clone();
-        images.output = uploadOf(output, images.output, storage);
-        lists.imageOutputs.push(images);
-        break;
-      }
-      case undefined:
-        throw invalid('outputs', 'each output is one of file, stream, segments and images');
-    }
-  }
-  if (outputs.length === 0) throw invalid('outputs', 'name at least one output');
-  return lists;
 }
 
 /**

@@ -1,6 +1,5 @@
 import {
   AudioCodec,
-  AudioMixing,
   EncodedFileOutput,
   EncodedFileType,
   EncodingOptions,
@@ -320,13 +319,7 @@ describe('refused', () => {
   it.each<[string, Parameters<typeof planEgress>[0], 'invalid_argument' | 'unimplemented', RegExp]>([
     ['no room', room({ roomName: '' }), 'invalid_argument', /room_name/],
     ['an unknown layout', room({ layout: 'spiral' }), 'invalid_argument', /layout "spiral".*single-speaker/],
-    ['a template of their own', room({ customBaseUrl: 'https://x' }), 'unimplemented', /custom_base_url/],
-    [
-      'audio mixing',
-      room({ audioMixing: AudioMixing.DUAL_CHANNEL_AGENT }),
-      'unimplemented',
-      /DUAL_CHANNEL_AGENT/,
-    ],
+    ['a template that is no page', room({ customBaseUrl: 'x' }), 'invalid_argument', /custom_base_url/],
     ['an unknown mixing', room({ audioMixing: unnamed(9) }), 'invalid_argument', /audio_mixing/],
     [
       'neither sound nor picture',
