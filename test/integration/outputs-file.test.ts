@@ -25,7 +25,7 @@ async function record(dir: string, takes: readonly Take[], endS?: number): Promi
   for (const { attempt = 1, ...take } of takes) {
     if (attempt !== current) {
       await log?.close();
-      const matroska = take.video === 'vp8' || take.audio === 'opus';
+      const matroska = take.video === 'vp8' || take.audio === 'opus' || take.audio === 'mp3';
       const container = matroska ? 'matroska' : 'mpegts';
       log = await SegmentLogWriter.open({
         dir,
@@ -343,6 +343,53 @@ describe('OGG', () => {
       const result = await writeFileView('mp3', { log, path, logger: silent });
       expect((await ffprobe(path)).audio?.codec).toBe('mp3');
       expect(Math.abs(result.durationNs / 1e9 - 9)).toBeLessThan(0.5);
+    }));
+});
+
+describe('sound that needs another codec, or was interrupted', () => {
+  const mp3 = { video: 'none', audio: 'mp3' } as const;
+  const aac = { video: 'none', audio: 'aac' } as const;
+
+  it('MP3 is copied where it is whole', () =>
+    withFolder(async (dir) => {
+      const log = await record(dir, [{ ...mp3, seconds: 4 }]);
+      expect(naturalFormat(log)).toBe('mp3');
+      const path = join(dir, 'track.mp3');
+      const result = await writeFileView('mp3', { log, path, logger: silent, audio: { bitrate: 64 } });
+      expect(result.audioFrames).toBe(log.audioFrames);
+      await expectDecodes(path);
+    }));
+
+  it.each([
+    ['mp3', mp3],
+    ['ogg', aac],
+    ['mp3', aac],
+  ] as const)('%s of %j has silence for what is missing', (format, take) =>
+    withFolder(async (dir) => {
+      const log = await record(dir, [
+        { ...take, seconds: 3 },
+        { ...take, run: 1, offset: 6, seconds: 3 },
+      ]);
+      const path = join(dir, `track.${format}`);
+      const result = await writeFileView(format, { log, path, logger: silent, audio: { bitrate: 96 } });
+      expect(Math.abs(result.durationNs / 1e9 - 9)).toBeLessThan(0.2);
+      const { stderr } = await runTool('ffmpeg', [
+        ...['-i', path, '-af', 'silencedetect=n=-50dB:d=1', '-f', 'null', '-'],
+      ]);
+      const found = [...stderr.matchAll(/silence_(start|end): ([\d.]+)/g)].map(([, , at]) => Number(at));
+      expect(found).toHaveLength(2);
+      expect(found[0]).toBeCloseTo(3, 0);
+      expect(found[1]).toBeCloseTo(6, 0);
+    }),
+  );
+
+  it('a picture does not go into a file of sound', () =>
+    withFolder(async (dir) => {
+      const log = await record(dir, [{ seconds: 2 }]);
+      for (const format of ['ogg', 'mp3', 'webm'] as const) {
+        const made = writeFileView(format, { log, path: join(dir, `x.${format}`), logger: silent });
+        await expect(made).rejects.toThrow(/it goes into mp4/);
+      }
     }));
 });
 

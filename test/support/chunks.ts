@@ -14,7 +14,7 @@ export interface ChunkRecipe {
   offset?: number;
   /** `h264` (with AAC in MPEG-TS), `vp8` (with Opus in Matroska), or sound alone. */
   video?: 'h264' | 'vp8' | 'none';
-  audio?: 'aac' | 'opus' | 'none';
+  audio?: 'aac' | 'opus' | 'mp3' | 'none';
   width?: number;
   height?: number;
   /** Frames between keyframes, at 30 a second. */
@@ -23,12 +23,19 @@ export interface ChunkRecipe {
   pattern?: string;
 }
 
+/** Samples of a frame, and what encodes it. */
+const SOUND = {
+  aac: [1024, 'avenc_aac ! aacparse'],
+  opus: [960, 'opusenc'],
+  mp3: [1152, 'lamemp3enc target=bitrate cbr=true bitrate=128 ! mpegaudioparse'],
+} as const;
+
 /** @returns names of the chunk files of that run, in order */
 export async function makeChunks(recipe: ChunkRecipe): Promise<string[]> {
   const { folder, seconds = 6, offset = 0, video = 'h264', width = 320, height = 240, gop = 60 } = recipe;
   const number = recipe.run ?? 0;
   const audio = recipe.audio ?? (video === 'vp8' ? 'opus' : 'aac');
-  const matroska = video === 'vp8' || audio === 'opus';
+  const matroska = video === 'vp8' || audio === 'opus' || audio === 'mp3';
   const start = Math.round(offset * 1e9);
   await mkdir(folder, { recursive: true });
   const parts = [
@@ -47,11 +54,11 @@ export async function makeChunks(recipe: ChunkRecipe): Promise<string[]> {
     );
   }
   if (audio !== 'none') {
-    const samples = audio === 'aac' ? 1024 : 960;
+    const [samples, encoder] = SOUND[audio];
     parts.push(
       `audiotestsrc num-buffers=${Math.round((seconds * 48_000) / samples)} samplesperbuffer=${samples} timestamp-offset=${start}`,
       '! audio/x-raw,rate=48000,channels=2',
-      audio === 'aac' ? '! avenc_aac ! aacparse' : '! opusenc',
+      `! ${encoder}`,
       '! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! m.',
     );
   }
