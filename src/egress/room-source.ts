@@ -112,6 +112,7 @@ export class RoomSource {
     const { source, participants, continues, onGone } = this.#options;
     const subject = subjectOf(source);
     let seen = false;
+    let leftAt: number | undefined;
     let deadline = Date.now() + (continues ? graceMs(source) : arrivalMs(source));
     for (let first = true; ;) {
       const wanted = this.select();
@@ -123,9 +124,12 @@ export class RoomSource {
         deadline = Date.now() + COMPANY_WAIT_MS;
       }
       seen ||= presence === 'here';
-      const left = waits ? undefined : deadline - Date.now();
+      // Who was there and is not any more is waited for no longer than at any other time.
       const gone = subject !== undefined && seen && presence === 'away';
-      if (gone || (left !== undefined && left <= 0)) {
+      leftAt = gone ? (leftAt ?? Date.now()) : undefined;
+      const until = leftAt === undefined ? deadline : leftAt + graceMs(source);
+      const left = waits ? undefined : until - Date.now();
+      if (left !== undefined && left <= 0) {
         if (wanted.length > 0) return wanted;
         if (!continues) throw new EgressAborted(whyNothing(subject, seen));
         onGone();

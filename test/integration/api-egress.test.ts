@@ -308,6 +308,13 @@ describe('ListEgress', () => {
       expect(await ids({ roomName: 'other', active: true })).toEqual([]);
       expect(await ids({ roomName: 'other' })).toEqual([two.egressId]);
       expect(await ids({})).toContain(two.egressId);
+      const page = await rawCall(`${api.url}/twirp/livekit.Egress/ListEgress`, {
+        auth: await token({ roomRecord: true }),
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ room_name: 'other', page_token: {} }),
+      });
+      expect(page.json()).toMatchObject({ items: [{ egress_id: two.egressId }] });
+      expect(page.json()).not.toHaveProperty('next_page_token');
       expect(await refused(client.listEgress({ egressId: 'EG_nobody' }))).toMatchObject(
         refusal(404, 'not_found', 'egress does not exist'),
       );

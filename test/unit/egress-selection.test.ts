@@ -134,8 +134,12 @@ describe('who is followed', () => {
     become(other);
     await vi.advanceTimersByTimeAsync(25_000);
     become(gina());
-    // Who is there may take their time.
+    // Who is there may take their time, and connect anew.
     await vi.advanceTimersByTimeAsync(60_000);
+    become();
+    await vi.advanceTimersByTimeAsync(900);
+    become(gina());
+    await vi.advanceTimersByTimeAsync(5000);
     become(gina(mic));
     await vi.advanceTimersByTimeAsync(1000);
     become(gina(mic, camera));
