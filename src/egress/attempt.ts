@@ -19,7 +19,7 @@ import { attemptDir } from './log/files.ts';
 import { readLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
-import { isPage, isRoomless, pageFailure } from './page-source.ts';
+import { isPage, isRoomless, opened, pageFailure, watchFence } from './page-source.ts';
 import type { PageFactory } from './page-source.ts';
 import type { PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan-types.ts';
@@ -38,9 +38,6 @@ import type { WebSource } from '../web-source/index.ts';
 
 /** The SFU needs a moment to notice a lost bridge and to raise the attempt. */
 const BRIDGE_LOST_WAIT_MS = 3000;
-
-/** How often an egress without a room looks whether it still holds the fence, ms. */
-const FENCE_LOOK_MS = 2000;
 
 const NO_ROOM: BridgeJoinResult['room'] = { roomId: '', name: '', metadata: '' };
 
@@ -100,7 +97,7 @@ export class EgressAttempt {
   #ended = false;
   #bridge: BridgeClient | undefined;
   #page: WebSource | undefined;
-  #fenceWatch: NodeJS.Timeout | undefined;
+  #unwatchFence: (() => void) | undefined;
   #log: SegmentLogWriter | undefined;
   #recorder: Recorder | undefined;
   #changes: RunningChanges | undefined;
@@ -167,7 +164,7 @@ export class EgressAttempt {
       stopListening();
       this.#source.close();
       this.#limits?.close();
-      clearInterval(this.#fenceWatch);
+      this.#unwatchFence?.();
       await this.#recorder?.kill();
       await this.#page?.close();
       await this.#sinks?.close();
@@ -201,8 +198,10 @@ export class EgressAttempt {
       this.#bridge = bridge;
       bridge.onEvent((event) => this.#onBridgeEvent(event));
       bridge.onClose((code, reason) => void this.#onBridgeClose(code, reason));
-    } else if (isRoomless(source)) this.#watchFence();
-    else return;
+    } else if (isRoomless(source)) {
+      const superseded = () => this.#end({ type: 'superseded' });
+      this.#unwatchFence = watchFence(() => this.#isFenced(), superseded, this.#logger);
+    } else return;
 
     const page = isPage(source) ? await this.#openPage() : undefined;
     const wanted = page ? [] : await this.#source.ready(() => this.#over());
@@ -266,22 +265,8 @@ export class EgressAttempt {
       onFatal: (error) => this.#end({ type: 'fail', error: pageFailure(error) }),
     });
     this.#page = page;
-    try {
-      await Promise.race([page.open(), this.#cause.promise]);
-      return page;
-    } catch (error) {
-      throw pageFailure(error);
-    }
-  }
-
-  /** Without a room nobody says that a newer attempt has taken over. */
-  #watchFence(): void {
-    const look = async () => {
-      if (await this.#isFenced()) this.#end({ type: 'superseded' });
-    };
-    this.#fenceWatch = setInterval(() => {
-      look().catch((error: unknown) => this.#logger.warn({ err: error }, 'fence not looked at'));
-    }, FENCE_LOOK_MS);
+    await opened(page, this.#cause.promise);
+    return page;
   }
 
   /** Undefined when there is nothing to join, which is the end. @throws Superseded; EgressError */
