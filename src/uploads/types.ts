@@ -14,6 +14,9 @@ const common = {
   own: z.boolean(),
 };
 
+/** The chunks that an output is made of, when they are not all of the log: it was added or removed on the way. */
+const span = z.object({ fromNs: z.number(), toNs: z.number() });
+
 const fileSchema = z.object({
   ...common,
   kind: z.literal('file'),
@@ -29,6 +32,7 @@ const fileSchema = z.object({
 const segmentsSchema = z.object({
   ...common,
   kind: z.literal('segments'),
+  span: span.exactOptional(),
   /** See HlsOptions; what is missing is made of the segment log again. */
   segmentPrefix: z.string(),
   playlistKey: z.string(),
@@ -44,6 +48,7 @@ const segmentsSchema = z.object({
 const imagesSchema = z.object({
   ...common,
   kind: z.literal('images'),
+  span: span.exactOptional(),
   /** Index in EgressInfo's image results. */
   result: z.number().int().min(0),
   /** See ImagesOptions; what is missing is made of the segment log again. */

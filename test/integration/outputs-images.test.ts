@@ -1,11 +1,12 @@
 /** Images made of a real log, and looked at. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { ImagesOutput } from '../../src/egress/outputs/images/index.ts';
 import type { ImagesOptions } from '../../src/egress/outputs/images/index.ts';
+import { lateWork, spanOfLog } from '../../src/egress/sinks/late.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import { fadingLog, lookAt, secondOf } from '../support/fading-log.ts';
 import { EPOCH_MS, MemoryStorage, silent, withFolder } from '../support/log-fixtures.ts';
@@ -126,4 +127,22 @@ describe('images of a recording', () => {
       await expect(refused.finish()).rejects.toThrow('denied');
       expect(failures).toHaveLength(1);
     }));
+
+  it('are made of the log after the end of the egress, those of its stretch that are not stored', async () => {
+    const storage = new MemoryStorage();
+    const work = lateWork(dirname(logDir), silent);
+    const made = await work.storeImages(
+      {
+        ...{ kind: 'images', egressId: basename(logDir), output: 0, storage: 0, own: true, result: 0 },
+        ...{ prefix: 'pic', suffix: 'index', captureInterval: 1, width: 0, height: 0 },
+        // It was added with the second chunk.
+        ...spanOfLog({ chunks: chunks.slice(1) }),
+      },
+      { storage, prefix: 'EG_1/', logDir, signal: new AbortController().signal },
+    );
+    expect(made).toBe(4);
+    const found = await look(logDir, storage);
+    expect(found.map(({ key }) => key)).toEqual([0, 1, 2, 3].map((i) => `EG_1/pic_0000${i}.jpeg`));
+    for (const [i, { second }] of found.entries()) expect(Math.abs(second - 2 - i)).toBeLessThan(NEAR);
+  });
 });

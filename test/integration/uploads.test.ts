@@ -329,7 +329,7 @@ describe('a broadcast', () => {
     })();
     setTimeout(() => void proxy.restore(), 200);
     // In time or late: that is the machine's load.
-    if ((await sink.finish()) === 'pending')
+    if ((await sink.finish(await live.log())) === 'pending')
       await endEgress(rig, live.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
     await until('everything is stored', async () =>
       Buffer.from(await swift.get(BUCKET, `${live.egressId}/${names.playlist}`).catch(() => Buffer.alloc(0)))
@@ -360,7 +360,7 @@ describe('a broadcast', () => {
     sink.onChunk(second!);
     await until('the backup has it', () => live.status.info.backupStorageUsed);
     for (const chunk of others) sink.onChunk(chunk);
-    expect(await sink.finish()).toBe('done');
+    expect(await sink.finish(await live.log())).toBe('done');
     await sink.close();
     const place = join(backup, live.egressId, live.egressId);
     const playlist = readFileSync(join(place, names.playlist), 'utf8');

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { EgressInfo, EgressStatus, RoomCompositeEgressRequest } from '@livekit/protocol';
 import { readLog } from '../../src/egress/log/reader.ts';
+import type { SegmentLog } from '../../src/egress/log/reader.ts';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
 import { planOfRecord } from '../../src/egress/plan.ts';
@@ -16,6 +17,8 @@ import type { UploadRig, UploadRigOptions } from './uploads.ts';
 
 export interface Broadcast {
   egressId: string;
+  /** As it is when the egress has ended. */
+  log: () => Promise<SegmentLog>;
   chunks: Chunk[];
   status: StatusKeeper;
   config(s3: UploadRigOptions['s3']): StorageConfig;
@@ -73,6 +76,7 @@ export async function makeBroadcast(
   return {
     egressId,
     chunks,
+    log: () => readLog(logDir),
     status,
     config: (s3) => ({
       storage: {

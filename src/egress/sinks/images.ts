@@ -7,6 +7,7 @@ import { backupPrefix, isRefusal } from '../../uploads/index.ts';
 import type { ImagesUpload } from '../../uploads/index.ts';
 import { imagePrefix } from '../filename.ts';
 import { scratchDir } from '../log/files.ts';
+import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import { ImagesOutput } from '../outputs/images/index.ts';
 import type { ImagesStatus } from '../outputs/images/index.ts';
@@ -15,7 +16,7 @@ import type { ImagesOutput as ImagesPlan } from '../plan-types.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { nowNs } from '../status.ts';
 import { aside, isFree } from './free-name.ts';
-import { uploadNote } from './late.ts';
+import { spanOfLog, uploadNote } from './late.ts';
 import { folderOf } from './manifest.ts';
 import { nameValues } from './names.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
@@ -91,7 +92,7 @@ export class ImagesSink implements Sink {
     this.#images.push(chunk);
   }
 
-  async finish(): Promise<'done' | 'pending'> {
+  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
     let failure = await this.#end();
     if (failure && !this.#backup && this.#options.uploads.openBackup) {
       await this.#useBackup(failure);
@@ -103,7 +104,7 @@ export class ImagesSink implements Sink {
     if (!failure) return 'done';
     if (!(failure instanceof StorageError)) throw failure;
     await this.#images.close();
-    await this.#leave(failure);
+    await this.#leave(failure, log);
     return 'pending';
   }
 
@@ -133,11 +134,11 @@ export class ImagesSink implements Sink {
   }
 
   /** What is missing is made of the log, in the background. @throws the failure when it is a refusal */
-  async #leave(failure: StorageError): Promise<void> {
+  async #leave(failure: StorageError, log: SegmentLog): Promise<void> {
     const { context, uploads } = this.#options;
     const refused = isRefusal(failure);
     await context.assertCurrent();
-    await uploads.queue(this.#upload, refused);
+    await uploads.queue({ ...this.#upload, ...spanOfLog(log) }, refused);
     context.logger.warn({ err: failure, images: this.#upload.prefix }, 'images not all stored yet');
     context.status.remark(uploadNote(this.#upload, context.logDir, refused ? 'kept' : 'pending'));
     if (refused) throw failure;

@@ -4,9 +4,10 @@ import type { EgressInfo } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { EgressRecord } from '../../store/types.ts';
 import { uploadName } from '../../uploads/index.ts';
-import type { Stored, Upload, UploadWork } from '../../uploads/index.ts';
+import type { ImagesUpload, SegmentsUpload, Stored, Upload, UploadWork } from '../../uploads/index.ts';
 import { setDeprecatedResult } from '../info.ts';
 import { readLog } from '../log/reader.ts';
+import type { SegmentLog } from '../log/reader.ts';
 import { scratchDir } from '../log/files.ts';
 import { openBroadcast } from '../outputs/hls/open.ts';
 import { ImagesOutput } from '../outputs/images/index.ts';
@@ -27,6 +28,23 @@ export function uploadNote(upload: Upload, logDir: string, note: Note): string {
     : `${name} is still to be uploaded, until then it is at ${path}`;
 }
 
+/** Which chunks an output is made of, for an upload that makes it again. Pure. */
+export function spanOfLog({ chunks }: Pick<SegmentLog, 'chunks'>): {
+  span?: { fromNs: number; toNs: number };
+} {
+  const [first] = chunks;
+  const last = chunks.at(-1);
+  return first && last ? { span: { fromNs: first.startNs, toNs: last.startNs } } : {};
+}
+
+/** The log's chunks that the upload is made of. */
+async function chunksFor({ span }: SegmentsUpload | ImagesUpload, logDir: string): Promise<SegmentLog> {
+  const log = await readLog(logDir);
+  if (!span) return log;
+  const chunks = log.chunks.filter(({ startNs }) => startNs >= span.fromNs && startNs <= span.toNs);
+  return { ...log, chunks };
+}
+
 /** @param spoolDir holds a folder an egress */
 export function lateWork(spoolDir: string, logger: Logger): UploadWork {
   return {
@@ -40,7 +58,7 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
       signal.throwIfAborted();
       const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = upload;
       const { segmentType, partDuration } = upload;
-      const { chunks, epochMs } = await readLog(logDir);
+      const { chunks, epochMs } = await chunksFor(upload, logDir);
       const hls = openBroadcast({
         ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs, logger },
         segmentPrefix: prefix + segmentPrefix,
@@ -66,7 +84,7 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
     async storeImages(upload, { storage, prefix, logDir, signal }) {
       signal.throwIfAborted();
       const { suffix, captureInterval, width, height } = upload;
-      const log = await readLog(logDir);
+      const log = await chunksFor(upload, logDir);
       const images = new ImagesOutput({
         ...{ storage, suffix, captureInterval, width, height, logger },
         ...{ prefix: prefix + upload.prefix, container: log.container, scratch: scratchDir(logDir) },

@@ -9,6 +9,7 @@ import type { SegmentsUpload } from '../../uploads/index.ts';
 import { segmentNames } from '../filename.ts';
 import type { SegmentNames } from '../filename.ts';
 import { attemptDir } from '../log/files.ts';
+import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import type { BroadcastOutput, HlsStatus } from '../outputs/hls/index.ts';
 import { segmentKey } from '../outputs/hls/names.ts';
@@ -17,7 +18,7 @@ import type { SegmentsOutput } from '../plan-types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { aside, isFree } from './free-name.ts';
-import { uploadNote } from './late.ts';
+import { spanOfLog, uploadNote } from './late.ts';
 import { folderOf } from './manifest.ts';
 import { nameValues } from './names.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
@@ -112,7 +113,7 @@ export class SegmentsSink implements Sink {
     this.#hls.hold?.(paused === true);
   }
 
-  async finish(): Promise<'done' | 'pending'> {
+  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
     let failure = await this.#end();
     if (failure && !this.#backup && this.#options.uploads.openBackup) {
       await this.#useBackup(failure);
@@ -121,7 +122,7 @@ export class SegmentsSink implements Sink {
     if (!failure) return 'done';
     if (!(failure instanceof StorageError)) throw failure;
     await this.#hls.close();
-    await this.#leave(failure);
+    await this.#leave(failure, log);
     return 'pending';
   }
 
@@ -151,11 +152,11 @@ export class SegmentsSink implements Sink {
   }
 
   /** What is missing is made of the log, in the background. @throws the failure when it is a refusal */
-  async #leave(failure: StorageError): Promise<void> {
+  async #leave(failure: StorageError, log: SegmentLog): Promise<void> {
     const { context, uploads } = this.#options;
     const refused = isRefusal(failure);
     await context.assertCurrent();
-    await uploads.queue(this.#upload, refused);
+    await uploads.queue({ ...this.#upload, ...spanOfLog(log) }, refused);
     context.logger.warn(
       { err: failure, playlist: this.#upload.playlistKey },
       'broadcast not stored whole yet',
