@@ -17,6 +17,7 @@ import { publish, trackIds } from '../support/callers.ts';
 import { startRedis } from '../support/redis.ts';
 import type { TestRedis } from '../support/redis.ts';
 import { Sluice } from '../support/sluice.ts';
+import { startWithOptions } from '../support/sluice-egress.ts';
 import { pipelinePid } from '../support/takeover.ts';
 
 const ROOM = 'layouts';
@@ -80,25 +81,15 @@ describe('layouts of a running recording', () => {
     await join('anna');
     await join('ben');
     await mute('ben', true);
-    const response = await fetch(`${sluice.url}/twirp/sluice.Egress/StartEgress`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        authorization: `Bearer ${await sluice.token('recorder', { room: ROOM, roomRecord: true })}`,
+    const egressId = await startWithOptions(sluice, ROOM, {
+      room_composite: {
+        room_name: ROOM,
+        layout: 'speaker',
+        file: { filepath: 'layouts/room' },
+        advanced: { ...CANVAS, framerate: 30, video_bitrate: 1500 },
       },
-      body: JSON.stringify({
-        room_composite: {
-          room_name: ROOM,
-          layout: 'speaker',
-          file: { filepath: 'layouts/room' },
-          advanced: { ...CANVAS, framerate: 30, video_bitrate: 1500 },
-        },
-        options: { show_names: true },
-      }),
+      options: { show_names: true },
     });
-    const started = (await response.json()) as { egress_id?: string };
-    if (!started.egress_id) throw new Error(`not started: ${JSON.stringify(started)}`);
-    const egressId = started.egress_id;
     await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
     await hold('speaker', ['anna', 'ben'], { settle: 1.5 });
     await mute('anna', true);
