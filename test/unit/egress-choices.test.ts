@@ -147,6 +147,13 @@ describe('chooseProgram', () => {
     expect(() => chooseProgram(plan({}), 'video/AV1', undefined)).toThrow(/AV1.*H264, VP8, VP9/);
   });
 
+  it("encodes PCMU to Opus, where the file is of the track's own kind", () => {
+    const own = plan({ outputs: [file('auto')], audio: { ...DEFAULT_AUDIO, codec: 'opus' } });
+    expect(chooseProgram(own, undefined, 'audio/PCMU')).toMatchObject({
+      ...{ program: 'composite', container: 'matroska' },
+    });
+  });
+
   it('encodes H264 for WebM, and copies what goes into it alone', () => {
     const webm = plan({
       outputs: [file('webm')],
