@@ -2,7 +2,7 @@
 import { scanMkv } from './mkv-scan.ts';
 import type { MkvBlock } from './mkv-scan.ts';
 import { keepOutsidePauses } from './pauses-rule.ts';
-import type { Pause } from './pauses.ts';
+import type { Pause } from './pauses-rule.ts';
 
 /** The muxer's timestamp scale, which is Matroska's default, ns. */
 const SCALE_NS = 1e6;

@@ -1,5 +1,11 @@
 /** Which frames of a chunk stay when what came in a pause is taken out. Pure. */
-import type { Pause } from './pauses.ts';
+
+/** Egress clock, ns. */
+export interface Pause {
+  startNs: number;
+  /** Infinity while it lasts. */
+  endNs: number;
+}
 
 /** Sound waits this long for the picture to go on with, ns: then it goes on alone, for the picture may be muted. */
 const SOUND_WAITS_NS = 1.5e9;

@@ -1,6 +1,6 @@
 /** An MPEG-TS chunk without what came in a pause (pure): whole PES packets go, and the tables between them. */
 import { keepOutsidePauses } from './pauses-rule.ts';
-import type { Pause } from './pauses.ts';
+import type { Pause } from './pauses-rule.ts';
 import { nsToTicks, readPacket, ticksToNs, TS_PACKET, unwrap } from './ts-packets.ts';
 import { scanTs } from './ts-scan.ts';
 import type { PesRecord, TsScan } from './ts-scan.ts';

@@ -2,17 +2,13 @@
 import type { LogContainer } from './files.ts';
 import { withoutPausesMkv } from './pauses-mkv.ts';
 import { keptPes, withoutPausesTs } from './pauses-ts.ts';
+import type { Pause } from './pauses-rule.ts';
 import type { EventLine, GapLine } from './types.ts';
+
+export type { Pause } from './pauses-rule.ts';
 
 /** Reason of the gap a pause leaves: views close it up, where every other gap stays as long as it was. */
 export const PAUSED = 'paused';
-
-/** Egress clock, ns. */
-export interface Pause {
-  startNs: number;
-  /** Infinity while it lasts. */
-  endNs: number;
-}
 
 /** The pauses a log's events tell of, in order. A pause in a pause, which a later attempt says again, is the same one. */
 export function pausesOf(events: readonly Pick<EventLine, 'name' | 'atNs'>[]): Pause[] {
