@@ -18,9 +18,7 @@ const ENCODING = { advanced: { width: 320, height: 180, framerate: 15, video_bit
 
 /** Whether the picture goes into these outputs as it is: then nothing is said of encoding. */
 function isCopied({ source, outputs, codec }: Combination): boolean {
-  if (source === 'room') return false;
-  const picture = codec === 'pcmu' ? 'h264' : codec;
-  return outputs === 'webm' ? picture !== 'h264' : picture === 'h264';
+  return source !== 'room' && outputs !== 'webm' && (codec === 'h264' || codec === 'pcmu');
 }
 
 export interface Made {
