@@ -2,8 +2,8 @@
  * Cuts samples into parts and segments of fragmented MP4. Pure, and a function of the log alone: a later attempt that
  * goes through the same chunks finds the same segments and the same parts, byte for byte.
  *
- * Parts lie on a grid in time that begins with their segment, so that each is as long as the next whatever the frame
- * rate is (RFC 8216bis, 4.4.4.9, wants 85 % of the part target); a sample is in the part that holds its decoding time.
+ * Parts follow a grid in time that begins with their segment, so that each is about as long as the next whatever the
+ * frame rate is, and end at the picture next to it; a sample is in the part that holds its decoding time.
  */
 import { ticksToNs, TS_CLOCK } from '../../../log/ts-packets.ts';
 import { sameConfigs } from '../../../../media/fmp4/config.ts';
@@ -66,6 +66,8 @@ const NEAR_ENOUGH = 0.9;
  * on the grid. And the least of it that a part may be.
  */
 const GRID = { most: 0.95, least: 0.86 };
+/** Of the part target: no part but a segment's last one is shorter (RFC 8216bis, 4.4.4.9, wants 0.85). */
+const LEAST_PART = 0.851;
 /** More than this between two chunks is a hole, s. */
 const HOLE = 0.25;
 /** Samples wait this long at most for the first ones of the other track, s. */
@@ -236,9 +238,8 @@ export class Packager {
   /** Ends the parts that are over when this unit comes; where no keyframe comes in time, the segment too. */
   #advance(unit: Unit): void {
     while (this.#segment && unit.dts >= this.#partAt + this.#grid) {
-      const at = this.#partAt + this.#grid;
-      this.#builder.settle(unit.kind === 'video' ? unit.dts : undefined);
-      this.#part(at);
+      const at = this.#boundary(unit);
+      this.#endPart(at, unit.kind === 'video' ? unit.dts : undefined);
       if (at + this.#target - this.#segment.at <= this.#longest) continue;
       // TARGETDURATION must hold.
       this.#endSegment(at);
@@ -246,10 +247,30 @@ export class Packager {
     }
   }
 
+  /**
+   * Where the part that is over ends: at a picture, for players go by where samples really are; on the grid where
+   * pictures are too far apart for parts of nearly one length.
+   */
+  #boundary({ kind, dts }: Pick<Unit, 'kind' | 'dts'>): Ticks {
+    const lasts = (at: Ticks) => at - this.#partAt;
+    if (kind === 'video' || !this.#configs.video) {
+      if (lasts(dts) <= this.#target) return dts;
+      const waiting = this.#builder.waitingAt;
+      if (waiting !== undefined && lasts(waiting) >= this.#target * LEAST_PART) return waiting;
+    }
+    return this.#partAt + this.#grid;
+  }
+
+  /** @param next where the picture that waits ends, if that is known. */
+  #endPart(at: Ticks, next: Ticks | undefined): void {
+    if ((this.#builder.waitingAt ?? -Infinity) < at) this.#builder.settle(next);
+    this.#part(at);
+  }
+
   /** Ends the segment at `at`, where the next one's first sample is. */
   #close(at: Ticks): void {
+    while (at - this.#partAt > this.#target) this.#endPart(this.#boundary({ kind: 'video', dts: at }), at);
     this.#builder.settle(at);
-    while (at - this.#partAt > this.#target) this.#part(this.#partAt + this.#grid);
     if (at > this.#partAt) this.#part(at);
     this.#endSegment(at);
   }

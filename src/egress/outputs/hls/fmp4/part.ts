@@ -33,6 +33,11 @@ export class PartBuilder {
     return this.pictureAge(this.#audioEnd) > TS_CLOCK / 5 ? Math.max(video, this.#audioEnd) : video;
   }
 
+  /** Decoding time of the picture whose length is not known yet. */
+  get waitingAt(): Ticks | undefined {
+    return this.#waiting?.dts;
+  }
+
   /** How long ago the last picture was, ticks; Infinity without one. */
   pictureAge(at: Ticks): Ticks {
     return at - (this.#waiting?.dts ?? this.#videoEnd);
