@@ -14,10 +14,15 @@ import { bindUdp, type PortRange } from '../runtime/socket.ts';
 /** Bins are named after a number, never again the same: a message of one that is gone finds nobody. */
 const BIN_PREFIX = 'track-';
 
+/** ns. */
+const CLOCK_STEP_NS = 2_000_000n;
+
 interface Track {
   receiver: Receiver;
   flow: FlowWatch;
   format: string;
+  /** What was said last of its sender's clock. */
+  clock?: bigint;
 }
 
 export class Tracks {
@@ -140,6 +145,19 @@ export class Tracks {
     for (const { trackId, offsetNs } of this.#sync.step()) {
       if (this.#tracks.get(trackId)?.receiver.setOffset(offsetNs))
         this.#emit({ event: 'trackSync', trackId, offsetNs });
+    }
+    this.#tellClocks();
+  }
+
+  /** Says what a track's own clock shows, when that has changed by more than its measurement does anyway. */
+  #tellClocks(): void {
+    for (const [trackId, track] of this.#tracks) {
+      const clock = this.#sync.clockOf(trackId);
+      if (clock === undefined) continue;
+      const difference = clock - (track.clock ?? 0n);
+      if (difference > -CLOCK_STEP_NS && difference < CLOCK_STEP_NS) continue;
+      track.clock = clock;
+      this.#emit({ event: 'trackClock', trackId, atZeroNs: String(clock) });
     }
   }
 

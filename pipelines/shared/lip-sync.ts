@@ -119,6 +119,16 @@ export class LipSync {
     return this.#tracks.get(trackId)?.offsetNs ?? 0;
   }
 
+  /**
+   * What the sender's clock showed at running time zero, as the track is put now, its delay counted; undefined until two
+   * reports have agreed.
+   */
+  clockOf(trackId: string): bigint | undefined {
+    const track = this.#tracks.get(trackId);
+    if (!track || track.clocks.length < 2) return undefined;
+    return median(track.clocks) - BigInt(Math.round(track.offsetNs));
+  }
+
   /** Takes in one {@link senderClockAtZero} of a track. */
   measure(trackId: string, clockAtZero: bigint): void {
     const track = this.#tracks.get(trackId);

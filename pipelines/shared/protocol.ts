@@ -227,6 +227,11 @@ export type PipelineEvent =
   | { event: 'trackError'; trackId: string; message: string }
   /** Sound of a track in a composite with `levels`, loud enough for a voice. `rms`: dB of full scale, about 3 a second. */
   | { event: 'trackLevel'; trackId: string; rms: number }
+  /**
+   * What the publisher's clock showed at egress-clock zero, as the track is put into the recording: ns since 1900 (RFC
+   * 3550, 4), as text, for it does not fit a double. Again whenever it is known better.
+   */
+  | { event: 'trackClock'; trackId: string; atZeroNs: string }
   /** Lip-sync correction in force for the track. */
   | { event: 'trackSync'; trackId: string; offsetNs: number }
   | { event: 'warning'; message: string }

@@ -69,7 +69,7 @@ export function manifestText(facts: ManifestFacts): string {
     started_at: wallNs(Math.min(...files.map(({ startNs }) => startNs), log.endNs)),
     ended_at: wallNs(log.endNs),
     ...(segments > 0 && { segment_count: segments }),
-    ...(files.length > 0 && { files: files.map((file) => fileEntry(file, epochMs)) }),
+    ...(files.length > 0 && { files: files.map((file) => fileEntry(file, facts)) }),
     ...(playlists.length > 0 && { playlists }),
     ...(images.length > 0 && {
       images: images.map(({ filename, location, wallMs }) => ({
@@ -103,14 +103,45 @@ function source({ plan, tracks }: ManifestFacts): Record<string, string> {
   };
 }
 
-function fileEntry(file: ManifestFile, epochMs: number): Record<string, unknown> {
+function fileEntry(file: ManifestFile, { epochMs, log, tracks }: ManifestFacts): Record<string, unknown> {
   const { filename, location, bytes, startNs, durationNs, storyboard } = file;
   return {
     ...{ filename, location, size: bytes },
     started_at: Math.round(epochMs * 1e6 + startNs),
     duration: Math.round(durationNs),
+    ...clocks(log.events, tracks, startNs),
     ...(storyboard && { storyboard }),
   };
+}
+
+/**
+ * What each publisher's own clock showed at the file's first frame, s: of two files with tracks of one publisher the
+ * difference is how much later one begins, to a few milliseconds, whenever and on whichever machine each was recorded.
+ */
+function clocks(
+  events: readonly EventLine[],
+  tracks: readonly WantedTrack[],
+  startNs: number,
+): Record<string, unknown> {
+  // What is told last is known best.
+  const last = new Map(
+    events.flatMap(({ name, data }) =>
+      name === 'clock' && data ? [[String(data.trackId), BigInt(String(data.atZeroNs))]] : [],
+    ),
+  );
+  if (last.size === 0) return {};
+  return {
+    publisher_clocks: [...last].map(([trackId, atZeroNs]) => ({
+      track_id: trackId,
+      ...publisherOf(tracks, trackId),
+      started_at_seconds: Number(atZeroNs + BigInt(Math.round(startNs))) / 1e9,
+    })),
+  };
+}
+
+function publisherOf(tracks: readonly WantedTrack[], trackId: string): Record<string, string> {
+  const found = tracks.find(({ track }) => track.trackId === trackId);
+  return found ? { publisher_identity: found.identity, track_kind: found.track.kind } : {};
 }
 
 function gapEntry({ startNs, endNs, reason }: GapLine): Record<string, unknown> {

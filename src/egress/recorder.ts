@@ -61,6 +61,8 @@ export class Recorder {
   #work: Promise<void> = Promise.resolve();
   #over = false;
   #paused: boolean;
+  /** Another program has been decided on, and does not run yet. */
+  #changing = false;
   #plan: EgressPlan;
 
   constructor(program: Program, options: RecorderOptions) {
@@ -82,7 +84,8 @@ export class Recorder {
 
   /** Makes the running pipeline's tracks what `wanted` says. */
   sync(wanted: readonly WantedTrack[]): void {
-    if (!this.#paused) this.#run?.sync(wanted);
+    // A program that is about to go cannot take what the next one is started for.
+    if (!this.#paused && !this.#changing) this.#run?.sync(wanted);
   }
 
   /**
@@ -137,10 +140,12 @@ export class Recorder {
 
   /** Goes on with another program, in the same log: the tracks have become something the first one cannot take. */
   async change(program: Program): Promise<void> {
+    this.#changing = true;
     await this.#enqueue(async () => {
       if (this.#isOver()) return;
       this.#program = program;
       await this.#endRun();
+      this.#changing = false;
       await this.#startRun(this.#options.wanted());
     });
   }
@@ -216,6 +221,9 @@ export class Recorder {
         break;
       case 'trackFlow':
         this.note(event.flowing ? 'flow' : 'stall', { trackId: event.trackId });
+        break;
+      case 'trackClock':
+        this.note('clock', { trackId: event.trackId, atZeroNs: event.atZeroNs });
         break;
       case 'trackError':
         logger.warn({ trackId: event.trackId, reason: event.message }, 'track failed');

@@ -45,6 +45,7 @@ const eventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('trackFlow'), trackId: z.string(), flowing: z.boolean() }),
   z.object({ event: z.literal('trackError'), trackId: z.string(), message: z.string() }),
   z.object({ event: z.literal('trackLevel'), trackId: z.string(), rms: z.number() }),
+  z.object({ event: z.literal('trackClock'), trackId: z.string(), atZeroNs: z.string().regex(/^-?\d+$/) }),
   z.object({ event: z.literal('trackSync'), trackId: z.string(), offsetNs: z.number() }),
 ]);
 

@@ -2,8 +2,15 @@
  * What is changed about an egress while it runs: a room's recording with a broadcast and a stream, and a copied track,
  * both paused and resumed, with markers.
  */
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EgressStatus, EncodedFileOutput, SegmentedFileOutput, StreamOutput } from 'livekit-server-sdk';
+import {
+  DirectFileOutput,
+  EgressStatus,
+  EncodedFileOutput,
+  SegmentedFileOutput,
+  StreamOutput,
+} from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
@@ -119,6 +126,13 @@ describe('a recording that is changed while it runs', () => {
   async function changeTracks(ids: { audio: string | undefined; video: string | undefined }): Promise<void> {
     bob = await publish(sluice, ROOM, 'bob', { color: 'blue' });
     const his = await trackIds(sluice, ROOM, 'bob');
+    const alone = (trackId: string | undefined) =>
+      sluice.egress.startTrackEgress(
+        ROOM,
+        new DirectFileOutput({ filepath: 'alone/{track_type}-{track_id}' }),
+        trackId!,
+      );
+    const sound = await alone(his.audio);
     const { egressId } = await sluice.egress.startTrackCompositeEgress(
       ROOM,
       { file: new EncodedFileOutput({ filepath: 'tracks' }) },
@@ -126,6 +140,7 @@ describe('a recording that is changed while it runs', () => {
     );
     await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
     const { startedAt } = await sluice.waitForEgress(egressId, () => true);
+    const picture = await alone(his.video);
     await sleep(2500);
     await done('UpdateTracks', { egress_id: egressId, add_track_ids: [his.audio, his.video] });
     addedAt = (Date.now() - Number(startedAt) / 1e6) / 1000;
@@ -133,7 +148,13 @@ describe('a recording that is changed while it runs', () => {
     await done('UpdateTracks', { egress_id: egressId, remove_track_ids: [ids.audio, ids.video] });
     removedAt = (Date.now() - Number(startedAt) / 1e6) / 1000;
     await sleep(2500);
-    await sluice.egress.stopEgress(egressId);
+    await Promise.all([sound.egressId, picture.egressId, egressId].map((id) => sluice.egress.stopEgress(id)));
+    for (const [name, id] of [
+      ['sound', sound.egressId],
+      ['picture', picture.egressId],
+    ] as const) {
+      ended.set(name, await sluice.waitForEgress(id, ({ status }) => status >= EgressStatus.EGRESS_COMPLETE));
+    }
     const info = await sluice.waitForEgress(egressId, ({ status }) => status >= EgressStatus.EGRESS_COMPLETE);
     ended.set('tracks', info);
     const location = info.fileResults[0]?.location;
@@ -257,6 +278,36 @@ describe('a recording that is changed while it runs', () => {
       expect(tile.beepShare, `${tile.name} is heard`).toBeGreaterThan(0.4);
     }
     expect(video!.monotonic).toBe(true);
+  });
+
+  it('lines recordings of single tracks up by the clocks in their manifests, to 20 ms', async () => {
+    const clockOf = async (name: string): Promise<number> => {
+      const { egressId, fileResults } = ended.get(name)!;
+      const folder = fileResults[0]!.location.replace(/[^/]*$/, '');
+      const manifest = JSON.parse(await readFile(`${folder}${egressId}.json`, 'utf8')) as {
+        files: { publisher_clocks?: { started_at_seconds: number; publisher_identity: string }[] }[];
+      };
+      const [clock] = manifest.files[0]!.publisher_clocks ?? [];
+      expect(clock, JSON.stringify(manifest)).toMatchObject({ publisher_identity: 'bob' });
+      return clock!.started_at_seconds;
+    };
+    const read = async (name: string) => {
+      const report = await analyse(ended.get(name)!.fileResults[0]!.location, {
+        tiles: [{ name: 'bob', color: 'blue' }],
+      });
+      return report.tiles[0]!;
+    };
+    const [picture, sound] = await Promise.all([read('picture'), read('sound')]);
+    const later = (await clockOf('picture')) - (await clockOf('sound'));
+    // Bob beeps at every second of his counter: where that is in the picture, from all of its frames.
+    const zeros = picture.frames
+      .flatMap(({ time, counter }) => (counter === null ? [] : [time - counter / 30]))
+      .sort((a, b) => a - b);
+    const zero = zeros[zeros.length >> 1]! + later;
+    const off = sound.beeps.map((at) => at - zero - Math.round(at - zero)).sort((a, b) => a - b);
+    expect(off.length).toBeGreaterThan(5);
+    expect(Math.abs(off[off.length >> 1]!) * 1000).toBeLessThan(20);
+    expect(later).toBeGreaterThan(0.3);
   });
 
   it('refuses what cannot be, and says why', async () => {

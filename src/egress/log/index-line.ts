@@ -64,6 +64,7 @@ const lineSchema = z.discriminatedUnion('type', [
       'unpublish',
       'marker',
       'metadata',
+      'clock',
       'stall',
       'flow',
       'pipeline_restart',

@@ -78,6 +78,7 @@ export interface EventLine {
     | 'unpublish'
     | 'marker'
     | 'metadata'
+    | 'clock'
     | 'stall'
     | 'flow'
     | 'pipeline_restart';
