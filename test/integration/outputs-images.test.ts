@@ -1,15 +1,24 @@
 /** Images made of a real log, and looked at. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { ImagesOutput } from '../../src/egress/outputs/images/index.ts';
+import { firstPictureNs } from '../../src/egress/outputs/images/key-frame.ts';
 import type { ImagesOptions } from '../../src/egress/outputs/images/index.ts';
 import { lateWork, spanOfLog } from '../../src/egress/sinks/late.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import { fadingLog, lookAt, secondOf } from '../support/fading-log.ts';
-import { EPOCH_MS, MemoryStorage, silent, withFolder } from '../support/log-fixtures.ts';
+import {
+  EPOCH_MS,
+  MemoryStorage,
+  chunkLine,
+  chunkUnits,
+  silent,
+  withFolder,
+} from '../support/log-fixtures.ts';
+import { buildTs } from '../support/ts-builder.ts';
 
 /** A fading picture is dated to this by its brightness, seconds. */
 const NEAR = 0.15;
@@ -145,4 +154,13 @@ describe('images of a recording', () => {
     expect(found.map(({ key }) => key)).toEqual([0, 1, 2, 3].map((i) => `EG_1/pic_0000${i}.jpeg`));
     for (const [i, { second }] of found.entries()) expect(Math.abs(second - 2 - i)).toBeLessThan(NEAR);
   });
+
+  it('are dated by their picture, where sound came before it', () =>
+    withFolder(async (dir) => {
+      const path = join(dir, 'r0-000000.ts');
+      const sound = chunkUnits(0, 1.5).filter(({ kind }) => kind === 'audio');
+      await writeFile(path, buildTs([...sound, ...chunkUnits(1.5, 2)]));
+      const chunk = chunkLine(0, 3.5, { path, bytes: (await stat(path)).size });
+      expect((await firstPictureNs(chunk, 'mpegts')) / 1e9).toBeCloseTo(1.5, 2);
+    }));
 });

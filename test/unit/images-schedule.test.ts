@@ -40,6 +40,17 @@ describe('the schedule of images', () => {
     expect(shown(shots(4, muted))).toEqual(['0 key', '4'].slice(0, 1).concat('8 key'));
   });
 
+  it('counts from the first picture, where sound came before it', () => {
+    const schedule = new ImageSchedule(4);
+    const made = [
+      ...schedule.push(chunkLine(0, 3.5), 1.5e9),
+      ...schedule.push(chunkLine(3.5, 2)),
+      ...schedule.push(chunkLine(5.5, 2)),
+    ];
+    expect(shown(made)).toEqual(['1.5 key', '5.5 key']);
+    expect(made.map(({ wallMs }) => wallMs - EPOCH_MS)).toEqual([1500, 5500]);
+  });
+
   it('answers the same when it goes through the same log again', () => {
     const chunks = [...everyTwo(4), ...everyTwo(5, 9.3)];
     expect(shots(3, chunks)).toEqual(shots(3, chunks));

@@ -4,11 +4,13 @@ import type { Logger } from 'pino';
 import { FfmpegError } from '../../../pipeline/ffmpeg.ts';
 import type { Storage } from '../../../storage/types.ts';
 import type { LogContainer } from '../../log/files.ts';
+import { gapBetween } from '../../log/fold.ts';
 import { InspectError } from '../../log/inspection.ts';
 import type { Chunk } from '../../log/types.ts';
 import { OutputError } from '../errors.ts';
 import { persist } from '../persist.ts';
 import { grabFrames } from './grab.ts';
+import { firstPictureNs } from './key-frame.ts';
 import { imageKey } from './names.ts';
 import type { ImageSuffix } from './names.ts';
 import { ImageSchedule } from './schedule.ts';
@@ -60,6 +62,7 @@ export class ImagesOutput {
   readonly #schedule: ImageSchedule;
   readonly #cancel = new AbortController();
   readonly #images: StoredImage[] = [];
+  #last: Chunk | undefined;
   #fromKeyFrames = 0;
   #decoded = 0;
   #queue: Promise<void> = Promise.resolve();
@@ -70,7 +73,7 @@ export class ImagesOutput {
     this.#schedule = new ImageSchedule(options.captureInterval);
     if (options.earlier.length > 0) {
       this.#enqueue(async () => {
-        for (const chunk of options.earlier) await this.#take(this.#schedule.push(chunk), true);
+        for (const chunk of options.earlier) await this.#follow(chunk, true);
       });
     }
   }
@@ -81,7 +84,7 @@ export class ImagesOutput {
 
   /** Takes the log's next chunk; the work goes on in the background, in order. */
   push(chunk: Chunk): void {
-    this.#enqueue(() => this.#take(this.#schedule.push(chunk), false));
+    this.#enqueue(() => this.#follow(chunk, false));
   }
 
   /** Waits for the last image. @throws what made the output fail */
@@ -112,6 +115,17 @@ export class ImagesOutput {
         this.#options.onFailure?.(this.#failure);
       }
     });
+  }
+
+  async #follow(chunk: Chunk, earlier: boolean): Promise<void> {
+    const last = this.#last;
+    this.#last = chunk;
+    // Where a picture begins, or begins again, sound may have been there before it.
+    const begins =
+      chunk.number === 0 || !last || last.videoFrames === 0 || gapBetween(last, chunk) !== undefined;
+    const pictureNs =
+      begins && chunk.videoFrames > 0 ? await firstPictureNs(chunk, this.#options.container) : undefined;
+    await this.#take(this.#schedule.push(chunk, pictureNs), earlier);
   }
 
   /** Shots of several chunks: the last one may be of the chunk before. */

@@ -4,6 +4,8 @@ import { scanMkv } from '../../log/mkv-scan.ts';
 import { scanTs } from '../../log/ts-scan.ts';
 import type { Chunk } from '../../log/types.ts';
 import { readChunk } from '../join.ts';
+import { inspectChunk } from '../../log/chunk-line.ts';
+import { InspectError } from '../../log/inspection.ts';
 
 /**
  * A chunk's bytes up to its second picture (MPEG-TS), or its first cluster with a header (Matroska; the cluster begins
@@ -28,4 +30,15 @@ export async function keyFrameBytes(
   const [cluster] = clusters;
   if (!cluster) return data;
   return data.subarray(header === 'with-header' ? 0 : Math.max(headerEnd, cluster.from), cluster.to);
+}
+
+/** Egress clock of a chunk's first picture, ns; of the chunk, when it cannot be told. @throws OutputError */
+export async function firstPictureNs(chunk: Chunk, container: LogContainer): Promise<number> {
+  try {
+    const found = inspectChunk(await readChunk(chunk), container, { closed: true, nearNs: chunk.startNs });
+    return found.video?.startNs ?? chunk.startNs;
+  } catch (error) {
+    if (error instanceof InspectError) return chunk.startNs;
+    throw error;
+  }
 }

@@ -39,26 +39,30 @@ export class ImageSchedule {
     this.#intervalNs = interval * 1e9;
   }
 
-  /** Takes the log's next chunk. @returns the images that are decided by it, in order */
-  push(chunk: Chunk): Shot[] {
+  /**
+   * Takes the log's next chunk.
+   * @param pictureNs its first picture, egress clock, where sound comes before it
+   * @returns the images that are decided by it, in order
+   */
+  push(chunk: Chunk, pictureNs: number = chunk.startNs): Shot[] {
     if (chunk.videoFrames === 0) return this.finish();
     const shots: Shot[] = [];
     const near = this.#intervalNs * NEAR;
     const hasKey = chunk.keyFrames > 0;
-    this.#originNs ??= chunk.startNs;
+    this.#originNs ??= pictureNs;
     let keyUsed = false;
     if (this.#waiting) {
-      keyUsed = hasKey && chunk.startNs - this.#waiting.atNs <= near;
-      shots.push(keyUsed ? this.#shot(chunk, chunk.startNs, true) : this.#decoded());
+      keyUsed = hasKey && pictureNs - this.#waiting.atNs <= near;
+      shots.push(keyUsed ? this.#shot(chunk, pictureNs, true) : this.#decoded());
       this.#waiting = undefined;
     }
     const endNs = chunk.startNs + chunk.durationNs;
     for (; this.#momentNs() < endNs; this.#moment++) {
       const atNs = this.#momentNs();
-      if (hasKey && !keyUsed && Math.abs(atNs - chunk.startNs) <= near) {
-        shots.push(this.#shot(chunk, chunk.startNs, true));
+      if (hasKey && !keyUsed && Math.abs(atNs - pictureNs) <= near) {
+        shots.push(this.#shot(chunk, pictureNs, true));
         keyUsed = true;
-      } else if (atNs < chunk.startNs) continue;
+      } else if (atNs < pictureNs) continue;
       else if (endNs - atNs <= near) this.#waiting = { chunk, atNs };
       else shots.push(this.#shot(chunk, atNs, false));
     }
