@@ -65,7 +65,7 @@ it.concurrent(
       await first.logged('superseded');
       await sleep(3000);
       expect(await look()).toEqual(before);
-      expect(before.files).toEqual(['alice.mp4']);
+      expect(before.files).toEqual([`${egressId}.json`, 'alice.mp4']);
       expect(first.output).toContain('"outcome":"superseded"');
     } catch (error) {
       throw new Error(sluice.tail(), { cause: error });

@@ -335,7 +335,7 @@ describe('egresses that outlive their workers', () => {
     const [result] = endings.fileResults;
     const bytes = await swift.get(BUCKET, 'ending/alice.mp4');
     expect(Number(result?.size)).toBe(bytes.length);
-    expect(await swift.list(BUCKET)).toEqual(['ending/alice.mp4']);
+    expect(await swift.list(BUCKET)).toEqual([`ending/${endings.egressId}.json`, 'ending/alice.mp4']);
     expect(Number(result?.duration) / 1e9).toBeGreaterThan(3);
   });
 

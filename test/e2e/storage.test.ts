@@ -263,7 +263,7 @@ describe('recordings in S3', () => {
     });
     expect(report.duration).toBeGreaterThan(9.5);
     expect(report.tiles[0]!.share).toBeGreaterThanOrEqual(0.97);
-    expect(await swift.list(REQUESTED)).toEqual([key]);
+    expect(await swift.list(REQUESTED)).toEqual([`asked/${requested.egressId}.json`, key]);
   });
 
   it('fails where the bucket is missing, names it, and keeps the file', async () => {
