@@ -29,6 +29,7 @@ const IN_PAIRS = [
   'stream-kinds',
   'track-egress',
   'two-machines',
+  'web-faults',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({

@@ -1,7 +1,11 @@
 /** Pages to be recorded, and the web server that has them. */
+import { execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -59,4 +63,12 @@ export async function startWebPages(handlers: PageHandlers = {}): Promise<WebPag
       await closed;
     },
   };
+}
+
+/** Processes and folders of pages that these workers have recorded, and that should be gone. */
+export function leftOfPages(workers: readonly { child: ChildProcess }[]): string[] {
+  const ours = new RegExp(`sluice-page-(${workers.map(({ child }) => child.pid).join('|')})-`);
+  const folders = ['/tmp', tmpdir()].flatMap((place) => readdirSync(place));
+  const lines = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).split('\n');
+  return [...folders, ...lines].filter((each) => ours.test(each));
 }
