@@ -13,10 +13,12 @@ import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts
 import { EgressAborted } from './errors.ts';
 import { asRequested } from './added-outputs.ts';
 import { joinRoom } from './join.ts';
-import { keptSeconds } from './kept.ts';
+import { keptSeconds, streamsOnly } from './kept.ts';
 import { LimitWatch } from './limits.ts';
 import { attemptDir } from './log/files.ts';
+import { pausesOf } from './log/pauses.ts';
 import { readLog } from './log/reader.ts';
+import type { SegmentLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
 import { isPage, isRoomless, opened, pageFailure, watchFence } from './page-source.ts';
@@ -461,6 +463,7 @@ export class EgressAttempt {
       this.#sinks = undefined;
       return 'handed-over';
     }
+    if (this.#desired.paused) this.#status.paused(undefined);
     if (cause.type === 'finish') this.#status.ending(cause.reason);
     if (cause.type === 'limit') this.#status.limitReached(cause.reason);
     const endedAtMs = this.#lostAtMs ?? Date.now();
@@ -473,7 +476,9 @@ export class EgressAttempt {
       if (outputs) {
         await outputs.sinks.endLive();
         await outputs.log.end((endedAtMs - this.#epochMs) * 1e6);
-        pending = (await outputs.sinks.finish(await readLog(this.#deps.logDir))) === 'pending';
+        const log = await readLog(this.#deps.logDir);
+        assertNotAllPaused(log, this.#deps.plan);
+        pending = (await outputs.sinks.finish(log)) === 'pending';
       } else {
         failure ??= new EgressAborted('the egress ended before it began to record');
       }
@@ -517,4 +522,10 @@ export class EgressAttempt {
     const program: Program = { program: 'passthrough', container, copyAudio: false, reason };
     return this.#openOutputs(program, [], { roomId: info.roomId, name: roomName, metadata: '' });
   }
+}
+
+/** @throws EgressAborted when nothing was recorded because nothing was to be */
+function assertNotAllPaused({ chunks, events }: SegmentLog, plan: EgressPlan): void {
+  if (chunks.length > 0 || streamsOnly(plan) || pausesOf(events).length === 0) return;
+  throw new EgressAborted('the egress ended without having recorded anything: it was paused all the time');
 }

@@ -55,6 +55,50 @@ describe('an attempt that begins when a named track has been republished', () =>
   });
 });
 
+describe('tracks that are added and removed', () => {
+  const hostWith = (trackId: string): BridgeParticipant => {
+    const guest = guestWith(trackId);
+    return { ...guest, participantId: 'PA_3', identity: 'host', joinedAt: 2 };
+  };
+  const ids = (source: RoomSource) => source.select().map(({ track }) => track.trackId);
+  const wish = { revision: 1, streamUrls: [] };
+
+  it('come beside those of the request, and are known again when they are republished', () => {
+    const room = [guestWith('TR_OLD'), hostWith('TR_HOST')];
+    const { source } = sourceOf(room);
+    const trackRoles = { TR_HOST: { ...role, identity: 'host' } };
+    expect(ids(source)).toEqual(['TR_OLD']);
+    source.setTracks({ ...wish, addedTracks: ['TR_HOST'], trackRoles });
+    expect(ids(source)).toEqual(['TR_OLD', 'TR_HOST']);
+    room[1] = hostWith('TR_HOST_2');
+    expect(ids(source)).toEqual(['TR_OLD', 'TR_HOST_2']);
+    source.setTracks({ ...wish, addedTracks: ['TR_HOST'], removedTracks: ['TR_OLD'], trackRoles });
+    expect(ids(source)).toEqual(['TR_HOST_2']);
+  });
+
+  it('are left out of a room, also republished', () => {
+    const room = [guestWith('TR_OLD'), hostWith('TR_HOST')];
+    const { source } = sourceOf(room, {
+      source: { type: 'room', layout: 'grid', audioOnly: false, videoOnly: false, audioMixing: 'default' },
+    });
+    source.setTracks({ ...wish, removedTracks: ['TR_OLD'], trackRoles: { TR_OLD: role } });
+    expect(ids(source)).toEqual(['TR_HOST']);
+    room[0] = guestWith('TR_NEW');
+    expect(ids(source)).toEqual(['TR_HOST']);
+    source.setTracks(wish);
+    expect(ids(source)).toEqual(['TR_NEW', 'TR_HOST']);
+  });
+
+  it('let an attempt begin with what is left', async () => {
+    const { source } = sourceOf([hostWith('TR_HOST')]);
+    source.setTracks({
+      ...{ ...wish, addedTracks: ['TR_HOST'], removedTracks: ['TR_OLD'] },
+      trackRoles: { TR_HOST: { ...role, identity: 'host' } },
+    });
+    expect(await source.ready(() => false)).toHaveLength(1);
+  });
+});
+
 describe('a named track that does not come', () => {
   it('is the end of a recording that had it before', async () => {
     const { source, onGone } = sourceOf([], { continues: true });

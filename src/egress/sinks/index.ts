@@ -118,6 +118,7 @@ export class Sinks {
   }
 
   async close(): Promise<void> {
+    for (const each of this.#sinks) each.release();
     await Promise.allSettled(this.#sinks.map(async ({ sink }) => sink.close?.()));
     await Promise.allSettled(this.#ending);
     await this.#opener.close();
@@ -175,6 +176,9 @@ class SinkOpener {
     const common = { index, result, context, uploads, claims };
     switch (output.type) {
       case 'file':
+        // An earlier attempt has ended it, and stored it.
+        if (this.plan.spans?.[index]?.toMs !== undefined && context.record.info.fileResults[result]?.location)
+          return {};
         return new FileSink({ ...common, output, storage: this.#storage(output.storage) });
       case 'segments':
         return SegmentsSink.open({

@@ -91,8 +91,16 @@ export class SpannedSink implements Sink {
     });
   }
 
+  /** Nothing more will come. */
+  release(): void {
+    this.#reached?.();
+    this.#finished ??= Promise.resolve('done');
+  }
+
   /** @throws what the output throws; again when it is asked again */
   async finish(log: SegmentLog): Promise<'done' | 'pending'> {
+    // Whoever waits for its end has it.
+    this.#reached?.();
     this.#finished ??= this.#finish(partOf(log, this.#span));
     return this.#finished;
   }
