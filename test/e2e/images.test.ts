@@ -10,6 +10,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
+import { analyse } from '../../src/demo/content/analyse.ts';
 import { readVideo } from '../../src/demo/content/read-video.ts';
 import { readTile } from '../../src/demo/content/tile.ts';
 import { publish, trackIds } from '../support/callers.ts';
@@ -17,7 +18,6 @@ import { jpegSize } from '../support/fading-log.ts';
 import { Sluice } from '../support/sluice.ts';
 
 const ROOM = 'pictures';
-const FPS = 30;
 const ended = ({ status }: EgressInfo) => status >= EgressStatus.EGRESS_COMPLETE;
 
 const place = z.object({ filename: z.string(), location: z.string() });
@@ -50,6 +50,8 @@ describe('images', () => {
   let only: EgressInfo;
 
   const folder = (name: string) => join(sluice.dataDir, 'recordings', name);
+
+  const manifest = async () => manifestSchema.parse(JSON.parse(await readFile(all.manifestLocation, 'utf8')));
 
   beforeAll(async () => {
     sluice = await Sluice.start();
@@ -114,12 +116,27 @@ describe('images', () => {
     expect(keys.length).toBeGreaterThanOrEqual(2);
     expect(seconds.length).toBeGreaterThanOrEqual(6);
 
-    const seen = await Promise.all(keys.map((name) => look(join(folder('all'), name))));
-    for (const [i, { width, height, counter }] of seen.entries()) {
+    // What the recording shows at the time an image says it is of.
+    const [file] = all.fileResults;
+    const { tiles } = await analyse(file!.location, { tiles: [{ name: 'alice', color: 'red' }] });
+    const times: number[] = [];
+    for (const { filename, location, timestamp } of (await manifest()).images) {
+      if (!filename.startsWith('all/key')) continue;
+      const at = Date.parse(timestamp) / 1000 - Number(file!.startedAt) / 1e9;
+      const { width, height, counter } = await look(location);
       expect([width, height]).toEqual([640, 360]);
-      // Keyframes come as they come: an image is never further off than a quarter of the interval.
-      const apart = (counter - (seen[0]?.counter ?? NaN)) / FPS;
-      expect(Math.abs(apart - 4 * i), `image ${i} is ${apart} s after the first`).toBeLessThan(1.1);
+      const near = tiles[0]!.frames.filter(({ time }) => Math.abs(time - at) < 0.15);
+      expect(
+        near.map((frame) => frame.counter),
+        `${filename}, at ${at} s`,
+      ).toContain(counter);
+      times.push(at);
+    }
+    expect(times.length).toBe(keys.length);
+    for (const [i, at] of times.entries()) {
+      const apart = at - (times[i - 1] ?? at - 4);
+      expect(apart, `${i}`).toBeGreaterThan(1.9);
+      expect(apart, `${i}`).toBeLessThan(6.1);
     }
     for (const name of seconds)
       expect(jpegSize(await readFile(join(folder('all'), name)))).toEqual({ width: 320, height: 320 });
@@ -127,25 +144,24 @@ describe('images', () => {
 
   it('are told of in the manifest, with the recording, its storyboard and the segments', async () => {
     expect(all.manifestLocation).toBe(join(folder('all'), `${all.egressId}.json`));
-    const text = await readFile(all.manifestLocation, 'utf8');
-    const manifest = manifestSchema.parse(JSON.parse(text));
-    expect(manifest).toMatchObject({ egress_id: all.egressId, publisher_identity: 'alice' });
-    const [file] = manifest.files;
-    const [playlist] = manifest.playlists;
+    const found = await manifest();
+    expect(found).toMatchObject({ egress_id: all.egressId, publisher_identity: 'alice' });
+    const [file] = found.files;
+    const [playlist] = found.playlists;
     expect(file).toMatchObject({
       filename: 'all/call.mp4',
       location: all.fileResults[0]?.location,
       size: Number(all.fileResults[0]?.size),
     });
-    expect(manifest.segment_count).toBe(Number(all.segmentResults[0]?.segmentCount));
-    expect(playlist?.segments).toHaveLength(manifest.segment_count);
+    expect(found.segment_count).toBe(Number(all.segmentResults[0]?.segmentCount));
+    expect(playlist?.segments).toHaveLength(found.segment_count);
     const images = all.imageResults.reduce((sum, { imageCount }) => sum + Number(imageCount), 0);
-    expect(manifest.images).toHaveLength(images);
+    expect(found.images).toHaveLength(images);
     // Everything it names is there.
     const named = [
-      ...manifest.files.flatMap((each) => [each, each.storyboard, ...each.storyboard.sheets]),
-      ...manifest.playlists.flatMap(({ location, segments }) => [{ location }, ...segments]),
-      ...manifest.images,
+      ...found.files.flatMap((each) => [each, each.storyboard, ...each.storyboard.sheets]),
+      ...found.playlists.flatMap(({ location, segments }) => [{ location }, ...segments]),
+      ...found.images,
     ];
     for (const { location } of named) expect((await readFile(location)).length, location).toBeGreaterThan(0);
 
