@@ -52,6 +52,17 @@ function slow(startS: number, seconds: number, fps: number): BuiltUnit[] {
   return [...pictures, ...sound].sort((a, b) => a.at - b.at);
 }
 
+/** Decoding time of the first picture of a fragment, egress clock, ns; undefined where it has none. */
+function firstPicture(data: Buffer): number | undefined {
+  const [tfdt, next, trun] = [
+    data.indexOf('tfdt'),
+    data.indexOf('traf', data.indexOf('tfdt')),
+    data.indexOf('trun'),
+  ];
+  if (trun < 0 || (next >= 0 && trun > next)) return undefined;
+  return ((Number(data.readBigUInt64BE(tfdt + 8)) - 3600 * 90_000) * 1e9) / 90_000;
+}
+
 function checkParts({ parts, segments }: ReturnType<typeof packaged>, target = 0.5): void {
   for (const { start, durationNs } of segments) {
     const own = parts.filter((part) => part.segment.index === start.index);
@@ -80,6 +91,19 @@ describe('parts', () => {
       checkParts(result);
       expect(result.segments).toHaveLength(2);
     }
+  });
+
+  it('begin with a picture where pictures come often enough, for players go by that', () => {
+    // Sound begins before the picture, which is on no grid of the sound's.
+    const sound = slow(0, 0.3, 1).filter(({ kind }) => kind === 'audio');
+    const { parts } = packaged([{ units: [...sound, ...slow(0.317, 3.7, 30)] }]);
+    let at = parts[0]?.segment.startNs ?? 0;
+    for (const { data, durationNs, number } of parts) {
+      const first = firstPicture(data);
+      if (number > 0 && first !== undefined) expect(Math.abs(first - at)).toBeLessThan(1e5);
+      at += durationNs;
+    }
+    expect(parts.length).toBeGreaterThan(7);
   });
 
   it('go on where the picture stops, and while it is away', () => {
