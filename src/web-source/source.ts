@@ -110,6 +110,8 @@ export class WebSource {
     if (this.#closed) return;
     this.#closed = true;
     this.#started.reject(new PageError('the page was closed', 'machine'));
+    // A page that is still loading would be waited for.
+    await this.#browser?.close();
     await this.#work;
     await this.#tearDown();
   }

@@ -20,6 +20,7 @@ describe('a page', () => {
 
   beforeAll(async () => {
     pages = await startWebPages({
+      '/hangs': () => undefined,
       '/alert': (_, response) =>
         response
           .writeHead(200, { 'content-type': 'text/html' })
@@ -97,6 +98,18 @@ describe('a page', () => {
       source.open(),
     );
     await expect(opened).rejects.toThrow(new PageError('the page did not send START_RECORDING within 0.3 s'));
+  });
+
+  it('is let go of at once while it loads', async () => {
+    const opened = withPage('/hangs', {}, async (source) => {
+      const failed = source.open().catch((error: unknown) => error);
+      while (!pages.requests.includes('/hangs')) await sleep(20);
+      const began = performance.now();
+      await source.close();
+      expect(performance.now() - began).toBeLessThan(8000);
+      return failed;
+    });
+    expect(await opened).toBeInstanceOf(Error);
   });
 
   it('is not opened without a browser, and says what to install', async () => {
