@@ -1,6 +1,6 @@
 /** A web page as an egress: what is on the display and what sounds is in the recording. */
 import { execFileSync } from 'node:child_process';
-import { EncodedFileOutput, EncodingOptions } from 'livekit-server-sdk';
+import { EncodedFileOutput, EncodingOptions, SegmentedFileOutput } from 'livekit-server-sdk';
 import { EgressStatus } from '@livekit/protocol';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -33,7 +33,14 @@ describe('a page', () => {
     const url = `${pages.url}/marked?color=green&start=500&end=7000&key=geheim`;
     const { egressId } = await sluice.egress.startWebEgress(
       url,
-      { file: new EncodedFileOutput({ filepath: 'page' }) },
+      {
+        file: new EncodedFileOutput({ filepath: 'page' }),
+        segments: new SegmentedFileOutput({
+          filenamePrefix: 'page/hls',
+          playlistName: 'page',
+          segmentDuration: 2,
+        }),
+      },
       { encodingOptions: ENCODING, awaitStartSignal: true },
     );
     const active = await sluice.waitForEgress(egressId, ({ status }) => status >= EgressStatus.EGRESS_ACTIVE);
@@ -49,6 +56,7 @@ describe('a page', () => {
     });
     expect(sluice.main.output, 'it has the whole picture').toContain('a page of 640x360');
     expect(leftOfPages(sluice.processes)).toEqual([]);
+    expect(Number(info.segmentResults[0]?.segmentCount)).toBeGreaterThanOrEqual(3);
     const report = await analyse(info.fileResults[0]?.location ?? '', {
       tiles: [{ name: 'page', color: 'green', from: 1 }],
     });
