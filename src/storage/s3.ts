@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { DeleteObjectCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Logger } from 'pino';
 import type { CheckedAgents } from '../outbound/index.ts';
@@ -10,7 +9,7 @@ import { normaliseKey } from './key.ts';
 import { explainS3Error } from './s3-errors.ts';
 import { multipartNote } from './s3-leftovers.ts';
 import type { MultipartNote } from './s3-leftovers.ts';
-import { roleCredentials } from './s3-role.ts';
+import { withCredentials } from './s3-credentials.ts';
 import { MAX_ATTEMPTS, s3RetryStrategy } from './s3-retry.ts';
 import { objectUrl, partSize } from './s3-settings.ts';
 import { StorageError } from './types.ts';
@@ -246,23 +245,4 @@ export class S3Storage implements Storage {
       throw explainS3Error(error, this.name, this.#host);
     }
   }
-}
-
-/** Without any the SDK looks for them in this process's surroundings. */
-function withCredentials(
-  settings: S3Settings,
-  maxAttempts: number,
-  agents: CheckedAgents | undefined,
-): Pick<S3ClientConfig, 'credentials'> {
-  const { accessKey, secret, sessionToken, assumeRole } = settings;
-  const own =
-    accessKey === ''
-      ? undefined
-      : {
-          ...{ accessKeyId: accessKey, secretAccessKey: secret },
-          ...(sessionToken === '' ? {} : { sessionToken }),
-        };
-  if (assumeRole)
-    return { credentials: roleCredentials({ ...settings, assumeRole }, own, maxAttempts, agents) };
-  return own ? { credentials: own } : {};
 }

@@ -1,8 +1,7 @@
 /** Puts a broadcast's objects into its storage: again while it is the storage that fails, and never as an old attempt. */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Storage, StoredObject } from '../../../storage/types.ts';
-import { StorageError } from '../../../storage/types.ts';
+import { persist } from '../persist.ts';
 
 export interface BroadcastStoreOptions {
   storage: Storage;
@@ -12,8 +11,6 @@ export interface BroadcastStoreOptions {
   /** A store that fails for this long without one success is given up, ms; default: never. The log keeps everything. */
   giveUpMs?: number;
 }
-
-const RETRY_MS = { first: 500, most: 10_000 };
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -79,31 +76,8 @@ export class BroadcastStore {
     });
   }
 
-  /** Tries again for as long as it is the store that fails: the log keeps everything meanwhile. */
-  async #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const cancelled = this.#cancelled;
-    const { giveUpMs } = this.#options;
-    // Also a store that hangs has only so long.
-    const late = giveUpMs === undefined ? undefined : AbortSignal.timeout(giveUpMs);
-    const signal = late ? AbortSignal.any([cancelled, late]) : cancelled;
-    let failure: StorageError | undefined;
-    for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.most)) {
-      try {
-        return await work(signal);
-      } catch (error) {
-        if (error instanceof StorageError) failure = error;
-        if (cancelled.aborted || (!late?.aborted && failure?.blame !== 'destination')) throw error;
-        if (!late?.aborted) {
-          this.#options.logger.warn({ err: error, retryMs: pause }, 'the store failed: trying again');
-          await delay(pause, undefined, { signal }).catch(() => undefined);
-        }
-        cancelled.throwIfAborted();
-        if (late?.aborted) {
-          const seconds = (giveUpMs ?? 0) / 1000;
-          const what = `the store ${this.#options.storage.name} has not answered for ${seconds} s`;
-          throw failure ?? new StorageError('destination', 504, what);
-        }
-      }
-    }
+  #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { storage, giveUpMs, logger } = this.#options;
+    return persist({ name: storage.name, giveUpMs, cancelled: this.#cancelled, logger }, work);
   }
 }

@@ -1,4 +1,5 @@
-/** Credentials of a role that uploads assume: asked of STS, and again before they run out. */
+/** What an S3 store is asked with: keys, or a role's, asked of STS and again before they run out. */
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import type { CheckedAgents } from '../outbound/index.ts';
 import { GuardError } from '../outbound/index.ts';
@@ -6,7 +7,7 @@ import { s3RetryStrategy } from './s3-retry.ts';
 import { StorageError } from './types.ts';
 import type { S3Settings } from './types.ts';
 
-export interface RoleCredentials {
+interface RoleCredentials {
   accessKeyId: string;
   secretAccessKey: string;
   sessionToken: string;
@@ -20,12 +21,31 @@ const IDLE_MS = 15_000;
 /** Without a word of when they run out they are taken to last this long, ms: STS's default. */
 const DEFAULT_LIFE_MS = 3_600_000;
 
+/** Without any the SDK looks for them in this process's surroundings. */
+export function withCredentials(
+  settings: S3Settings,
+  maxAttempts: number,
+  agents: CheckedAgents | undefined,
+): Pick<S3ClientConfig, 'credentials'> {
+  const { accessKey, secret, sessionToken, assumeRole } = settings;
+  const own =
+    accessKey === ''
+      ? undefined
+      : {
+          ...{ accessKeyId: accessKey, secretAccessKey: secret },
+          ...(sessionToken === '' ? {} : { sessionToken }),
+        };
+  if (assumeRole)
+    return { credentials: roleCredentials({ ...settings, assumeRole }, own, maxAttempts, agents) };
+  return own ? { credentials: own } : {};
+}
+
 /**
  * For the SDK, which keeps what it is given until shortly before it runs out.
  * @param base what STS is asked with; undefined: what the SDK finds in this process's surroundings
  * @throws StorageError when answering: the role is refused, or STS cannot be reached
  */
-export function roleCredentials(
+function roleCredentials(
   settings: Pick<S3Settings, 'bucket' | 'region' | 'stsEndpoint'> & {
     assumeRole: NonNullable<S3Settings['assumeRole']>;
   },
