@@ -8,6 +8,7 @@ import { planOfRecord } from '../egress/plan.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
 import type { AddedOutput } from '../store/types.ts';
 import { applied } from './egress-update.ts';
+import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
 import { checkOutbound, plannedUrls } from './outbound-urls.ts';
 import { messageFromJson, messageToJson } from './protojson.ts';
@@ -68,7 +69,7 @@ export async function addOutput(
   body: z.infer<typeof addOutputSchema>,
 ): Promise<JsonObject> {
   const added = outputOf(body);
-  const record = await options.store.get(body.egress_id);
+  const record = await withDeadline('the store of egresses', options.store.get(body.egress_id));
   if (record) {
     const before = planOfRecord(record);
     const { outputs, storages } = withOutput(before, added);

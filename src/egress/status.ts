@@ -118,6 +118,8 @@ export class StatusKeeper {
 
   /** Adds to `details` what whoever reads the result should know: a gap, a track that was left out. */
   remark(text: string): void {
+    // Outputs of one log say the same of it.
+    if (this.info.details.split('; ').includes(text)) return;
     this.update((info) => {
       info.details = info.details ? `${info.details}; ${text}` : text;
     });

@@ -51,12 +51,27 @@ describe('StatusKeeper', () => {
     status.remark('TR_1 of alice is left out: video/AV1 cannot be recorded');
     status.ending('StopEgress API');
     status.remark('gap from 1.0 s to 2.0 s: killed');
+    // Another output of the same log.
+    status.remark('gap from 1.0 s to 2.0 s: killed');
     status.fail(new EgressError('user', 'no such bucket'));
     await status.flush();
     expect(status.info.details).toBe(
       'End reason: StopEgress API; TR_1 of alice is left out: video/AV1 cannot be recorded; gap from 1.0 s to 2.0 s: killed',
     );
     expect(status.info).toMatchObject({ error: 'no such bucket', errorCode: 400 });
+  });
+
+  it('says that it is paused for as long as it is', async () => {
+    const { status } = keeper();
+    status.remark('TR_1 is left out');
+    status.paused(0);
+    expect(status.info.details).toBe('TR_1 is left out; paused since 1970-01-01T00:00:00.000Z');
+    // Another attempt says it again.
+    status.paused(1000);
+    expect(status.info.details).toBe('TR_1 is left out; paused since 1970-01-01T00:00:01.000Z');
+    status.paused(undefined);
+    expect(status.info.details).toBe('TR_1 is left out');
+    await status.flush();
   });
 
   it('ends as LIMIT_REACHED what was ended because something ran out, also when a later attempt finishes it', async () => {
