@@ -1,4 +1,5 @@
 /** `<egress id>.json` beside what an egress has stored: LiveKit's fields, and what Sluice adds to them. Pure. */
+import { redactUrl } from '../redact.ts';
 import type { EgressPlan } from './plan-types.ts';
 import type { SegmentLog } from './log/reader.ts';
 import type { EventLine, GapLine } from './log/types.ts';
@@ -86,7 +87,8 @@ export function manifestText(facts: ManifestFacts): string {
 
 function source({ plan, tracks }: ManifestFacts): Record<string, string> {
   const { source: from } = plan;
-  if (from.type === 'web') return { url: from.url };
+  // As EgressInfo shows it: the manifest lies where others read.
+  if (from.type === 'web') return { url: redactUrl(from.url) };
   if (from.type === 'participant') return { publisher_identity: from.identity };
   if (from.type !== 'tracks') return {};
   const audio = from.audioTrackId;
