@@ -97,6 +97,12 @@ describe('LL-HLS', () => {
     let over = false;
     const following = follow(() => over);
     await until('pictures', async () => (await shownPictures(page)).length > 0);
+    // It begins where it happens to, and catches up.
+    await until('the player to be where it wants to be', async () => {
+      const { latency, targetLatency } = await lowLatencyState(page);
+      return targetLatency !== null && latency < targetLatency + 0.3;
+    });
+    await shown(page);
     latencies = [];
     await until('four seconds of them', async () => {
       latencies.push(...(await shown(page)));
