@@ -7,6 +7,7 @@ import {
 } from '@livekit/protocol';
 import type { EgressInfo, RoomCompositeEgressRequest, RoomEgress } from '@livekit/protocol';
 import type { Logger } from 'pino';
+import { invalid } from '../egress/request/errors.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import type { Sfu, SfuParticipant, SfuRoom, SfuTrack } from '../sfu/types.ts';
 
@@ -49,6 +50,10 @@ export class AutoEgress {
 
   /** Finds what is wrong with it before the room is created. @throws RequestError, TwirpError */
   async check(egress: RoomEgress, roomName: string): Promise<void> {
+    const named = egress.room?.roomName ?? '';
+    if (named !== '' && named !== roomName) {
+      throw invalid('egress.room.room_name', 'it is the room that is created; leave it out');
+    }
     const samples = [
       roomRequest(egress, roomName),
       participantRequest(egress, roomName, SOMEBODY),

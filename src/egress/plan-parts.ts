@@ -79,12 +79,25 @@ export function mixingOf(mixing: AudioMixing): AudioMixingName {
   }
 }
 
+/** @throws RequestError for a mixing where we mix no sound */
+function checkMixing(
+  mixing: AudioMixingName,
+  { customBaseUrl, videoOnly }: { customBaseUrl: string; videoOnly: boolean },
+): void {
+  if (mixing === 'default') return;
+  if (videoOnly) throw invalid('audio_mixing', 'with video_only no sound is recorded; leave it out');
+  if (customBaseUrl !== '') {
+    throw invalid('audio_mixing', 'with custom_base_url the sound is what the template plays; leave it out');
+  }
+}
+
 /** What a room composite and v2's template have in common. @throws RequestError */
 export function roomSource(
   request: { layout: string; customBaseUrl: string; audioOnly: boolean; videoOnly: boolean },
   audioMixing: AudioMixingName,
 ): EgressSource {
   checkEither(request);
+  checkMixing(audioMixing, request);
   const { layout, customBaseUrl, audioOnly, videoOnly } = request;
   if (customBaseUrl === '') {
     return { type: 'room', layout: layoutOf(layout), audioOnly, videoOnly, audioMixing };

@@ -177,8 +177,12 @@ function legsOf(source: EgressSource): { video: boolean; audio: boolean } {
 /** @throws RequestError */
 export function planStart(request: StartEgressRequest, context: PlanContext): EgressPlan {
   const source = sourceOf(request);
-  if (source.type === 'web') checkWebhooks(request.webhooks);
-  else checkCommon(request);
+  if (source.type === 'web') {
+    checkWebhooks(request.webhooks);
+    if (request.roomName !== '') {
+      throw invalid('room_name', 'a page is recorded in no room; leave it out, or use template');
+    }
+  } else checkCommon(request);
   const options: EncodingChoice = request.encoding;
   if (options.case === 'preset' && options.value === EncodingOptionsPreset.PASSTHROUGH) {
     return planPassthrough(request, source, context);

@@ -18,6 +18,7 @@ import { checkWebSockets, withStreamQualities } from './plan-streams.ts';
 import { planStart } from './plan-start.ts';
 import type { EgressPlan } from './plan-types.ts';
 import { planParticipant, planRoomComposite, planTrack, planTrackComposite, planWeb } from './plan-v1.ts';
+import { checkLegs } from './request/encoding.ts';
 import type { EncodingChoice } from './request/encoding.ts';
 import { loadOptions } from './request/options.ts';
 import { loadRequest } from './request/types.ts';
@@ -50,9 +51,11 @@ function wantsOwnKind(request: StartRequest): boolean {
 /** @throws RequestError that says what is wrong with the request and what would be right. */
 export function planEgress(request: StartRequest, context: PlanContext): EgressPlan {
   const asked = withHlsOptions(withStreamQualities(planOf(request, context)));
+  const choice = encodingChoice(request);
+  checkLegs(choice, { picture: asked.video !== null, sound: asked.audio !== null });
   checkWebSockets(asked);
   checkImages(asked);
-  return settleCodecs(asked, encodingChoice(request), wantsOwnKind(request));
+  return settleCodecs(asked, choice, wantsOwnKind(request));
 }
 
 /**

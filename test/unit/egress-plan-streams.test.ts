@@ -94,7 +94,9 @@ describe('destinations', () => {
 
   it('are WebSockets for sound alone', () => {
     const socket = new StreamOutput({ protocol: StreamProtocol.WEBSOCKET, urls: ['wss://h/audio'] });
-    const request = room([], { streamOutputs: [socket], audioOnly: true });
+    const request = new RoomCompositeEgressRequest({
+      ...{ roomName: 'demo', streamOutputs: [socket], audioOnly: true },
+    });
     expect(planned(request, undefined).outputs).toMatchObject([
       { protocol: 'websocket', urls: ['wss://h/audio'] },
     ]);

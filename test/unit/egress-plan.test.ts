@@ -211,11 +211,12 @@ describe('outputs', () => {
     ]);
   });
 
-  it('the deprecated field counts alone, and is ignored where the list is there', () => {
+  it('the deprecated field counts alone; beside a list it has to say the same', () => {
     const legacy = new EncodedFileOutput({ filepath: 'legacy.mp4' });
     const output = { case: 'file' as const, value: legacy };
     expect(plan(room({ fileOutputs: [], output })).outputs).toMatchObject([{ filepath: 'legacy.mp4' }]);
-    expect(plan(room({ output })).outputs).toMatchObject([{ filepath: 'a.mp4' }]);
+    expect(plan(room({ fileOutputs: [legacy], output })).outputs).toHaveLength(1);
+    expect(() => plan(room({ output }))).toThrow(/field: output: .* another file output/);
     expect(plan(room({ fileOutputs: [], output: { case: 'segments', value: hls() } })).outputs).toMatchObject(
       [{ type: 'segments' }],
     );

@@ -107,6 +107,23 @@ function advanced(options: EncodingOptions): Encoding {
   };
 }
 
+/** What of the options is about one of the two alone. */
+const ABOUT = {
+  picture: ['width', 'height', 'depth', 'framerate', 'videoCodec', 'videoBitrate', 'keyFrameInterval'],
+  sound: ['audioCodec', 'audioBitrate', 'audioFrequency'],
+} as const;
+
+/** @throws RequestError for an option about a picture, or a sound, that is not recorded */
+export function checkLegs(choice: EncodingChoice, recorded: { picture: boolean; sound: boolean }): void {
+  if (choice.case !== 'advanced') return;
+  for (const leg of ['picture', 'sound'] as const) {
+    const asked = recorded[leg] ? undefined : ABOUT[leg].find((field) => choice.value[field] !== 0);
+    if (asked === undefined) continue;
+    const field = asked.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    throw invalid(field, `no ${leg} is recorded; leave it out`);
+  }
+}
+
 /** @throws RequestError */
 export function encodingOf(choice: EncodingChoice): Encoding {
   switch (choice.case) {

@@ -5,9 +5,19 @@ import { invalid } from './errors.ts';
 import type { EncodedRequest } from './outputs.ts';
 import type { UploadChoice } from './storage.ts';
 
-/** An output's own storage, else what its message has a field for, else the request's. */
+function sameUpload(one: UploadChoice, other: UploadChoice): boolean {
+  return one.case === other.case && (one.value?.equals(other.value as never) ?? true);
+}
+
+/** An output's own storage, else what its message has a field for, else the request's. @throws RequestError */
 function uploadOf(output: Output, own: UploadChoice, fallback: StorageConfig | undefined): UploadChoice {
-  if (output.storage?.provider.case !== undefined) return output.storage.provider;
+  const { provider } = output.storage ?? {};
+  if (provider?.case !== undefined) {
+    if (own.case !== undefined && !sameUpload(own, provider)) {
+      throw invalid('outputs.storage', `the output's ${own.case} is another one; name one of them`);
+    }
+    return provider;
+  }
   if (own.case !== undefined) return own;
   return fallback ? fallback.provider : { case: undefined };
 }
@@ -27,6 +37,9 @@ export function listed({ outputs, storage }: StartEgressRequest): EncodedRequest
         break;
       }
       case 'stream':
+        if (output.storage?.provider.case !== undefined) {
+          throw invalid('outputs.storage', 'of a stream nothing is stored; leave it out');
+        }
         lists.streamOutputs.push(config.value);
         break;
       case 'segments': {
@@ -46,5 +59,9 @@ export function listed({ outputs, storage }: StartEgressRequest): EncodedRequest
     }
   }
   if (outputs.length === 0) throw invalid('outputs', 'name at least one output');
+  const streamed = outputs.every(({ config }) => config.case === 'stream');
+  if (streamed && storage?.provider.case !== undefined) {
+    throw invalid('storage', 'of streams nothing is stored; leave it out');
+  }
   return lists;
 }

@@ -1,5 +1,6 @@
 /** Outputs of a request -> outputs of a plan. */
 import { EncodedFileType, SegmentedFileProtocol, SegmentedFileSuffix } from '@livekit/protocol';
+import type { Message } from '@bufbuild/protobuf';
 import type {
   DirectFileOutput,
   EncodedFileOutput,
@@ -123,9 +124,12 @@ export function webSocketOutput(url: string): StreamOutput {
   return { type: 'stream', protocol: 'websocket', urls: [url] };
 }
 
-/** The list counts; the deprecated field only where its list is empty, because SDKs send both. */
-function only<T>(list: readonly T[], legacy: T | undefined, what: string): T | undefined {
+/** The deprecated field counts where its list is empty; SDKs send both, the same in them. @throws RequestError */
+function only<T extends Message<T>>(list: readonly T[], legacy: T | undefined, what: string): T | undefined {
   if (list.length > 1) throw invalid(`multiple ${what} outputs`, `use at most one ${what} output`);
+  if (list[0] && legacy && !list[0].equals(legacy)) {
+    throw invalid('output', `the deprecated field names another ${what} output than the list; leave it out`);
+  }
   return list[0] ?? legacy;
 }
 

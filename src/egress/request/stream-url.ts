@@ -83,7 +83,7 @@ export function checkWebSocketUrl(field: string, url: string): void {
   const parsed = URL.parse(url);
   const fits = /^wss?:$/.test(parsed?.protocol ?? '') && parsed?.hostname !== '' && parsed?.hash === '';
   if (wrong === undefined && fits) return;
-  const why = wrong ?? 'ws://host/path or wss://host/path is wanted';
+  const why = wrong ?? 'a stream of protocol WEBSOCKET goes to ws://host/path or wss://host/path';
   throw invalid(field, `invalid url ${showStreamUrl(url)}: ${why}`);
 }
 
