@@ -214,7 +214,7 @@ export class EgressAttempt {
     this.#epochMs = epochMs;
     const { log, sinks } = await this.#openOutputs(program, wanted, bridge?.joined.room ?? NO_ROOM);
     const limits = new LimitWatch({
-      ...{ plan: this.#deps.plan, epochMs, earlier: log.earlier.chunks },
+      ...{ plan: this.#deps.plan, earlier: log.earlier.chunks },
       onReached: (reason) => this.limitReached(reason),
     });
     this.#limits = limits;
@@ -252,6 +252,7 @@ export class EgressAttempt {
     });
     this.#changes.apply(this.#desired);
     this.#status.active(Date.now());
+    limits.begin(Number(this.#status.info.startedAt / 1_000_000n));
   }
 
   /** Answers when what it shows is to be recorded, or it is not wanted any more. @throws EgressError, EgressAborted */

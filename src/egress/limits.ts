@@ -109,8 +109,6 @@ export function withinSize(log: SegmentLog, plan: EgressPlan): SegmentLog {
 
 export interface LimitWatchOptions {
   plan: EgressPlan;
-  /** Wall clock of egress-clock zero, ms: what an earlier attempt has recorded counts. */
-  epochMs: number;
   /** Chunks of earlier attempts. */
   earlier: readonly Chunk[];
   /** Called once. */
@@ -127,12 +125,16 @@ export class LimitWatch {
 
   constructor(options: LimitWatchOptions) {
     this.#options = options;
-    const { plan, epochMs, earlier } = options;
+    const { plan, earlier } = options;
     const hasFile = plan.outputs.some(({ type }) => type === 'file');
     this.#mostBytes = (hasFile ? plan.options.limits?.file?.max_size : undefined) ?? Infinity;
-    const limit = longest(plan);
-    if (limit) this.#wait(limit, epochMs + limit.seconds * 1000);
     for (const chunk of earlier) this.chunk(chunk);
+  }
+
+  /** @param startedAtMs wall clock at which the egress became ACTIVE, whichever attempt it was in */
+  begin(startedAtMs: number): void {
+    const limit = longest(this.#options.plan);
+    if (limit && !this.#over) this.#wait(limit, startedAtMs + limit.seconds * 1000);
   }
 
   /** Takes in a chunk that was closed. */

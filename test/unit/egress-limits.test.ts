@@ -124,13 +124,12 @@ describe('a watch', () => {
     earlier: SegmentLog['chunks'] = [],
   ): { reached: string[]; watch: LimitWatch } {
     const reached: string[] = [];
-    return {
-      reached,
-      watch: new LimitWatch({
-        ...{ plan: plan(limits), epochMs: EPOCH_MS, earlier },
-        onReached: (reason) => reached.push(reason),
-      }),
-    };
+    const made = new LimitWatch({
+      ...{ plan: plan(limits), earlier },
+      onReached: (reason) => reached.push(reason),
+    });
+    made.begin(EPOCH_MS);
+    return { reached, watch: made };
   }
 
   it("tells when the time is up, counted from the egress's start, once", () => {
