@@ -111,6 +111,10 @@ describe('parts', () => {
     const result = packaged([{ units }]);
     checkParts(result);
     expect(result.parts.length).toBeGreaterThanOrEqual(11);
+    // hls.js takes a track without samples for a fragment without media.
+    const tracks = (data: Buffer) => data.toString('latin1').split('traf').length - 1;
+    expect(tracks(result.parts[0]!.data)).toBe(2);
+    expect(tracks(result.parts.at(-2)!.data)).toBe(1);
   });
 
   it('say where decoding can begin', () => {

@@ -94,7 +94,9 @@ export class PartBuilder {
     this.#videoAt = undefined;
     this.#audio = [];
     this.#audioAt = undefined;
-    return { data: fragment(sequence, runs), independent };
+    // A track without samples is left out: hls.js takes such a run for a fragment without any media, and gives up.
+    const filled = runs.filter(({ samples }) => samples.length > 0);
+    return { data: fragment(sequence, filled.length > 0 ? filled : runs), independent };
   }
 }
 
