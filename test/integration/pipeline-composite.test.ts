@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Tile } from '../../pipelines/shared/protocol.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
-import type { TestPipeline} from '../support/pipeline.ts';
+import type { TestPipeline } from '../support/pipeline.ts';
 import { AAC, sleep, X264 } from '../support/pipeline.ts';
 import { pipelineRig } from '../support/pipeline-rig.ts';
 import type { TestRouter } from '../support/rtp-source.ts';
