@@ -17,6 +17,12 @@ import { compensateEncoder, mixedAudio } from './silence.ts';
 const H264 = 'video/x-h264,stream-format=(string)byte-stream,alignment=(string)au';
 const OPUS = 'audio/x-opus,rate=(int)48000,channels=(int)2,channel-mapping-family=(int)0';
 
+/**
+ * End of a copied track's tail. A query for memory goes through a leg in order with the frames, holds the leg until the
+ * muxer comes to it, and the muxer may first wait for frames: neither gaps nor the track's removal could get past it.
+ */
+const COPIED = 'identity name=out silent=true drop-allocation=true';
+
 /** Unbounded, so that a leg never blocks its source; what waits in it is bounded by the other leg's gaps. */
 function leg(name: string): string {
   return `queue name=${name} max-size-buffers=0 max-size-time=0 max-size-bytes=0`;
@@ -105,12 +111,10 @@ export class Passthrough implements Program {
         throw new Error(
           `this passthrough copies ${video?.mimeType ?? 'no video'}, not ${connect.codec.mimeType}`,
         );
-      return this.#container === 'mpegts'
-        ? `${parse} ! ${H264} ! identity name=out silent=true`
-        : `${parse} name=out`;
+      return this.#container === 'mpegts' ? `${parse} ! ${H264} ! ${COPIED}` : `${parse} ! ${COPIED}`;
     }
     if (!audio) throw new Error('this passthrough has no audio');
-    if (audio.mode === 'copy') return `${parse} name=out`;
+    if (audio.mode === 'copy') return `${parse} ! ${COPIED}`;
     return `${decode} ! audioconvert${oneEar(connect.channel, audio.encoding)} ! audioresample ! ${rawAudio(audio.encoding, 'S16LE')} ! identity name=out silent=true`;
   }
 
