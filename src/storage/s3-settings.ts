@@ -33,7 +33,9 @@ export function requestedS3(
   }
   const contentDisposition = request.contentDisposition || DEFAULT_DISPOSITION;
   const region = request.region || s3.region;
-  if (request.accessKey !== '') return { ...request, region, contentDisposition, stsEndpoint };
+  // Where roles are asked for is the operator's to say, whoever asks.
+  const sts = request.assumeRole ? { stsEndpoint } : {};
+  if (request.accessKey !== '') return { ...request, ...sts, region, contentDisposition };
   const ownEndpoint = request.endpoint !== '' && request.endpoint !== s3.endpoint;
   if (ownEndpoint && s3.accessKey !== '') {
     throw new StorageError(
@@ -44,9 +46,9 @@ export function requestedS3(
   }
   return {
     ...request,
+    ...sts,
     region,
     contentDisposition,
-    stsEndpoint,
     endpoint: request.endpoint || s3.endpoint,
     accessKey: s3.accessKey,
     secret: s3.secret,
