@@ -24,11 +24,14 @@ export interface Parts {
   redisPid: number;
 }
 
-/** Starts Redis, server and worker as processes of their own; log level `info`, as in use. */
-export async function startParts(owner: Owner): Promise<Parts> {
+/**
+ * Starts Redis, server and worker as processes of their own; log level `info`, as in use.
+ * @param more of the environment, for all of them
+ */
+export async function startParts(owner: Owner, more: Record<string, string> = {}): Promise<Parts> {
   const redis = owner.own(await startRedis(), (each) => each.stop());
   const [redisPid] = named(process.pid, 'redis-server');
-  const env = { SLUICE_LOG_LEVEL: 'info' };
+  const env = { SLUICE_LOG_LEVEL: 'info', ...more };
   const sluice = owner.own(await Sluice.start({ mode: 'split', redisUrl: redis.url, env }), (each) =>
     each.stop(),
   );
