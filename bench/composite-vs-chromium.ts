@@ -20,7 +20,7 @@ import { EncodedFileOutput } from 'livekit-server-sdk';
 import { chromium } from 'playwright-core';
 import type { Page } from 'playwright-core';
 import { h264Encoder } from '../pipelines/shared/encoders.ts';
-import { DEFAULT_VIDEO } from '../src/egress/presets.ts';
+import { DEFAULT_VIDEO } from '../src/egress/plan/presets.ts';
 import { PacedGst } from './lib/gst.ts';
 import { median, report, spread, verdict } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncodedFileOutput } from 'livekit-server-sdk';
 import { h264Encoder } from '../pipelines/shared/encoders.ts';
-import { DEFAULT_VIDEO } from '../src/egress/presets.ts';
+import { DEFAULT_VIDEO } from '../src/egress/plan/presets.ts';
 import { runTool } from '../src/demo/content/tool.ts';
 import { PacedGst, rawPictures } from './lib/gst.ts';
 import { median, report, say, spread, verdict } from './lib/numbers.ts';

@@ -10,7 +10,7 @@ import { muxer, muxPad, videoEncoder } from '../pipelines/shared/encoders.ts';
 import type { VideoEncoding } from '../pipelines/shared/protocol.ts';
 import { ffprobe, ffprobePackets } from '../src/demo/content/ffprobe.ts';
 import { runTool } from '../src/demo/content/tool.ts';
-import { DEFAULT_VIDEO, presetPicture } from '../src/egress/presets.ts';
+import { DEFAULT_VIDEO, presetPicture } from '../src/egress/plan/presets.ts';
 import { report, say, verdict } from './lib/numbers.ts';
 import { Owner } from './lib/owner.ts';
 import { spent, usage } from './lib/processes.ts';

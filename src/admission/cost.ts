@@ -1,6 +1,6 @@
 /** What a job costs in cores: measured defaults (docs/performance.md), scaled by what is encoded. Pure. */
 import type { IngressInfo } from '@livekit/protocol';
-import type { EgressPlan } from '../egress/plan-types.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
 import { isPage } from '../egress/page-source.ts';
 import { videoEncoding } from '../ingress/presets.ts';
 

@@ -1,6 +1,6 @@
 /** How much disk a recording needs, and what a worker does as it runs out. Pure. */
 import { keptSeconds } from '../egress/kept.ts';
-import type { EgressPlan } from '../egress/plan-types.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
 
 /** A new recording is to have room for so much of itself, s. */
 const ROOM_FOR_S = 600;

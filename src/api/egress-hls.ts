@@ -1,7 +1,7 @@
 /** HLS as a request wants it, and as the configuration wants it where the request says nothing. Pure. */
 import type { Config } from '../config/types.ts';
-import type { HlsChoice } from '../egress/plan-hls.ts';
-import type { EgressPlan } from '../egress/plan-types.ts';
+import type { HlsChoice } from '../egress/plan/hls.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
 import { invalid } from '../egress/request/errors.ts';
 import { withDefaults } from '../egress/request/options.ts';
 import type { EgressOptions } from '../egress/request/options.ts';

@@ -1,8 +1,8 @@
 /** UpdateLayout: another layout for a composite that runs. */
 import type { EgressInfo, UpdateLayoutRequest } from '@livekit/protocol';
 import type { Logger } from 'pino';
-import { planOfRecord } from '../egress/plan.ts';
-import { layoutOf } from '../egress/plan-parts.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
+import { layoutOf } from '../egress/plan/parts.ts';
 import type { Sfu } from '../sfu/types.ts';
 import type { EgressRecord, EgressStore } from '../store/types.ts';
 import { withDeadline } from './deadline.ts';

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EgressInfo, UpdateStreamRequest } from '@livekit/protocol';
 import type { Logger } from 'pino';
-import { planOfRecord } from '../egress/plan.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
 import { MAX_STREAM_URLS } from '../egress/request/outputs.ts';
 import { checkStreamUrl, showStreamUrl } from '../egress/request/stream-url.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';

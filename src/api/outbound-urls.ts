@@ -5,7 +5,7 @@ import {
   TrackEgressRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
-import type { EgressPlan } from '../egress/plan-types.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
 import { invalid } from '../egress/request/errors.ts';
 import { reachedUrl, showStreamUrl } from '../egress/request/stream-url.ts';
 import type { StartRequest } from '../egress/request/types.ts';

@@ -4,7 +4,7 @@ import type { JsonObject, JsonValue, Message, MessageType } from '@bufbuild/prot
 import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } from '@livekit/protocol';
 import { z } from 'zod';
 import { withOutput } from '../egress/added-outputs.ts';
-import { planOfRecord } from '../egress/plan.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
 import type { AddedOutput } from '../store/types.ts';
 import { applied } from './egress-update.ts';

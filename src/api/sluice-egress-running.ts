@@ -5,7 +5,7 @@ import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { isPage } from '../egress/page-source.ts';
-import { planOfRecord } from '../egress/plan.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
 import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import { applied } from './egress-update.ts';
 import { withDeadline } from './deadline.ts';

@@ -2,11 +2,11 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { z } from 'zod';
 import { bridgeTrackSource } from '../bridge/view.ts';
-import { planOfRecord } from '../egress/plan.ts';
-import type { EgressPlan } from '../egress/plan-types.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
 import { isPage } from '../egress/page-source.ts';
 import { assertReadable } from '../egress/program.ts';
-import { namedTracks } from '../egress/selection.ts';
+import { namedTracks } from '../egress/room/selection.ts';
 import type { Sfu } from '../sfu/types.ts';
 import type { EgressDesired, EgressRecord, TrackRole } from '../store/types.ts';
 import { applied } from './egress-update.ts';

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { EgressInfo } from '@livekit/protocol';
 import type { ColorName } from '../../pipelines/publisher/signal.ts';
-import { gridLayout } from '../egress/layout.ts';
+import { gridLayout } from '../egress/composition/layout.ts';
 import { analyse, fitPicture } from './content/analyse.ts';
 import type { ContentReport, TileSpec } from './content/analyse.ts';
 

@@ -6,8 +6,8 @@ import {
   StreamOutput as StreamRequest,
 } from '@livekit/protocol';
 import type { AddedOutput, EgressDesired } from '../store/types.ts';
-import { containerFor } from './codecs.ts';
-import type { EgressOutput, EgressPlan, FileOutput, OutputSpan } from './plan-types.ts';
+import { containerFor } from './plan/codecs.ts';
+import type { EgressOutput, EgressPlan, FileOutput, OutputSpan } from './plan/types.ts';
 import { invalid } from './request/errors.ts';
 import { encodedOutputs } from './request/outputs.ts';
 import { StorageList } from './request/storage.ts';

@@ -1,5 +1,5 @@
 /** Names of files, playlists and segments from LiveKit's templates. Pure; the result stays inside its folder. */
-import type { SegmentsOutput } from './plan-types.ts';
+import type { SegmentsOutput } from './plan/types.ts';
 
 /** What stands for the placeholders. */
 export interface NameValues {

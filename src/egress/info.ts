@@ -16,8 +16,8 @@ import {
 import { redactStreamUrl } from '../redact.ts';
 import { fileName, imagePrefix, segmentNames } from './filename.ts';
 import type { NameValues } from './filename.ts';
-import type { EgressPlan } from './plan-types.ts';
-import { subjectOf } from './presence.ts';
+import type { EgressPlan } from './plan/types.ts';
+import { subjectOf } from './room/presence.ts';
 import { echoed } from './request/echo.ts';
 import type { StartRequest } from './request/types.ts';
 

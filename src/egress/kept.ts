@@ -1,5 +1,5 @@
 /** How much of its segment log an egress needs while it runs. Pure. */
-import type { EgressPlan } from './plan-types.ts';
+import type { EgressPlan } from './plan/types.ts';
 
 /**
  * Streams are sent as they come and need nothing of the log. The last minute stays for whoever takes the egress over,

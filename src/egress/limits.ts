@@ -5,7 +5,7 @@
 import type { Config } from '../config/index.ts';
 import type { SegmentLog } from './log/fold.ts';
 import type { Chunk } from './log/types.ts';
-import type { EgressPlan } from './plan-types.ts';
+import type { EgressPlan } from './plan/types.ts';
 import { limitsSchema } from './request/limits.ts';
 import type { Limits } from './request/limits.ts';
 

@@ -1,9 +1,9 @@
 /** `<egress id>.json` beside what an egress has stored: LiveKit's fields, and what Sluice adds to them. Pure. */
 import { redactUrl } from '../redact.ts';
-import type { EgressPlan } from './plan-types.ts';
+import type { EgressPlan } from './plan/types.ts';
 import type { SegmentLog } from './log/reader.ts';
 import type { EventLine, GapLine } from './log/types.ts';
-import type { WantedTrack } from './selection.ts';
+import type { WantedTrack } from './room/selection.ts';
 
 /** A recording. Times are on the egress clock. */
 export interface ManifestFile {

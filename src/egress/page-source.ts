@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { WebSource } from '../web-source/index.ts';
 import type { EgressRecord } from '../store/types.ts';
 import { EgressAborted, EgressError } from './errors.ts';
-import type { EgressPlan, EgressSource } from './plan-types.ts';
+import type { EgressPlan, EgressSource } from './plan/types.ts';
 
 /** How often an egress without a room looks whether it still holds the fence, ms. */
 const FENCE_LOOK_MS = 2000;

@@ -4,13 +4,13 @@ import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
 import type { PipelineHost } from '../pipeline/host.ts';
 import type { Init, LogTarget, PipelineEvent } from '../../pipelines/shared/protocol.ts';
-import { CanvasKeeper } from './canvas.ts';
-import { Feeds } from './feeds.ts';
-import type { EgressPlan } from './plan-types.ts';
+import { CanvasKeeper } from './composition/canvas.ts';
+import { Feeds } from './room/feeds.ts';
+import type { EgressPlan } from './plan/types.ts';
 import type { Program } from './program.ts';
-import type { WantedTrack } from './selection.ts';
+import type { WantedTrack } from './room/selection.ts';
 import type { Surface } from '../web-source/index.ts';
-import type { Background, Stage } from './stage.ts';
+import type { Background, Stage } from './composition/stage.ts';
 
 const AUDIO_COPY_MIME = 'audio/opus';
 /** The one codec that is copied of a participant, whatever they publish next. */

@@ -1,9 +1,9 @@
 /** Copy or encode: the choice of program for an egress, from its plan and the tracks it found. Pure. */
 import type { Container } from '../../pipelines/shared/protocol.ts';
-import { containerFor } from './codecs.ts';
+import { containerFor } from './plan/codecs.ts';
 import { EgressError } from './errors.ts';
 import { isPage } from './page-source.ts';
-import type { EgressPlan, FileOutput } from './plan-types.ts';
+import type { EgressPlan, FileOutput } from './plan/types.ts';
 
 /** What runs, and why: the reason is shown in the log. */
 export interface Program {

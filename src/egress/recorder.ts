@@ -12,9 +12,9 @@ import type { EventLine } from './log/types.ts';
 import type { SegmentLogWriter } from './log/writer.ts';
 import { SupersededError } from './log/writer.ts';
 import type { PipelineRunFactory, PipelineRunOptions, RunningPipeline, TapOrigin } from './pipeline-run.ts';
-import type { EgressPlan } from './plan-types.ts';
+import type { EgressPlan } from './plan/types.ts';
 import type { Program } from './program.ts';
-import type { WantedTrack } from './selection.ts';
+import type { WantedTrack } from './room/selection.ts';
 
 /** A pipeline that dies is started again, at most `MAX_RESTARTS` times within the window. */
 const MAX_RESTARTS = 5;

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { EgressDesired } from '../store/types.ts';
 import { streamsOnly } from './kept.ts';
 import type { SegmentLogWriter } from './log/writer.ts';
-import type { EgressPlan } from './plan-types.ts';
+import type { EgressPlan } from './plan/types.ts';
 import type { Recorder } from './recorder.ts';
 import type { Sinks } from './sinks/index.ts';
 import type { StatusKeeper } from './status.ts';

@@ -11,7 +11,7 @@ import { EgressAttempt } from '../egress/attempt.ts';
 import { configuredLimits, withinLimits } from '../egress/limits.ts';
 import { PageRun } from '../egress/page-run.ts';
 import { PipelineRun } from '../egress/pipeline-run.ts';
-import { planOfRecord } from '../egress/plan.ts';
+import { planOfRecord } from '../egress/plan/plan.ts';
 import { createSinks } from '../egress/sinks/index.ts';
 import { EgressWorker } from '../jobs/egress-worker.ts';
 import { createAddressPolicy } from '../outbound/index.ts';

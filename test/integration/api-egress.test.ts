@@ -22,7 +22,7 @@ import type { EgressInfo } from '@livekit/protocol';
 import { DirectFileOutput, EgressClient } from 'livekit-server-sdk';
 import type { ListEgressOptions } from 'livekit-server-sdk';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { planOfRecord } from '../../src/egress/plan.ts';
+import { planOfRecord } from '../../src/egress/plan/plan.ts';
 import type { SfuRoom } from '../../src/sfu/types.ts';
 import { API_KEY, API_SECRET, rawCall, startApi, token } from '../support/api.ts';
 import type { TestApi } from '../support/api.ts';

@@ -2,7 +2,7 @@
 import { EgressInfo, EgressStatus, EncodedFileOutput, TrackSource } from '@livekit/protocol';
 import { DirectFileOutput, EgressClient } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { planOfRecord } from '../../src/egress/plan.ts';
+import { planOfRecord } from '../../src/egress/plan/plan.ts';
 import type { SfuRoom } from '../../src/sfu/types.ts';
 import { API_KEY, API_SECRET, rawCall, startApi, token } from '../support/api.ts';
 import type { TestApi } from '../support/api.ts';

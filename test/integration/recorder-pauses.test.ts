@@ -8,7 +8,7 @@ import { pausesOf } from '../../src/egress/log/pauses.ts';
 import type { PipelineRunOptions, RunningPipeline } from '../../src/egress/pipeline-run.ts';
 import { Recorder } from '../../src/egress/recorder.ts';
 import { RunningChanges } from '../../src/egress/running-changes.ts';
-import type { WantedTrack } from '../../src/egress/selection.ts';
+import type { WantedTrack } from '../../src/egress/room/selection.ts';
 import type { EgressDesired } from '../../src/store/types.ts';
 import { silent, withFolder } from '../support/log-fixtures.ts';
 

@@ -24,7 +24,7 @@ import { StorageError, createStorage } from '../../src/storage/index.ts';
 import type { Storage, StorageConfig } from '../../src/storage/index.ts';
 import { proxyUrl } from '../../src/storage/s3-settings.ts';
 import { S3Storage } from '../../src/storage/s3.ts';
-import type { S3Settings } from '../../src/egress/plan-types.ts';
+import type { S3Settings } from '../../src/egress/plan/types.ts';
 import { startHttpProxy } from '../support/http-proxy.ts';
 import { freePort } from '../support/ports.ts';
 import { startSts } from '../support/sts.ts';

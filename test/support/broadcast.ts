@@ -6,7 +6,7 @@ import { readLog } from '../../src/egress/log/reader.ts';
 import type { SegmentLog } from '../../src/egress/log/reader.ts';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
-import { planOfRecord } from '../../src/egress/plan.ts';
+import { planOfRecord } from '../../src/egress/plan/plan.ts';
 import { SegmentsSink } from '../../src/egress/sinks/segments.ts';
 import { StatusKeeper } from '../../src/egress/status.ts';
 import { createNameClaims } from '../../src/store/name-claims.ts';

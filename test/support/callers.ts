@@ -3,7 +3,7 @@ import { TrackType } from '@livekit/protocol';
 import { pino } from 'pino';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
-import { gridLayout } from '../../src/egress/layout.ts';
+import { gridLayout } from '../../src/egress/composition/layout.ts';
 import { fitPicture } from '../../src/demo/content/analyse.ts';
 import type { Rect } from '../../src/demo/content/analyse.ts';
 import type { Sluice } from './sluice.ts';

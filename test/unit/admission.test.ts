@@ -21,7 +21,7 @@ import { CpuMeter } from '../../src/admission/meter.ts';
 import { cpuSeconds, cpuSecondsOf } from '../../src/admission/process-cpu.ts';
 import { diskRefusal } from '../../src/admission/roster.ts';
 import { notTakenText, waitingText, withoutWaiting } from '../../src/admission/waiting-text.ts';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 
 const MiB = 2 ** 20;
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { BridgeParticipant, BridgeTrack } from '../../src/bridge/protocol.ts';
 import { EgressError } from '../../src/egress/errors.ts';
-import { layerForTile, topLayerHeight } from '../../src/egress/layers.ts';
-import type { EgressOutput, EgressPlan } from '../../src/egress/plan-types.ts';
-import { DEFAULT_AUDIO, DEFAULT_VIDEO } from '../../src/egress/presets.ts';
+import { layerForTile, topLayerHeight } from '../../src/egress/composition/layers.ts';
+import type { EgressOutput, EgressPlan } from '../../src/egress/plan/types.ts';
+import { DEFAULT_AUDIO, DEFAULT_VIDEO } from '../../src/egress/plan/presets.ts';
 import { chooseProgram } from '../../src/egress/program.ts';
 import { rtpPath } from '../../src/bridge/rtp-path.ts';
-import { selectTracks } from '../../src/egress/selection.ts';
+import { selectTracks } from '../../src/egress/room/selection.ts';
 
 describe('layerForTile', () => {
   it.each([

@@ -13,9 +13,9 @@ import {
   VideoCodec,
 } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
-import { containerFor } from '../../src/egress/codecs.ts';
-import { planEgress } from '../../src/egress/plan.ts';
-import type { EgressPlan } from '../../src/egress/plan-types.ts';
+import { containerFor } from '../../src/egress/plan/codecs.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
+import type { EgressPlan } from '../../src/egress/plan/types.ts';
 import { initialInfo } from '../../src/egress/info.ts';
 import { RequestError } from '../../src/egress/request/errors.ts';
 import type { EgressOptions } from '../../src/egress/request/options.ts';

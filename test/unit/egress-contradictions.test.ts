@@ -2,7 +2,7 @@
 import { RoomCompositeEgressRequest, StartEgressRequest } from '@livekit/protocol';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 
 const start = (more: Record<string, JsonValue>) =>
   StartEgressRequest.fromJson({ roomName: 'demo', outputs: [{ file: {} }], ...more });

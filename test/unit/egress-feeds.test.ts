@@ -3,8 +3,8 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { BridgeClient } from '../../src/bridge/client.ts';
 import type { BridgeEvent } from '../../src/bridge/protocol.ts';
-import { Feeds } from '../../src/egress/feeds.ts';
-import type { WantedTrack } from '../../src/egress/selection.ts';
+import { Feeds } from '../../src/egress/room/feeds.ts';
+import type { WantedTrack } from '../../src/egress/room/selection.ts';
 import type { PipelineHost } from '../../src/pipeline/host.ts';
 
 const TRACK: WantedTrack = {

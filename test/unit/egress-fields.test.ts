@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { AutoEgress } from '../../src/api/auto-egress.ts';
 import { EgressService } from '../../src/api/egress-service.ts';
 import { toTwirpError } from '../../src/api/errors.ts';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 import { RequestError } from '../../src/egress/request/errors.ts';
 import { storeRequest } from '../../src/egress/request/types.ts';
 import type { StartRequest } from '../../src/egress/request/types.ts';

@@ -3,8 +3,8 @@ import { RoomCompositeEgressRequest, S3Upload, SegmentedFileOutput } from '@live
 import { describe, expect, it } from 'vitest';
 import { completeHls } from '../../src/api/egress-hls.ts';
 import type { HlsDefaults } from '../../src/api/egress-hls.ts';
-import { planEgress } from '../../src/egress/plan.ts';
-import type { HlsChoice } from '../../src/egress/plan-hls.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
+import type { HlsChoice } from '../../src/egress/plan/hls.ts';
 import { parseOptions } from '../../src/egress/request/options.ts';
 
 const bucket = new S3Upload({ bucket: 'recordings', accessKey: 'a', secret: 's', region: 'r' });

@@ -9,7 +9,7 @@ import {
   singleLayout,
   speakerLayout,
   takeSeats,
-} from '../../src/egress/layout.ts';
+} from '../../src/egress/composition/layout.ts';
 
 const HD = { width: 1280, height: 720 };
 const PORTRAIT = { width: 720, height: 1280 };

@@ -1,7 +1,7 @@
 /** What a request may ask of images and storyboards. */
 import { ImageFileSuffix, ImageOutput, RoomCompositeEgressRequest } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 import { imagePrefix } from '../../src/egress/filename.ts';
 
 const plan = (

@@ -15,7 +15,7 @@ import {
 } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
 import { abortedInfo, endingInfo, initialInfo, setDeprecatedResult } from '../../src/egress/info.ts';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 import type { StartRequest } from '../../src/egress/request/types.ts';
 
 const createdAtMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { echoed } from '../../src/egress/request/echo.ts';
 import { RequestError } from '../../src/egress/request/errors.ts';
 import { loadOptions, parseOptions, storeOptions } from '../../src/egress/request/options.ts';
-import { planEgress, planOfRecord } from '../../src/egress/plan.ts';
+import { planEgress, planOfRecord } from '../../src/egress/plan/plan.ts';
 import { storeRequest } from '../../src/egress/request/types.ts';
 import { initialInfo } from '../../src/egress/info.ts';
 

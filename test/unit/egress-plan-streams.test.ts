@@ -5,7 +5,7 @@ import {
   TrackEgressRequest,
 } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
-import { planEgress } from '../../src/egress/plan.ts';
+import { planEgress } from '../../src/egress/plan/plan.ts';
 import { parseOptions } from '../../src/egress/request/options.ts';
 import { showStreamUrl } from '../../src/egress/request/stream-url.ts';
 

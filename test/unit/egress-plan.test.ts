@@ -22,7 +22,7 @@ import {
   DirectFileOutput,
 } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
-import { planEgress, planOfRecord } from '../../src/egress/plan.ts';
+import { planEgress, planOfRecord } from '../../src/egress/plan/plan.ts';
 import { RequestError } from '../../src/egress/request/errors.ts';
 import { storeRequest } from '../../src/egress/request/types.ts';
 

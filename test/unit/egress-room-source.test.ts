@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { BridgeParticipant } from '../../src/bridge/protocol.ts';
 import { EgressAborted } from '../../src/egress/errors.ts';
-import { RoomSource } from '../../src/egress/room-source.ts';
-import type { RoomSourceOptions } from '../../src/egress/room-source.ts';
+import { RoomSource } from '../../src/egress/room/room-source.ts';
+import type { RoomSourceOptions } from '../../src/egress/room/room-source.ts';
 
 const GRACE_MS = 10_000;
 const role = { identity: 'guest', source: 'camera', kind: 'video' } as const;

@@ -2,10 +2,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { BridgeParticipant, BridgeTrack } from '../../src/bridge/protocol.ts';
 import { EgressAborted } from '../../src/egress/errors.ts';
-import type { AudioMixingName, EgressSource } from '../../src/egress/plan-types.ts';
-import { RoomSource } from '../../src/egress/room-source.ts';
-import { selectTracks } from '../../src/egress/selection.ts';
-import { StereoMixing } from '../../src/egress/stereo.ts';
+import type { AudioMixingName, EgressSource } from '../../src/egress/plan/types.ts';
+import { RoomSource } from '../../src/egress/room/room-source.ts';
+import { selectTracks } from '../../src/egress/room/selection.ts';
+import { StereoMixing } from '../../src/egress/composition/stereo.ts';
 import type { TrackRole } from '../../src/store/types.ts';
 
 function track(trackId: string, source: BridgeTrack['source'], mimeType?: string): BridgeTrack {

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { BridgeParticipant, BridgeTrack } from '../../src/bridge/protocol.ts';
-import type { LayoutName } from '../../src/egress/plan-types.ts';
-import { allTracks } from '../../src/egress/selection.ts';
-import { INTERRUPT_MS, MIN_STAY_MS, SpeakerFocus, TURN_MS } from '../../src/egress/speaker-focus.ts';
-import { Stage } from '../../src/egress/stage.ts';
-import { Voices } from '../../src/egress/voices.ts';
-import { COOL_AFTER_MS, Warmth } from '../../src/egress/warmth.ts';
+import type { LayoutName } from '../../src/egress/plan/types.ts';
+import { allTracks } from '../../src/egress/room/selection.ts';
+import {
+  INTERRUPT_MS,
+  MIN_STAY_MS,
+  SpeakerFocus,
+  TURN_MS,
+} from '../../src/egress/composition/speaker-focus.ts';
+import { Stage } from '../../src/egress/composition/stage.ts';
+import { Voices } from '../../src/egress/composition/voices.ts';
+import { COOL_AFTER_MS, Warmth } from '../../src/egress/composition/warmth.ts';
 
 const canvas = { width: 1280, height: 720 };
 

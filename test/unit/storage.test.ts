@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { S3Config } from '../../src/config/index.ts';
-import type { S3Settings } from '../../src/egress/plan-types.ts';
+import type { S3Settings } from '../../src/egress/plan/types.ts';
 import { StorageError } from '../../src/storage/index.ts';
 import { encodeKey, normaliseKey } from '../../src/storage/key.ts';
 import { explainS3Error } from '../../src/storage/s3-errors.ts';

@@ -2,7 +2,7 @@
 import { AudioCodec, EncodingOptionsPreset, VideoCodec } from '@livekit/protocol';
 import type { EncodingOptions } from '@livekit/protocol';
 import type { AudioEncoding, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
-import { DEFAULT_AUDIO, DEFAULT_VIDEO, presetPicture } from '../presets.ts';
+import { DEFAULT_AUDIO, DEFAULT_VIDEO, presetPicture } from '../plan/presets.ts';
 import { isKnownValue } from './enums.ts';
 import { invalid, unimplemented } from './errors.ts';
 

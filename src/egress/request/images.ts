@@ -2,7 +2,7 @@
 import { ImageCodec, ImageFileSuffix } from '@livekit/protocol';
 import type { ImageOutput } from '@livekit/protocol';
 import { templateProblem } from '../filename.ts';
-import type { ImagesOutput } from '../plan-types.ts';
+import type { ImagesOutput } from '../plan/types.ts';
 import { isKnownValue } from './enums.ts';
 import { invalid } from './errors.ts';
 import type { StorageList } from './storage.ts';

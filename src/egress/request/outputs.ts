@@ -9,7 +9,7 @@ import type {
   StreamOutput as StreamRequest,
 } from '@livekit/protocol';
 import { NameConflict, segmentNames, templateProblem } from '../filename.ts';
-import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan-types.ts';
+import type { EgressOutput, FileOutput, SegmentsOutput, StreamOutput } from '../plan/types.ts';
 import { isKnownValue } from './enums.ts';
 import { invalid } from './errors.ts';
 import { imagesOutput } from './images.ts';

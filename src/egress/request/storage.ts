@@ -1,6 +1,6 @@
 /** The storage an output names -> where it goes. */
 import type { AliOSSUpload, AzureBlobUpload, GCPUpload, S3Upload } from '@livekit/protocol';
-import type { S3Settings, StoragePlan } from '../plan-types.ts';
+import type { S3Settings, StoragePlan } from '../plan/types.ts';
 import { invalid, unimplemented } from './errors.ts';
 
 /** The oneof `output` of file, segments and image outputs. */

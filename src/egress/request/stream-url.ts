@@ -3,7 +3,7 @@ import { StreamProtocol } from '@livekit/protocol';
 import { redactStreamUrl } from '../../redact.ts';
 import { OutputError } from '../outputs/errors.ts';
 import { parseTarget } from '../outputs/stream/target.ts';
-import type { StreamOutput } from '../plan-types.ts';
+import type { StreamOutput } from '../plan/types.ts';
 import { invalid } from './errors.ts';
 
 type Protocol = StreamOutput['protocol'];

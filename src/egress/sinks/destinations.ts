@@ -3,8 +3,8 @@ import { TapFanout } from '../outputs/stream/index.ts';
 import type { DestinationStatus, TapFanoutOptions } from '../outputs/stream/index.ts';
 import { WebSocketOutput } from '../outputs/websocket/index.ts';
 import type { TapOrigin } from '../pipeline-run.ts';
-import type { EgressPlan, StreamOutput } from '../plan-types.ts';
-import type { WantedTrack } from '../selection.ts';
+import type { EgressPlan, StreamOutput } from '../plan/types.ts';
+import type { WantedTrack } from '../room/selection.ts';
 
 /** Any number of destinations that do not know of each other; URLs are the destinations' own, keys included. */
 export interface Destinations {

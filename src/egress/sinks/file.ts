@@ -10,7 +10,7 @@ import { PAUSED, PauseSeams } from '../log/pauses.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import { writeFileView } from '../outputs/file/index.ts';
 import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
-import type { FileOutput } from '../plan-types.ts';
+import type { FileOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
 import { aside, isFree } from './free-name.ts';

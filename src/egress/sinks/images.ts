@@ -12,7 +12,7 @@ import type { Chunk } from '../log/types.ts';
 import { ImagesOutput } from '../outputs/images/index.ts';
 import type { ImagesStatus } from '../outputs/images/index.ts';
 import { imageKey } from '../outputs/images/names.ts';
-import type { ImagesOutput as ImagesPlan } from '../plan-types.ts';
+import type { ImagesOutput as ImagesPlan } from '../plan/types.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { nowNs } from '../status.ts';
 import { aside, isFree } from './free-name.ts';

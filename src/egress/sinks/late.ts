@@ -11,7 +11,7 @@ import type { SegmentLog } from '../log/reader.ts';
 import { scratchDir } from '../log/files.ts';
 import { openBroadcast } from '../outputs/hls/open.ts';
 import { ImagesOutput } from '../outputs/images/index.ts';
-import { planOfRecord } from '../plan.ts';
+import { planOfRecord } from '../plan/plan.ts';
 import { nowNs } from '../status.ts';
 
 /** A broadcast, or images, that could not be stored are tried again from the start after this, ms. */

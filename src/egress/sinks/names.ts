@@ -1,10 +1,10 @@
 /** Names and formats of an egress's files. Pure. */
 import type { FileViewFormat } from '../outputs/file/index.ts';
 import type { NameValues } from '../filename.ts';
-import type { FileOutput } from '../plan-types.ts';
+import type { FileOutput } from '../plan/types.ts';
 import type { Program } from '../program.ts';
-import { subjectOf } from '../presence.ts';
-import { namedTracks } from '../selection.ts';
+import { subjectOf } from '../room/presence.ts';
+import { namedTracks } from '../room/selection.ts';
 import type { SinkContext } from './types.ts';
 
 /** What stands for the placeholders in this egress's names. */

@@ -14,7 +14,7 @@ import type { Chunk } from '../log/types.ts';
 import type { BroadcastOutput, HlsStatus } from '../outputs/hls/index.ts';
 import { segmentKey } from '../outputs/hls/names.ts';
 import { openBroadcast } from '../outputs/hls/open.ts';
-import type { SegmentsOutput } from '../plan-types.ts';
+import type { SegmentsOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { aside, isFree } from './free-name.ts';

@@ -1,7 +1,7 @@
 /** An output that is there for a part of its egress: what it is made of lies between two moments. */
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
-import type { OutputSpan } from '../plan-types.ts';
+import type { OutputSpan } from '../plan/types.ts';
 import type { Sink } from './types.ts';
 
 /** A keyframe asked for at a moment comes a little before or after it, ns. */

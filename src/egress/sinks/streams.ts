@@ -8,7 +8,7 @@ import type { DestinationLimits, TapFanoutOptions } from '../outputs/stream/inde
 import type { Destinations } from './destinations.ts';
 import { continued, ended, streamInfo } from './stream-info.ts';
 import type { TapOrigin } from '../pipeline-run.ts';
-import type { WantedTrack } from '../selection.ts';
+import type { WantedTrack } from '../room/selection.ts';
 import type { StatusKeeper } from '../status.ts';
 import type { Sink } from './types.ts';
 

@@ -6,10 +6,10 @@ import type { EgressDesired, EgressRecord } from '../../store/types.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { Chunk } from '../log/types.ts';
 import type { ManifestPart } from '../manifest.ts';
-import type { EgressPlan, StoragePlan } from '../plan-types.ts';
+import type { EgressPlan, StoragePlan } from '../plan/types.ts';
 import type { TapOrigin } from '../pipeline-run.ts';
 import type { Program } from '../program.ts';
-import type { WantedTrack } from '../selection.ts';
+import type { WantedTrack } from '../room/selection.ts';
 import type { StatusKeeper } from '../status.ts';
 import type { Uploads } from '../../uploads/index.ts';
 

@@ -1,6 +1,6 @@
 /** Which ear hears whom, when a room's sound is laid on two channels. */
-import type { AudioMixingName } from './plan-types.ts';
-import type { RoomTrack } from './selection.ts';
+import type { AudioMixingName } from '../plan/types.ts';
+import type { RoomTrack } from '../room/selection.ts';
 
 /**
  * Keeps where a sound was put: one that is muted or published again comes back where it was, and who leaves moves

@@ -1,13 +1,13 @@
 /** What the planning of every request shares. Pure. */
 import { AudioMixing } from '@livekit/protocol';
 import type { WebhookConfig } from '@livekit/protocol';
-import { LAYOUT_NAMES } from './plan-types.ts';
-import type { AudioMixingName, EgressOutput, EgressPlan, EgressSource, LayoutName } from './plan-types.ts';
+import { LAYOUT_NAMES } from './types.ts';
+import type { AudioMixingName, EgressOutput, EgressPlan, EgressSource, LayoutName } from './types.ts';
 import { DEFAULT_KEY_FRAME_INTERVAL } from './presets.ts';
-import type { Encoding, EncodingChoice } from './request/encoding.ts';
-import { invalid } from './request/errors.ts';
-import type { EgressOptions } from './request/options.ts';
-import { checkWebhooks } from './request/webhooks.ts';
+import type { Encoding, EncodingChoice } from '../request/encoding.ts';
+import { invalid } from '../request/errors.ts';
+import type { EgressOptions } from '../request/options.ts';
+import { checkWebhooks } from '../request/webhooks.ts';
 
 export interface PlanContext {
   egressId: string;

@@ -3,10 +3,10 @@
  * sound, that every output is made of: what cannot go together is refused here, by its name. Pure.
  */
 import { AudioCodec, VideoCodec } from '@livekit/protocol';
-import type { AudioEncoding, Container, VideoEncoding } from '../../pipelines/shared/protocol.ts';
-import type { EgressPlan, FileOutput } from './plan-types.ts';
-import type { EncodingChoice } from './request/encoding.ts';
-import { invalid } from './request/errors.ts';
+import type { AudioEncoding, Container, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
+import type { EgressPlan, FileOutput } from './types.ts';
+import type { EncodingChoice } from '../request/encoding.ts';
+import { invalid } from '../request/errors.ts';
 
 type FileKind = Exclude<FileOutput['fileType'], 'auto'>;
 

@@ -6,22 +6,14 @@ import type {
   TrackEgressRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
-import {
-  checkCommon,
-  checkEither,
-  checkPageUrl,
-  choiceOf,
-  mixingOf,
-  picture,
-  roomSource,
-} from './plan-parts.ts';
-import type { PlanContext } from './plan-parts.ts';
-import type { EgressPlan } from './plan-types.ts';
-import { encodingOf } from './request/encoding.ts';
-import { invalid } from './request/errors.ts';
-import { directFile, encodedOutputs, webSocketOutput } from './request/outputs.ts';
-import { StorageList } from './request/storage.ts';
-import { checkWebhooks } from './request/webhooks.ts';
+import { checkCommon, checkEither, checkPageUrl, choiceOf, mixingOf, picture, roomSource } from './parts.ts';
+import type { PlanContext } from './parts.ts';
+import type { EgressPlan } from './types.ts';
+import { encodingOf } from '../request/encoding.ts';
+import { invalid } from '../request/errors.ts';
+import { directFile, encodedOutputs, webSocketOutput } from '../request/outputs.ts';
+import { StorageList } from '../request/storage.ts';
+import { checkWebhooks } from '../request/webhooks.ts';
 
 /** What a request without options of Sluice's own is planned with. */
 const idOf = ({ egressId, options = {} }: PlanContext) => ({ egressId, options });

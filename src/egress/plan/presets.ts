@@ -1,6 +1,6 @@
 /** What is encoded when a request does not say: LiveKit's defaults and presets. */
 import { EncodingOptionsPreset } from '@livekit/protocol';
-import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
+import type { AudioEncoding, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
 
 /** What a preset decides; bitrate in kbit/s. */
 export type PresetPicture = Pick<VideoEncoding, 'width' | 'height' | 'framerate' | 'bitrate'>;

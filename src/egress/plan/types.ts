@@ -1,10 +1,10 @@
 /** What an egress is to do, decided up front from the request alone (pure), before any worker is involved. */
-import type { AudioEncoding, Rendition, VideoEncoding } from '../../pipelines/shared/protocol.ts';
-import type { StoragePlan } from '../storage/types.ts';
-import type { BridgeParticipant } from '../bridge/protocol.ts';
-import type { EgressOptions } from './request/options.ts';
+import type { AudioEncoding, Rendition, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
+import type { StoragePlan } from '../../storage/types.ts';
+import type { BridgeParticipant } from '../../bridge/protocol.ts';
+import type { EgressOptions } from '../request/options.ts';
 
-export type { S3Settings, StoragePlan } from '../storage/types.ts';
+export type { S3Settings, StoragePlan } from '../../storage/types.ts';
 
 /** LiveKit's layouts; `-light` is the same on a light background. */
 export const LAYOUT_NAMES = [

@@ -1,7 +1,7 @@
 /** What the options say of HLS, put into a plan's segment outputs. Pure. */
-import type { EgressPlan, SegmentsOutput } from './plan-types.ts';
-import type { EgressOptions } from './request/options.ts';
-import { invalid } from './request/errors.ts';
+import type { EgressPlan, SegmentsOutput } from './types.ts';
+import type { EgressOptions } from '../request/options.ts';
+import { invalid } from '../request/errors.ts';
 
 /** Longest part of LL-HLS where nothing is said, s: three of them are the distance players keep. */
 const DEFAULT_PART_DURATION = 0.4;

@@ -1,6 +1,6 @@
 /** What a pipeline is told of a track it is to receive. Pure. */
-import type { BridgeSubscription } from '../bridge/protocol.ts';
-import type { Command, SrtpKey } from '../../pipelines/shared/protocol.ts';
+import type { BridgeSubscription } from '../../bridge/protocol.ts';
+import type { Command, SrtpKey } from '../../../pipelines/shared/protocol.ts';
 import type { WantedTrack } from './selection.ts';
 
 /** @param local the pipeline's own SRTP key; undefined where RTP is in the clear. */

@@ -1,5 +1,5 @@
 /** Layouts: which picture goes where on the canvas. Pure: the same pictures give the same tiles. */
-import type { Tile } from '../../pipelines/shared/protocol.ts';
+import type { Tile } from '../../../pipelines/shared/protocol.ts';
 
 /** Most pictures a layout shows; later ones wait for a place. */
 export const MAX_TILES = 25;

@@ -1,13 +1,13 @@
 /** What of the room an egress wants, as the room changes: which tracks, and whether they are gone for good. */
-import type { BridgeParticipant } from '../bridge/protocol.ts';
-import type { EgressDesired, TrackRole } from '../store/types.ts';
-import { EgressAborted } from './errors.ts';
-import type { EgressSource } from './plan-types.ts';
+import type { BridgeParticipant } from '../../bridge/protocol.ts';
+import type { EgressDesired, TrackRole } from '../../store/types.ts';
+import { EgressAborted } from '../errors.ts';
+import type { EgressSource } from '../plan/types.ts';
 import { arrivalMs, COMPANY_WAIT_MS, graceMs, isComplete, presenceOf, subjectOf } from './presence.ts';
-import { isReadable } from './program.ts';
+import { isReadable } from '../program.ts';
 import { allTracks, named, namedTracks, selectTracks } from './selection.ts';
 import type { RoomTrack, WantedTrack } from './selection.ts';
-import { StereoMixing } from './stereo.ts';
+import { StereoMixing } from '../composition/stereo.ts';
 
 export interface RoomSourceOptions {
   source: EgressSource;

@@ -1,9 +1,9 @@
 /** Streams at their own quality, and what streams ask of the rest of a plan. Pure. */
-import { RENDITION_FDS } from '../../pipelines/shared/protocol.ts';
-import type { Rendition } from '../../pipelines/shared/protocol.ts';
-import type { EgressPlan, StreamOutput } from './plan-types.ts';
-import { invalid } from './request/errors.ts';
-import type { EgressOptions } from './request/options.ts';
+import { RENDITION_FDS } from '../../../pipelines/shared/protocol.ts';
+import type { Rendition } from '../../../pipelines/shared/protocol.ts';
+import type { EgressPlan, StreamOutput } from './types.ts';
+import { invalid } from '../request/errors.ts';
+import type { EgressOptions } from '../request/options.ts';
 
 type Wish = NonNullable<EgressOptions['streams']>[number];
 

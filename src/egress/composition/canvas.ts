@@ -1,13 +1,13 @@
 /** The composite's picture: shows what the stage says, and receives of each feed the simulcast layer that fits its tile. */
 import type { Logger } from 'pino';
-import type { BridgeClient } from '../bridge/client.ts';
-import type { BridgeEvent } from '../bridge/protocol.ts';
-import type { PipelineHost } from '../pipeline/host.ts';
-import type { PipelineEvent, Tile } from '../../pipelines/shared/protocol.ts';
-import type { Feed, Feeds } from './feeds.ts';
+import type { BridgeClient } from '../../bridge/client.ts';
+import type { BridgeEvent } from '../../bridge/protocol.ts';
+import type { PipelineHost } from '../../pipeline/host.ts';
+import type { PipelineEvent, Tile } from '../../../pipelines/shared/protocol.ts';
+import type { Feed, Feeds } from '../room/feeds.ts';
 import { layerForTile, topLayerHeight } from './layers.ts';
 import type { Canvas } from './layout.ts';
-import type { WantedTrack } from './selection.ts';
+import type { WantedTrack } from '../room/selection.ts';
 import type { Background, Scene, Stage } from './stage.ts';
 import { Voices } from './voices.ts';
 import { Warmth } from './warmth.ts';

@@ -7,23 +7,17 @@ import {
   ParticipantInfo_Kind,
 } from '@livekit/protocol';
 import type { AudioRoute as AudioRouteRequest, MediaSource, StartEgressRequest } from '@livekit/protocol';
-import { checkCommon, checkEither, checkPageUrl, choiceOf, picture, roomSource } from './plan-parts.ts';
-import type { PlanContext } from './plan-parts.ts';
-import type {
-  AudioChannelName,
-  AudioRoute,
-  EgressPlan,
-  EgressSource,
-  ParticipantKindName,
-} from './plan-types.ts';
-import { encodingOf } from './request/encoding.ts';
-import type { EncodingChoice } from './request/encoding.ts';
-import { isKnownValue } from './request/enums.ts';
-import { invalid } from './request/errors.ts';
-import { listed } from './request/listed.ts';
-import { directFile, encodedOutputs } from './request/outputs.ts';
-import { StorageList } from './request/storage.ts';
-import { checkWebhooks } from './request/webhooks.ts';
+import { checkCommon, checkEither, checkPageUrl, choiceOf, picture, roomSource } from './parts.ts';
+import type { PlanContext } from './parts.ts';
+import type { AudioChannelName, AudioRoute, EgressPlan, EgressSource, ParticipantKindName } from './types.ts';
+import { encodingOf } from '../request/encoding.ts';
+import type { EncodingChoice } from '../request/encoding.ts';
+import { isKnownValue } from '../request/enums.ts';
+import { invalid } from '../request/errors.ts';
+import { listed } from '../request/listed.ts';
+import { directFile, encodedOutputs } from '../request/outputs.ts';
+import { StorageList } from '../request/storage.ts';
+import { checkWebhooks } from '../request/webhooks.ts';
 
 /** More rules than this are a mistake. */
 const MAX_ROUTES = 100;

@@ -4,12 +4,12 @@
  * first keyframe cannot be lost.
  */
 import type { Logger } from 'pino';
-import type { BridgeClient } from '../bridge/client.ts';
-import type { BridgeEvent, BridgeSubscription } from '../bridge/protocol.ts';
-import { newSrtpKey } from '../bridge/srtp-key.ts';
+import type { BridgeClient } from '../../bridge/client.ts';
+import type { BridgeEvent, BridgeSubscription } from '../../bridge/protocol.ts';
+import { newSrtpKey } from '../../bridge/srtp-key.ts';
 import { connectCommand } from './connect-command.ts';
 import { FeedGate } from './feed-gate.ts';
-import type { PipelineHost } from '../pipeline/host.ts';
+import type { PipelineHost } from '../../pipeline/host.ts';
 import type { WantedTrack } from './selection.ts';
 
 /** Keyframes asked of a copied track: chunks are about this long. */

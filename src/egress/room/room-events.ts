@@ -1,6 +1,6 @@
 /** What of the room's life belongs into the segment log. Pure. */
-import type { BridgeEvent } from '../bridge/protocol.ts';
-import type { EventLine } from './log/types.ts';
+import type { BridgeEvent } from '../../bridge/protocol.ts';
+import type { EventLine } from '../log/types.ts';
 
 /** @returns undefined for what a recording does not care about */
 export function roomEventLine(

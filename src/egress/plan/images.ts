@@ -1,6 +1,6 @@
 /** What images and storyboards need of the rest of a plan. Pure. */
-import type { EgressPlan } from './plan-types.ts';
-import { invalid } from './request/errors.ts';
+import type { EgressPlan } from './types.ts';
+import { invalid } from '../request/errors.ts';
 
 /** @throws RequestError for images of sound, images that would overwrite each other, and a storyboard of nothing. */
 export function checkImages({ video, outputs, options }: EgressPlan): void {

@@ -1,7 +1,7 @@
 /** Which tracks an egress wants of a room. Pure. */
-import type { BridgeParticipant, BridgeTrack } from '../bridge/protocol.ts';
-import type { TrackRole } from '../store/types.ts';
-import type { AudioChannelName, EgressSource } from './plan-types.ts';
+import type { BridgeParticipant, BridgeTrack } from '../../bridge/protocol.ts';
+import type { TrackRole } from '../../store/types.ts';
+import type { AudioChannelName, EgressSource } from '../plan/types.ts';
 
 /** A track an egress wants, with whose it is. */
 export interface WantedTrack {

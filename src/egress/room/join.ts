@@ -1,10 +1,10 @@
 /** Joins the room an egress records. */
-import { BridgeRequestError } from '../bridge/errors.ts';
-import type { BridgeClient } from '../bridge/client.ts';
-import { joinRoom as join } from '../bridge/join.ts';
-import type { JoinRoomOptions } from '../bridge/join.ts';
-import { EgressError } from './errors.ts';
-import { Superseded } from './status.ts';
+import { BridgeRequestError } from '../../bridge/errors.ts';
+import type { BridgeClient } from '../../bridge/client.ts';
+import { joinRoom as join } from '../../bridge/join.ts';
+import type { JoinRoomOptions } from '../../bridge/join.ts';
+import { EgressError } from '../errors.ts';
+import { Superseded } from '../status.ts';
 
 /**
  * @returns undefined when the room does not exist (any more), or joining is not wanted any more

@@ -1,11 +1,11 @@
 /** What a composite shows of who is there: the layout asked for, who is large, who sits where, and their names. */
-import type { BridgeParticipant } from '../bridge/protocol.ts';
-import type { Tile } from '../../pipelines/shared/protocol.ts';
+import type { BridgeParticipant } from '../../bridge/protocol.ts';
+import type { Tile } from '../../../pipelines/shared/protocol.ts';
 import { ARRANGEMENTS, arrange, MAX_TILES, namePlace, takeSeats } from './layout.ts';
 import type { Arrangement, Canvas } from './layout.ts';
-import { LAYOUT_NAMES } from './plan-types.ts';
-import type { EgressPlan, LayoutName } from './plan-types.ts';
-import type { WantedTrack } from './selection.ts';
+import { LAYOUT_NAMES } from '../plan/types.ts';
+import type { EgressPlan, LayoutName } from '../plan/types.ts';
+import type { WantedTrack } from '../room/selection.ts';
 import { SpeakerFocus } from './speaker-focus.ts';
 
 /** Background of a layout: the compositor draws both by itself. */

@@ -8,23 +8,23 @@ import {
   TrackEgressRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
-import type { EgressRecord } from '../store/types.ts';
-import { withRunningOutputs } from './added-outputs.ts';
+import type { EgressRecord } from '../../store/types.ts';
+import { withRunningOutputs } from '../added-outputs.ts';
 import { settleCodecs } from './codecs.ts';
-import type { PlanContext } from './plan-parts.ts';
-import { withHlsOptions } from './plan-hls.ts';
-import { checkImages } from './plan-images.ts';
-import { checkWebSockets, withStreamQualities } from './plan-streams.ts';
-import { planStart } from './plan-start.ts';
-import type { EgressPlan } from './plan-types.ts';
-import { planParticipant, planRoomComposite, planTrack, planTrackComposite, planWeb } from './plan-v1.ts';
-import { checkLegs } from './request/encoding.ts';
-import type { EncodingChoice } from './request/encoding.ts';
-import { loadOptions } from './request/options.ts';
-import { loadRequest } from './request/types.ts';
-import type { StartRequest } from './request/types.ts';
+import type { PlanContext } from './parts.ts';
+import { withHlsOptions } from './hls.ts';
+import { checkImages } from './images.ts';
+import { checkWebSockets, withStreamQualities } from './streams.ts';
+import { planStart } from './start.ts';
+import type { EgressPlan } from './types.ts';
+import { planParticipant, planRoomComposite, planTrack, planTrackComposite, planWeb } from './v1.ts';
+import { checkLegs } from '../request/encoding.ts';
+import type { EncodingChoice } from '../request/encoding.ts';
+import { loadOptions } from '../request/options.ts';
+import { loadRequest } from '../request/types.ts';
+import type { StartRequest } from '../request/types.ts';
 
-export type { PlanContext } from './plan-parts.ts';
+export type { PlanContext } from './parts.ts';
 
 function planOf(request: StartRequest, context: PlanContext): EgressPlan {
   if (request instanceof RoomCompositeEgressRequest) return planRoomComposite(request, context);

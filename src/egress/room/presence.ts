@@ -1,6 +1,6 @@
 /** Whether what an egress is about is in the room. Pure. */
-import type { BridgeParticipant } from '../bridge/protocol.ts';
-import type { EgressSource } from './plan-types.ts';
+import type { BridgeParticipant } from '../../bridge/protocol.ts';
+import type { EgressSource } from '../plan/types.ts';
 import type { WantedTrack } from './selection.ts';
 
 /** Named tracks that are not there (yet, or any more) are waited for this long, ms. */

@@ -1,7 +1,7 @@
 /** Whether media of a track comes: its publisher may mute it, and it may be held because nobody would see it. */
 import type { Logger } from 'pino';
-import type { BridgeClient } from '../bridge/client.ts';
-import type { PipelineHost } from '../pipeline/host.ts';
+import type { BridgeClient } from '../../bridge/client.ts';
+import type { PipelineHost } from '../../pipeline/host.ts';
 
 export interface FeedGateOptions {
   trackId: string;
