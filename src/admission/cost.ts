@@ -101,3 +101,9 @@ export function coresOf(cost: JobCost, factors: Factors): number {
   const streams = cost.streams * DEFAULT_CORES.stream * clampFactor(factors.stream ?? 1);
   return pipelineCores(cost, factors) + streams;
 }
+
+/**
+ * Jobs a core can hold at the very most, the cheapest there are: what a worker takes is bounded by its admission, and
+ * its queue only must not be the tighter bound.
+ */
+export const MOST_JOBS_PER_CORE = Math.ceil(1 / (Math.min(...Object.values(DEFAULT_CORES)) * MIN_FACTOR));

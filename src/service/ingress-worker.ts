@@ -1,7 +1,7 @@
 /** The worker's half of ingress: takes ingress jobs and runs them. */
 import { availableParallelism } from 'node:os';
 import { ParticipantInfo_Kind } from '@livekit/protocol';
-import { ingressCost } from '../admission/cost.ts';
+import { ingressCost, MOST_JOBS_PER_CORE } from '../admission/cost.ts';
 import type { WorkerAdmission } from '../admission/worker-admission.ts';
 import { createAccessToken } from '../auth/token.ts';
 import { IngressAttempt } from '../ingress/attempt.ts';
@@ -20,8 +20,6 @@ import type { RunningWorker, Shared } from './shared.ts';
 
 /** A token for the bridge or the relay is needed for one connection. */
 const TOKEN_SECONDS = 60;
-/** Ingresses a core is trusted with when `worker.max_ingress_jobs` is not set: a copied one needs a fiftieth of one. */
-const JOBS_PER_CORE = 8;
 /** Nothing is to be finished: leaving the room and closing the source takes moments, ms. */
 const CLOSE_DEADLINE_MS = 15_000;
 
@@ -65,7 +63,7 @@ export async function startIngressWorker(
   const worker = new IngressWorker({
     ...{ connection: redis.shared, queue, store, logger },
     drainMs: config.worker.drainMs,
-    maxJobs: config.worker.maxIngressJobs ?? availableParallelism() * JOBS_PER_CORE,
+    maxJobs: config.worker.maxIngressJobs ?? availableParallelism() * MOST_JOBS_PER_CORE,
     admission: ingressAdmission(admission, { store, queue }),
     createAttempt: (record, session) =>
       new IngressAttempt(record, session, {

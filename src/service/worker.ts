@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createAccessToken } from '../auth/token.ts';
 import { ParticipantInfo_Kind } from '@livekit/protocol';
-import { egressCost } from '../admission/cost.ts';
+import { egressCost, MOST_JOBS_PER_CORE } from '../admission/cost.ts';
 import type { WorkerAdmission } from '../admission/worker-admission.ts';
 import { EgressAttempt } from '../egress/attempt.ts';
 import { configuredLimits, withinLimits } from '../egress/limits.ts';
@@ -29,8 +29,6 @@ import type { RunningWorker, Shared } from './shared.ts';
 
 /** A worker on the bridge needs its token for one join. */
 const BRIDGE_TOKEN_SECONDS = 60;
-/** Jobs a core is trusted with when `worker.max_jobs` is not set; a composite needs about one. */
-const JOBS_PER_CORE = 2;
 /** Running egresses are ended and their files made within this, ms. */
 const CLOSE_DEADLINE_MS = 45_000;
 
@@ -102,7 +100,7 @@ async function startEgressWorker(
     store,
     admission: egressAdmission(admission, { config, store, queue }),
     drainMs: config.worker.drainMs,
-    maxJobs: config.worker.maxJobs ?? availableParallelism() * JOBS_PER_CORE,
+    maxJobs: config.worker.maxJobs ?? availableParallelism() * MOST_JOBS_PER_CORE,
     logger,
     createAttempt: (record, attempt) => {
       const plan = withinLimits(planOfRecord(record), limits);
