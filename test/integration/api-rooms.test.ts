@@ -92,7 +92,7 @@ describe('rooms', () => {
     ['a node', { name: 'a', nodeId: 'x' }, 501, 'unimplemented', /node_id/],
     ['playout delay', { name: 'a', minPlayoutDelay: 5 }, 501, 'unimplemented', /min_playout_delay/],
     ['streams in sync', { name: 'a', syncStreams: true }, 501, 'unimplemented', /sync_streams/],
-    ['an egress', { name: 'a', egress: { room: { roomName: 'a' } } }, 501, 'unimplemented', /egress/],
+    ['an egress without an output', { name: 'a', egress: { room: {} } }, 400, 'invalid_argument', /output/],
     ['metadata too long', { name: 'a', metadata: 'x'.repeat(70_000) }, 400, 'invalid_argument', /metadata/],
   ])('%s is refused', async (_what, body, status, code, message) => {
     const answer = await rawCall(`${api.url}/twirp/livekit.RoomService/CreateRoom`, {

@@ -52,7 +52,10 @@ const ids = async (filter?: { roomName?: string; active?: boolean }) =>
 describe('records', () => {
   it('come back as they were put in', async () => {
     const role = { identity: 'alice', source: 'camera', kind: 'video' } as const;
-    const put = { ...record('EG_1'), trackKind: 'video' as const, trackRoles: { TR_1: role } };
+    const put = {
+      ...{ ...record('EG_1'), trackKind: 'video' as const, trackRoles: { TR_1: role } },
+      optionsJson: '{"show_names":true}',
+    };
     await store.create(put);
     const got = await store.get('EG_1');
     expect(got).toEqual({
