@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import type { BridgeClient } from '../bridge/client.ts';
-import { BridgeCloseCode } from '../bridge/protocol.ts';
 import type { BridgeEvent, BridgeJoinResult } from '../bridge/protocol.ts';
 import { StorageError } from '../storage/types.ts';
-import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
+import type { EgressDesired, EgressRecord } from '../store/types.ts';
+import { CLOSE_CAUSES } from './attempt-types.ts';
+import type { AttemptDeps, AttemptOutcome, Cause } from './attempt-types.ts';
 import { EgressAborted } from './errors.ts';
 import { asRequested } from './added-outputs.ts';
 import { joinRoom } from './room/join.ts';
@@ -22,8 +23,6 @@ import type { SegmentLog } from './log/reader.ts';
 import { SegmentLogWriter, SupersededError } from './log/writer.ts';
 import { endLeftover } from './leftover.ts';
 import { isPage, isRoomless, opened, pageFailure, watchFence } from './page-source.ts';
-import type { PageFactory } from './page-source.ts';
-import type { PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan/types.ts';
 import { chooseProgram, isReadable } from './program.ts';
 import type { Program } from './program.ts';
@@ -34,7 +33,7 @@ import { RunningChanges } from './running-changes.ts';
 import { rtpPath } from '../bridge/rtp-path.ts';
 import type { WantedTrack } from './room/selection.ts';
 import { Stage } from './composition/stage.ts';
-import type { Sinks, SinksFactory } from './sinks/index.ts';
+import type { Sinks } from './sinks/index.ts';
 import { StatusKeeper, Superseded } from './status.ts';
 import type { WebSource } from '../web-source/index.ts';
 
@@ -45,46 +44,6 @@ const NO_ROOM: BridgeJoinResult['room'] = { roomId: '', name: '', metadata: '' }
 
 const SUPERSEDED = 'superseded: a newer attempt goes on';
 const LOST = 'Connection to the room lost';
-
-/** How an attempt ended; only `ended` means that the egress is over. */
-export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
-
-type Cause =
-  | { type: 'finish'; reason: string }
-  | { type: 'fail'; error: unknown }
-  | { type: 'superseded' }
-  | { type: 'limit'; reason: string }
-  | { type: 'hand-over' };
-
-/** Close codes of the bridge that say all there is to know. */
-const CLOSE_CAUSES: ReadonlyMap<number, Cause> = new Map<number, Cause>([
-  [BridgeCloseCode.superseded, { type: 'superseded' }],
-  [BridgeCloseCode.roomClosed, { type: 'finish', reason: 'Source closed' }],
-  [BridgeCloseCode.removed, { type: 'finish', reason: 'Removed from the room' }],
-]);
-
-export interface AttemptDeps {
-  store: EgressStore;
-  logger: Logger;
-  plan: EgressPlan;
-  /** The plan with the outputs that are wanted now. @throws RequestError */
-  planOf: (desired: EgressDesired) => EgressPlan;
-  /** Address other machines reach this worker's RTP at. */
-  workerAddress: string;
-  portRange: { min: number; max: number } | undefined;
-  /** Folder of this egress's segment log. */
-  logDir: string;
-  /** Access token for the bridge: this room, this identity. */
-  bridgeToken: () => Promise<string>;
-  startPipeline: PipelineRunFactory;
-  /** Opens what a browser draws. */
-  openPage: PageFactory;
-  createSinks: SinksFactory;
-  /** Removes the segment log; called when every output is safe in its storage. */
-  discardLog: () => Promise<void>;
-  /** Lets the log outlive uploads that are still to come; never throws. */
-  keepLog: (reason: string) => Promise<void>;
-}
 
 export class EgressAttempt {
   readonly #deps: AttemptDeps;
