@@ -1,10 +1,7 @@
-/** An HLS broadcast: follows the log while it grows, and changes to the backup storage when its own fails. */
-import { setTimeout as sleep } from 'node:timers/promises';
+/** An HLS broadcast, made of the log while it grows. */
 import { SegmentsInfo } from '@livekit/protocol';
-import { StorageError } from '../../storage/types.ts';
 import type { EgressDesired } from '../../store/types.ts';
 import type { Storage } from '../../storage/types.ts';
-import { backupPrefix, isRefusal } from '../../uploads/index.ts';
 import type { SegmentsUpload } from '../../uploads/index.ts';
 import { segmentNames } from '../filename.ts';
 import type { SegmentNames } from '../filename.ts';
@@ -18,7 +15,8 @@ import type { SegmentsOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { aside, isFree } from './free-name.ts';
-import { spanOfLog, uploadNote } from './late.ts';
+import { Follower } from './follower.ts';
+import type { FollowingOptions } from './follower.ts';
 import { folderOf } from './manifest.ts';
 import { nameValues } from './names.ts';
 import type { NameClaims, Sink, SinkContext, SinkUploads } from './types.ts';
@@ -40,11 +38,8 @@ export interface SegmentsSinkOptions {
 export class SegmentsSink implements Sink {
   readonly #options: SegmentsSinkOptions;
   readonly #upload: SegmentsUpload;
-  /** Chunks of this attempt: the backup storage gets them from the first on. */
-  readonly #pushed: Chunk[] = [];
-  #hls: BroadcastOutput;
+  readonly #hls: Follower<BroadcastOutput>;
   #info: SegmentsInfo;
-  #backup: Storage | undefined;
 
   /** With names that are not another egress's. @throws NameConflict */
   static async open(options: SegmentsSinkOptions): Promise<SegmentsSink> {
@@ -72,7 +67,7 @@ export class SegmentsSink implements Sink {
   }
 
   private constructor(options: SegmentsSinkOptions, names: SegmentNames) {
-    const { output, index, storage, context } = options;
+    const { output, index, storage, context, uploads, onFailure } = options;
     this.#options = options;
     const livePlaylistKey = names.livePlaylist === undefined ? undefined : names.dir + names.livePlaylist;
     this.#upload = {
@@ -86,14 +81,18 @@ export class SegmentsSink implements Sink {
       ...(output.lowLatency && { partDuration: output.partDuration }),
     };
     this.#info = this.#infoFor(storage, '');
-    this.#hls = this.#open(storage, '');
-    this.#report(this.#hls.status);
+    const name = this.#upload.playlistKey;
+    this.#hls = new Follower({
+      ...{ what: 'broadcast', name, storage, context, uploads, upload: this.#upload, onFailure },
+      open: (where, prefix, how) => this.#open(where, prefix, how),
+    });
+    this.#report(this.#hls.following.status);
   }
 
   manifest(): ManifestPart {
     const { output } = this.#options;
-    const storage = this.#backup ?? this.#options.storage;
-    const segments = this.#hls.segmentKeys.map((filename) => ({
+    const { storage, following } = this.#hls;
+    const segments = following.segmentKeys.map((filename) => ({
       filename,
       location: storage.location(filename),
     }));
@@ -105,107 +104,40 @@ export class SegmentsSink implements Sink {
   }
 
   onChunk(chunk: Chunk): void {
-    this.#pushed.push(chunk);
     this.#hls.push(chunk);
   }
 
   onDesired({ paused }: EgressDesired): void {
-    this.#hls.hold?.(paused === true);
+    this.#hls.following.hold?.(paused === true);
   }
 
-  async finish(log: SegmentLog): Promise<'done' | 'pending'> {
-    let failure = await this.#end();
-    if (failure && !this.#backup && this.#options.uploads.openBackup) {
-      await this.#useBackup(failure);
-      failure = (await this.#end()) && failure;
-    }
-    if (!failure) return 'done';
-    if (!(failure instanceof StorageError)) throw failure;
-    await this.#hls.close();
-    await this.#leave(failure, log);
-    return 'pending';
+  finish(log: SegmentLog): Promise<'done' | 'pending'> {
+    return this.#hls.finish(log);
   }
 
-  async close(): Promise<void> {
-    await this.#hls.close();
-    await this.#backup?.close();
+  close(): Promise<void> {
+    return this.#hls.close();
   }
 
-  /** Ends the playlists within the time uploads have; answers what kept it from it. */
-  async #end(): Promise<Error | undefined> {
-    const { waitMs } = this.#options.uploads;
-    const timer = new AbortController();
-    const late = sleep(waitMs, undefined, { signal: timer.signal }).then(
-      () =>
-        new StorageError('destination', 504, `the storage did not take everything within ${waitMs / 1000} s`),
-      () => undefined,
-    );
-    const finished = this.#hls.finish().then(
-      () => undefined,
-      (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-    );
-    try {
-      return await Promise.race([finished, late]);
-    } finally {
-      timer.abort();
-    }
-  }
-
-  /** What is missing is made of the log, in the background. @throws the failure when it is a refusal */
-  async #leave(failure: StorageError, log: SegmentLog): Promise<void> {
-    const { context, uploads } = this.#options;
-    const refused = isRefusal(failure);
-    await context.assertCurrent();
-    await uploads.queue({ ...this.#upload, ...spanOfLog(log) }, refused);
-    context.logger.warn(
-      { err: failure, playlist: this.#upload.playlistKey },
-      'broadcast not stored whole yet',
-    );
-    context.status.remark(uploadNote(this.#upload, context.logDir, refused ? 'kept' : 'pending'));
-    if (refused) throw failure;
-  }
-
-  async #useBackup(failure: Error): Promise<void> {
-    const { context, uploads } = this.#options;
-    const storage = uploads.openBackup?.();
-    if (!storage) return;
-    context.logger.warn({ err: failure }, 'the broadcast goes on in the backup storage');
-    this.#backup = storage;
-    const before = this.#hls;
-    const prefix = backupPrefix(context.record.egressId);
-    this.#info = this.#infoFor(storage, prefix);
-    this.#hls = this.#open(storage, prefix);
-    for (const chunk of this.#pushed) this.#hls.push(chunk);
-    context.status.update((info) => {
-      info.backupStorageUsed = true;
-    });
-    await before.close();
-  }
-
-  #open(storage: Storage, prefix: string): BroadcastOutput {
-    const { context, uploads } = this.#options;
+  #open(storage: Storage, prefix: string, how: FollowingOptions): BroadcastOutput {
+    const { context, output } = this.#options;
     const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = this.#upload;
     const { segmentType, partDuration } = this.#upload;
     const { attempt, logDir, epochMs } = context;
+    this.#info = this.#infoFor(storage, prefix);
     // Players wait for playlists at this server's own storage; a backup only keeps.
-    const live = this.#options.output.lowLatency && !this.#backup && storage.kind === 'local';
-    const mayChange = uploads.openBackup !== undefined && this.#backup === undefined;
+    const live = output.lowLatency && prefix === '' && storage.kind === 'local';
     return openBroadcast({
       ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs },
       ...(live && { live: { attempt, folder: attemptDir(logDir, attempt) } }),
       segmentPrefix: prefix + segmentPrefix,
       playlistKey: prefix + playlistKey,
       ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
-      ...(mayChange && { giveUpMs: Math.max(uploads.waitMs, 1) }),
       earlier: context.earlier.chunks,
       assertCurrent: context.assertCurrent,
       logger: context.logger,
       onUpdate: (status) => this.#report(status),
-      onFailure: (error) => {
-        if (mayChange && error instanceof StorageError)
-          this.#useBackup(error).catch(() => this.#options.onFailure(error));
-        else this.#options.onFailure(error);
-      },
+      ...how,
     });
   }
 
