@@ -3,6 +3,7 @@ import type { JsonObject, Message, MessageType } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { Claims } from '../auth/claims.ts';
+import { issueText } from '../egress/request/issues.ts';
 import { TwirpError } from './errors.ts';
 
 export interface RpcContext {
@@ -68,7 +69,7 @@ function complaint({ issues }: z.ZodError): string {
         const names = issue.keys.map((key) => [...issue.path, key].join('.').slice(0, 64));
         return `${names.join(', ')}: there is no such field`;
       }
-      return `${field === '' ? 'the request' : field}: ${issue.message}`;
+      return `${field === '' ? 'the request' : field}: ${issueText(issue)}`;
     })
     .join('; ');
 }

@@ -444,6 +444,13 @@ describe('refused', () => {
       /PASSTHROUGH/,
     ],
     [
+      // As protojson reads a name nobody knows.
+      'a preset without a value',
+      room({ options: { case: 'preset', value: undefined as never } }),
+      'invalid_argument',
+      /preset: there is no such preset/,
+    ],
+    [
       'an unknown preset',
       room({ options: { case: 'preset', value: unnamed(99) } }),
       'invalid_argument',

@@ -138,7 +138,10 @@ export function encodingOf(choice: EncodingChoice): Encoding {
       if (!picture) {
         const known = isKnownValue(EncodingOptionsPreset, choice.value);
         const name = known ? EncodingOptionsPreset[choice.value] : `preset ${choice.value}`;
-        throw invalid('preset', `${name} does not encode; use H264_720P_30 or another H264 preset`);
+        // A name nobody knows comes as no value at all: unknown enums are ignored, as LiveKit does.
+        const value: unknown = choice.value;
+        const why = value === undefined ? 'there is no such preset' : `${name} does not encode`;
+        throw invalid('preset', `${why}; use H264_720P_30 or another H264 preset`);
       }
       return {
         video: { ...DEFAULT_VIDEO, ...picture },

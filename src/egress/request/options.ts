@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { invalid } from './errors.ts';
+import { issueText } from './issues.ts';
 import { limitsSchema } from './limits.ts';
 
 /** Pixels of a side, as encoders take them. */
@@ -80,7 +81,7 @@ export function parseOptions(options: unknown): EgressOptions {
       `there is no such option${issue.path.length === 0 && known !== '' ? `; there are ${known}` : ''}`,
     );
   }
-  throw invalid(fieldOf(issue?.path ?? []), issue?.message ?? 'it cannot be read');
+  throw invalid(fieldOf(issue?.path ?? []), issue ? issueText(issue) : 'it cannot be read');
 }
 
 /** Options as a record keeps them. */

@@ -86,7 +86,10 @@ function checkTagging(tagging: string): void {
 function s3Settings(upload: S3Upload): S3Settings {
   const { bucket, region, endpoint, accessKey, secret, sessionToken } = upload;
   if (!BUCKET.test(bucket)) {
-    throw invalid('s3.bucket', bucket === '' ? 'name the bucket' : `"${bucket}" is not a bucket's name`);
+    throw invalid(
+      's3.bucket',
+      bucket === '' ? 'name the bucket' : `"${bucket.slice(0, 64)}" is not a bucket's name`,
+    );
   }
   if ((accessKey === '') !== (secret === '')) {
     throw invalid(
