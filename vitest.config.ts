@@ -2,22 +2,26 @@ import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
 /** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
-const AT_ONCE = 4;
-/** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
-const IN_PAIRS = [
+const AT_ONCE = 5;
+/** Whole servers whose media two others do not disturb: little of it, or nothing, is encoded. */
+const TOGETHER = [
   'admission',
   'browser-studio',
   'crash-ends',
   'crash-pipeline',
+  'crash-worker',
   'demo',
   'files',
   'images',
   'ingress-docs',
   'ingress-restart',
+  'ingress-rtmp',
   'ingress-takeover',
   'ingress-url',
   'ingress-whip',
   'layouts',
+  'll-hls',
+  'main-job',
   'media-faults',
   'participant',
   'running-changes',
@@ -27,6 +31,7 @@ const IN_PAIRS = [
   'security-basics',
   'storage',
   'stream-kinds',
+  'streams',
   'track-egress',
   'two-machines',
   'web-faults',
@@ -62,11 +67,11 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'e2e-pairs',
-          include: IN_PAIRS,
+          name: 'e2e-together',
+          include: TOGETHER,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
@@ -75,7 +80,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: IN_PAIRS,
+          exclude: TOGETHER,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
           fileParallelism: false,
