@@ -307,7 +307,8 @@ describe('a recording that is changed while it runs', () => {
     const off = sound.beeps.map((at) => at - zero - Math.round(at - zero)).sort((a, b) => a - b);
     expect(off.length).toBeGreaterThan(5);
     expect(Math.abs(off[off.length >> 1]!) * 1000).toBeLessThan(20);
-    expect(later).toBeGreaterThan(0.3);
+    // They did not begin at the same moment: without the clocks they would be that much apart.
+    expect(later).toBeGreaterThan(0.1);
   });
 
   it('refuses what cannot be, and says why', async () => {

@@ -103,13 +103,14 @@ describe('jobs that are more than there is room for', () => {
     await until('the first to run', () => small.running.has('EG_a'));
     for (const id of ['EG_b', 'EG_c', 'EG_d']) await enqueue(id, 720);
     await until('the worker to be full', () => !small.each.hasRoom);
-    expect(await line()).toEqual(['EG_b', 'EG_c', 'EG_d']);
+    // It says so before the job is back in its place.
+    await expect.poll(line).toEqual(['EG_b', 'EG_c', 'EG_d']);
     expect(small.order).toEqual(['EG_a']);
 
     const other = await worker(0.5);
     await until('another worker to take the first', () => other.running.has('EG_b'));
     await until('it to be full, too', () => !other.each.hasRoom);
-    expect(await line()).toEqual(['EG_c', 'EG_d']);
+    await expect.poll(line).toEqual(['EG_c', 'EG_d']);
 
     small.running.get('EG_a')?.();
     await until('the next to run', () => small.running.has('EG_c'));
@@ -127,7 +128,6 @@ describe('jobs that are more than there is room for', () => {
     await until('the small one to run', () => running.has('EG_small'));
     await enqueue('EG_huge', 2160);
     await until('the worker to wait', () => !each.hasRoom);
-    // It says so before the job is back in its place.
     await expect.poll(line).toEqual(['EG_huge']);
     await enqueue('EG_late', 360);
     await enqueue('EG_lost', 2160, { first: true });
