@@ -7,8 +7,8 @@ export interface Point {
   value: number;
 }
 
-/** Share of a run, from its start, in which memory and pools may still fill. */
-const WARM_UP = 0.1;
+/** Share of a run, from its start, in which memory and pools may still fill: heaps settle in steps, one of them after 50 minutes. */
+const WARM_UP = 0.5;
 
 /** Without the warm-up. */
 export function settled(points: readonly Point[]): Point[] {
