@@ -2,20 +2,18 @@ import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
 /** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
-const AT_ONCE = 5;
-/** Whole servers whose media two others do not disturb: little of it, or nothing, is encoded. */
+const AT_ONCE = 4;
+/** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
   'admission',
   'browser-studio',
   'crash-ends',
   'crash-pipeline',
-  'crash-worker',
   'demo',
   'files',
   'images',
   'ingress-docs',
   'ingress-restart',
-  'ingress-rtmp',
   'ingress-takeover',
   'ingress-url',
   'ingress-whip',
@@ -31,7 +29,6 @@ const TOGETHER = [
   'security-basics',
   'storage',
   'stream-kinds',
-  'streams',
   'track-egress',
   'two-machines',
   'web-faults',
@@ -71,7 +68,7 @@ export default defineConfig({
           include: TOGETHER,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

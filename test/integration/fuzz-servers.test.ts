@@ -45,7 +45,7 @@ test.each([
   [
     twirpFuzzer,
     0.5,
-    ['400 malformed', '400 invalid_argument', '404 not_found', '200 RoomService/CreateRoom'],
+    ['400 malformed', '400 invalid_argument', '404 not_found', '200 livekit.RoomService/CreateRoom'],
   ],
   [bridgeFuzzer, 0.6, ['to the end, 1 done, 4 refused']],
   [patchFuzzer, 0.3, ['200 restarted', '204', '400', '412', '415', '428']],
