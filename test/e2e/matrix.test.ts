@@ -1,6 +1,6 @@
 /**
  * Source × outputs × codec: what comes out is looked at and listened to, whatever goes in. Every pair of them is in
- * one of the combinations here; SLUICE_MATRIX=all runs all of them.
+ * one of the combinations here; TEST_MATRIX=all runs all of them.
  */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ const COLORS: Record<Combination['codec'], ColorName> = {
   vp9: 'blue',
   pcmu: 'yellow',
 };
-const all = process.env.SLUICE_MATRIX === 'all';
+const all = process.env.TEST_MATRIX === 'all';
 const combinations = all ? everyCombination() : pairwise(everyCombination());
 
 const PICTURE = { mp4: 'h264', webm: /^vp[89]$/, m3u8: 'h264', flv: 'h264', ts: 'h264' } as const;
