@@ -49,10 +49,10 @@ function pipelineKilled(name: RecordingName): Fault {
 
 /**
  * All that can go wrong.
- * @param minutes of the run: in half an hour long faults are as long as was promised, in shorter ones shorter
+ * @param minutes of the run
+ * @param full long faults are as long as was promised: in half an hour by themselves, in shorter runs they are shorter
  */
-export function faults(minutes: number): Fault[] {
-  const full = minutes >= FULL_MINUTES;
+export function faults(minutes: number, full = minutes >= FULL_MINUTES): Fault[] {
   return [
     pipelineKilled('copy'),
     pipelineKilled('room'),

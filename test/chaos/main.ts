@@ -33,6 +33,8 @@ interface Options {
   seed: number;
   /** Seconds every gap may be longer than promised, for machines that have other things to do. */
   slack: number;
+  /** Long faults as long as was promised; undefined: in long runs. */
+  full: true | undefined;
   logs: string | undefined;
 }
 
@@ -42,6 +44,7 @@ function options(): Options {
       minutes: { type: 'string', default: '5' },
       seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e6)) },
       slack: { type: 'string', default: '0.5' },
+      full: { type: 'boolean' },
       logs: { type: 'string' },
     },
   });
@@ -51,10 +54,10 @@ function options(): Options {
   if (!Number.isInteger(seed) || seed < 1 || seed > 2_147_483_646)
     throw new Error(`--seed ${values.seed}: a whole number from 1 to 2147483646 is needed`);
   if (!(slack >= 0 && slack <= 10)) throw new Error(`--slack ${values.slack}: 0 to 10 are possible`);
-  return { minutes, seed, slack, logs: values.logs };
+  return { minutes, seed, slack, full: values.full || undefined, logs: values.logs };
 }
 
-async function run({ minutes, seed, slack, logs }: Options): Promise<boolean> {
+async function run({ minutes, seed, slack, full, logs }: Options): Promise<boolean> {
   const chance = new Chance(seed);
   say(`chaos of ${minutes} minutes, seed ${seed}`);
   const rig = await Rig.start(seed);
@@ -63,7 +66,12 @@ async function run({ minutes, seed, slack, logs }: Options): Promise<boolean> {
   try {
     say('recording: ' + [...rig.egressIds.keys()].join(', '));
     await sleep(QUIET_MS);
-    const happened = await storm(rig, faults(minutes), { chance, ms: minutes * 60_000, say });
+    const { happened, failures } = await storm(rig, faults(minutes, full), {
+      chance,
+      ms: minutes * 60_000,
+      say,
+    });
+    wrong.push(...failures);
     await sleep(QUIET_MS);
     const infos = await rig.finish();
     wrong.push(...endings(infos), ...(await logsLeft(rig)));
