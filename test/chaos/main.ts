@@ -34,7 +34,7 @@ interface Options {
   /** Seconds every gap may be longer than promised, for machines that have other things to do. */
   slack: number;
   /** Long faults as long as was promised; undefined: in long runs. */
-  full: true | undefined;
+  full: boolean | undefined;
   logs: string | undefined;
 }
 
@@ -54,7 +54,7 @@ function options(): Options {
   if (!Number.isInteger(seed) || seed < 1 || seed > 2_147_483_646)
     throw new Error(`--seed ${values.seed}: a whole number from 1 to 2147483646 is needed`);
   if (!(slack >= 0 && slack <= 10)) throw new Error(`--slack ${values.slack}: 0 to 10 are possible`);
-  return { minutes, seed, slack, full: values.full || undefined, logs: values.logs };
+  return { minutes, seed, slack, full: values.full, logs: values.logs };
 }
 
 async function run({ minutes, seed, slack, full, logs }: Options): Promise<boolean> {
