@@ -25,4 +25,6 @@ export interface Fault {
   costs: readonly Cost[];
   /** Seconds of peace its targets have afterwards. */
   settle: number;
+  /** Seconds its cause lasts, when that is long: with less time left it does not begin any more. */
+  lasts?: number;
 }

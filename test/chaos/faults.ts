@@ -179,6 +179,7 @@ export function faults(minutes: number, full = minutes >= FULL_MINUTES): Fault[]
       name: 'storage away while a recording ends',
       targets: ['storage'],
       cause: (rig) => storageAway(rig, full ? 600 : Math.round(Math.max(5, 6 * minutes))),
+      ...(full && { lasts: 600 }),
       costs: [],
       settle: 1,
     },

@@ -52,8 +52,10 @@ export async function storm(
 
   while (Date.now() - start < ms && failures.length === 0) {
     // One that lasts (a storage away for ten minutes) is not waited for when it is its own turn again.
-    if (deck.every((fault) => active.has(fault))) deck = chance.shuffled(faults);
-    const waiting = deck.filter((fault) => !active.has(fault));
+    const leftS = (start + ms - Date.now()) / 1000;
+    const mayBegin = (fault: Fault): boolean => !active.has(fault) && (fault.lasts ?? 0) <= leftS;
+    if (!deck.some(mayBegin)) deck = chance.shuffled(faults);
+    const waiting = deck.filter(mayBegin);
     // What needs much at once would never have its turn if others were always let past it.
     const rest = Date.now() - waitingSince > PATIENCE_MS ? waiting.slice(0, 1) : waiting;
     const fault = rest.find(({ targets }) => targets.every((target) => !busy.has(target)));
