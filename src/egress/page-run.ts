@@ -1,15 +1,12 @@
 /** One run of the pipeline process of an egress that a browser draws: it outlives nothing of the page's. */
-import type { Logger } from 'pino';
 import type { PipelineHost } from '../pipeline/host.ts';
 import { initFor } from './pipeline-run.ts';
 import type { PipelineRunOptions, RunningPipeline } from './pipeline-run.ts';
+import { ProgramProcess } from './program-process.ts';
 
 export class PageRun implements RunningPipeline {
-  readonly #host: PipelineHost;
+  readonly #process: ProgramProcess;
   readonly #hasPicture: boolean;
-  readonly #logger: Logger;
-  #started = false;
-  #stopping = false;
 
   /**
    * Starts the program on a process that has just come up, with the display the page is on now.
@@ -18,25 +15,11 @@ export class PageRun implements RunningPipeline {
   static async start(host: PipelineHost, options: PipelineRunOptions): Promise<PageRun> {
     const run = new PageRun(host, options);
     try {
-      const init = initFor(
-        options.plan,
-        options.program,
-        options.wanted,
-        options.log,
-        options.stage.background,
-      );
+      const init = initFor(options);
       if (init.program !== 'composite' || !options.page) throw new Error('a page is encoded, not copied');
       const { display, xauthority, sound } = await options.page();
-      await host.send({
-        cmd: 'init',
-        ...init,
-        page: { display, xauthority, ...(sound && { sound }) },
-        clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
-        epochMs: options.epochMs,
-      });
-      await host.send({ cmd: 'start' });
-      if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);
-      run.#started = true;
+      const page = { display, xauthority, ...(sound && { sound }) };
+      await run.#process.begin({ ...init, page }, options.epochMs);
       return run;
     } catch (error) {
       await run.kill();
@@ -45,19 +28,14 @@ export class PageRun implements RunningPipeline {
   }
 
   private constructor(host: PipelineHost, options: PipelineRunOptions) {
-    this.#host = host;
+    this.#process = new ProgramProcess(host, options);
     this.#hasPicture = options.plan.video !== null;
-    this.#logger = options.logger;
     host.onEvent(options.onEvent);
     host.onTap(options.onTap);
-    host.onExit((reason) => {
-      // Before it has started, its death is start()'s to tell: nobody hears of it twice.
-      if (this.#started && !this.#stopping) options.onDied(reason);
-    });
   }
 
   get pid(): number | undefined {
-    return this.#host.pid;
+    return this.#process.pid;
   }
 
   /** A page has no tracks. */
@@ -70,28 +48,19 @@ export class PageRun implements RunningPipeline {
     await Promise.resolve();
   }
 
-  /** Something is to be streamed that was not from the beginning. */
-  async openTap(): Promise<void> {
-    await this.#host.send({ cmd: 'openTap' });
+  openTap(): Promise<void> {
+    return this.#process.openTap();
   }
 
-  /** Asks for a keyframe: a chunk begins there. */
   cut(): void {
-    if (!this.#hasPicture) return;
-    this.#host
-      .send({ cmd: 'keyFrame' })
-      .catch((error: unknown) => this.#logger.debug({ err: error }, 'no keyframe'));
+    if (this.#hasPicture) this.#process.requestKeyFrame();
   }
 
-  /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */
-  async stop(deadlineMs: number): Promise<void> {
-    this.#stopping = true;
-    await this.#host.stop(deadlineMs);
+  stop(deadlineMs: number): Promise<void> {
+    return this.#process.stop(deadlineMs);
   }
 
-  /** Ends the process at once. */
-  async kill(): Promise<void> {
-    this.#stopping = true;
-    await this.#host.kill();
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 }

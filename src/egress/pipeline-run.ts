@@ -7,10 +7,11 @@ import type { Init, LogTarget, PipelineEvent } from '../../pipelines/shared/prot
 import { CanvasKeeper } from './composition/canvas.ts';
 import { Feeds } from './room/feeds.ts';
 import type { EgressPlan } from './plan/types.ts';
+import { ProgramProcess } from './program-process.ts';
 import type { Program } from './program.ts';
 import type { WantedTrack } from './room/selection.ts';
 import type { Surface } from '../web-source/index.ts';
-import type { Background, Stage } from './composition/stage.ts';
+import type { Stage } from './composition/stage.ts';
 
 const AUDIO_COPY_MIME = 'audio/opus';
 /** The one codec that is copied of a participant, whatever they publish next. */
@@ -60,13 +61,15 @@ function soundChunks({ video, outputs }: EgressPlan): Pick<LogTarget, 'soundChun
 }
 
 /** The `init` command of a program. Pure. */
-export function initFor(
-  plan: EgressPlan,
-  program: Program,
-  wanted: readonly WantedTrack[],
-  log: LogTarget,
-  background: Background,
-): Init {
+export function initFor({
+  plan,
+  program,
+  wanted,
+  log,
+  stage: { background },
+}: Pick<PipelineRunOptions, 'plan' | 'program' | 'wanted' | 'log'> & {
+  stage: Pick<Stage, 'background'>;
+}): Init {
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
   const streams = plan.outputs.filter((output) => output.type === 'stream');
   const tap = streams.length > 0;
@@ -104,36 +107,19 @@ export function initFor(
 export class PipelineRun {
   readonly feeds: Feeds;
   readonly #host: PipelineHost;
+  readonly #process: ProgramProcess;
   readonly #program: Program;
   readonly #hasPicture: boolean;
-  readonly #logger: Logger;
   readonly #canvas: CanvasKeeper | undefined;
   #wanted: readonly WantedTrack[] = [];
   /** Tracks whose media has come. */
   readonly #seen = new Set<string>();
-  #started = false;
-  #stopping = false;
 
   /** Starts the program on a process that has just come up. @throws when it cannot play. */
   static async start(host: PipelineHost, options: PipelineRunOptions): Promise<PipelineRun> {
     const run = new PipelineRun(host, options);
     try {
-      const init = initFor(
-        options.plan,
-        options.program,
-        options.wanted,
-        options.log,
-        options.stage.background,
-      );
-      await host.send({
-        cmd: 'init',
-        ...init,
-        clockOffsetNs: Math.max(0, Date.now() - options.epochMs) * 1e6,
-        epochMs: options.epochMs,
-      });
-      await host.send({ cmd: 'start' });
-      if (!host.running) throw new Error(`the pipeline died at its start: ${host.exitReason ?? ''}`);
-      run.#started = true;
+      await run.#process.begin(initFor(options), options.epochMs);
       run.sync(options.idle ? [] : options.wanted);
       return run;
     } catch (error) {
@@ -148,7 +134,7 @@ export class PipelineRun {
     if (!bridge) throw new TypeError('tracks come over the bridge: join the room first');
     this.#program = program;
     this.#hasPicture = plan.video !== null;
-    this.#logger = logger;
+    this.#process = new ProgramProcess(host, options);
     this.feeds = new Feeds({
       bridge,
       host,
@@ -179,15 +165,11 @@ export class PipelineRun {
       options.onEvent(event);
     });
     host.onTap(options.onTap);
-    host.onExit((reason) => {
-      // Before it has started, its death is start()'s to tell: nobody hears of it twice.
-      if (this.#started && !this.#stopping) options.onDied(reason);
-    });
   }
 
   /** Of the pipeline's process, while it runs. */
   get pid(): number | undefined {
-    return this.#host.pid;
+    return this.#process.pid;
   }
 
   /** Makes the feeds and the picture what `wanted` says. */
@@ -204,41 +186,36 @@ export class PipelineRun {
     const deadline = Date.now() + deadlineMs;
     const comes = ({ track: { trackId } }: WantedTrack) =>
       this.#seen.has(trackId) || this.feeds.get(trackId)?.subscription.producerPaused === true;
-    while (!this.#stopping && !wanted.every(comes) && Date.now() < deadline) await delay(FLOW_POLL_MS);
+    while (!this.#process.stopping && !wanted.every(comes) && Date.now() < deadline)
+      await delay(FLOW_POLL_MS);
   }
 
   /** Gives the running pipeline a tap: something is to be streamed that was not from the beginning. */
-  async openTap(): Promise<void> {
-    await this.#host.send({ cmd: 'openTap' });
+  openTap(): Promise<void> {
+    return this.#process.openTap();
   }
 
   /** Asks for a keyframe: a chunk begins there. */
   cut(): void {
     if (this.#program.program === 'passthrough') this.feeds.requestKeyFrames();
-    else if (this.#hasPicture) {
-      this.#host
-        .send({ cmd: 'keyFrame' })
-        .catch((error: unknown) => this.#logger.debug({ err: error }, 'no keyframe'));
-    }
+    else if (this.#hasPicture) this.#process.requestKeyFrame();
   }
 
   /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
-    this.#stopping = true;
-    await this.#host.stop(deadlineMs);
+    await this.#process.stop(deadlineMs);
     await this.#letGo();
   }
 
   /** Ends the process at once. */
   async kill(): Promise<void> {
-    this.#stopping = true;
-    await this.#host.kill();
+    await this.#process.kill();
     await this.#letGo();
   }
 
   /** What decodes and encodes video at the moment, as the program itself tells: that a copy is a copy can be seen. */
   #logCodecs(logger: Logger): void {
-    if (this.#stopping || !logger.isLevelEnabled('debug')) return;
+    if (this.#process.stopping || !logger.isLevelEnabled('debug')) return;
     this.#host.send({ cmd: 'describe' }).then(
       ({ elements }) => {
         const ofClass = (klass: string) =>
