@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { redactStreamUrl } from '../../../redact.ts';
 import { GuardError } from '../../../outbound/index.ts';
 import type { AddressPolicy } from '../../../outbound/index.ts';
+import { Condition } from './condition.ts';
 import { FfmpegFeed } from './feed.ts';
 import { TapQueue } from './queue.ts';
 import { Retries } from './retries.ts';
@@ -37,7 +38,7 @@ export class StreamDestination {
   readonly #queue: TapQueue;
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
-  #status: DestinationStatus;
+  readonly #condition: Condition;
 
   /** @throws OutputError when the URL is none of ours */
   constructor(options: DestinationOptions) {
@@ -47,23 +48,12 @@ export class StreamDestination {
     this.#queue = new TapQueue({ bytes: this.#limits.queueBytes, ageMs: this.#limits.queueMs });
     const redactedUrl = redactStreamUrl(options.url);
     this.#logger = options.logger.child({ stream: redactedUrl });
-    this.#status = {
-      redactedUrl,
-      state: 'connecting',
-      retries: 0,
-      lastRetryAt: undefined,
-      startedAt: undefined,
-      endedAt: undefined,
-      error: undefined,
-    };
-    this.#done = this.#run().catch((error: unknown) => {
-      this.#logger.error({ err: error }, 'a stream ended by a fault of ours');
-      this.#update({ state: 'failed', error: 'internal error', endedAt: Date.now() });
-    });
+    this.#condition = new Condition(redactedUrl, 'stream', this.#logger, options.onStatus);
+    this.#done = this.#run().catch((error: unknown) => this.#condition.broken(error));
   }
 
   get status(): DestinationStatus {
-    return this.#status;
+    return this.#condition.status;
   }
 
   /** How often it was too slow and lost some of the stream. */
@@ -73,14 +63,14 @@ export class StreamDestination {
 
   /** Takes the tap's next unit; never waits. */
   push(unit: TapUnit): void {
-    if (this.#status.endedAt === undefined) this.#queue.push(unit);
+    if (this.#condition.status.endedAt === undefined) this.#queue.push(unit);
   }
 
   /** Ends it in order: what is on its way is sent, within a few seconds. Safe to call twice. */
   async stop(): Promise<DestinationStatus> {
     this.#stop.abort();
     await this.#done;
-    return this.#status;
+    return this.#condition.status;
   }
 
   /** One connection after the other. */
@@ -100,23 +90,18 @@ export class StreamDestination {
         this.#logger.info('parameter sets changed: connecting anew');
         continue;
       }
-      const wait = retries.next(end.activeMs, this.#status.startedAt !== undefined);
+      const wait = retries.next(end.activeMs, this.#condition.everLive);
       if (end.forGood || wait === undefined) {
-        this.#logger.warn({ reason: end.reason }, 'stream given up');
-        this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
+        this.#condition.givenUp(end.reason);
         return;
       }
-      this.#logger.warn({ reason: end.reason, retryMs: wait }, 'stream failed: connecting again');
-      this.#update({
-        state: this.#status.startedAt === undefined ? 'connecting' : 'reconnecting',
-        error: end.reason,
-      });
+      this.#condition.failed(end.reason, wait);
       await delay(wait, undefined, { signal }).catch(() => undefined);
       if (this.#stopping()) break;
       this.#queue.restart();
-      this.#update({ retries: this.#status.retries + 1, lastRetryAt: Date.now() });
+      this.#condition.retrying();
     }
-    this.#update({ state: 'finished', endedAt: Date.now() });
+    this.#condition.finished();
   }
 
   #stopping(): boolean {
@@ -152,11 +137,7 @@ export class StreamDestination {
       secrets: this.#target.secrets,
       logger: this.#logger,
       stallMs: this.#limits.stallMs,
-      onActive: () => {
-        if (this.#status.startedAt === undefined) this.#logger.info('stream is live');
-        else this.#logger.info('stream is live again');
-        this.#update({ state: 'active', startedAt: this.#status.startedAt ?? Date.now(), error: undefined });
-      },
+      onActive: () => this.#condition.live(),
     });
     const parameters = first.start?.parametersHash;
     // Stopping interrupts the wait for more, and what breaks the connection does too.
@@ -175,15 +156,6 @@ export class StreamDestination {
     } finally {
       await feed.kill();
       await way.close();
-    }
-  }
-
-  #update(change: Partial<DestinationStatus>): void {
-    this.#status = { ...this.#status, ...change };
-    try {
-      this.#options.onStatus?.(this.#status);
-    } catch (error) {
-      this.#logger.error({ err: error }, 'a listener of the stream failed');
     }
   }
 }

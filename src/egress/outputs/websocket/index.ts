@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { redactStreamUrl } from '../../../redact.ts';
 import { checkedAgents } from '../../../outbound/index.ts';
 import type { AddressPolicy } from '../../../outbound/index.ts';
+import { Condition } from '../stream/condition.ts';
 import { Retries } from '../stream/retries.ts';
 import { DEFAULT_LIMITS } from '../stream/types.ts';
 import type { DestinationLimits, DestinationStatus } from '../stream/types.ts';
@@ -42,7 +43,7 @@ export class WebSocketOutput {
   readonly #done: Promise<void>;
   #connection: WebSocketConnection | undefined;
   #muted: boolean;
-  #status: DestinationStatus;
+  readonly #condition: Condition;
 
   constructor(options: WebSocketOutputOptions) {
     this.#options = options;
@@ -51,23 +52,12 @@ export class WebSocketOutput {
     this.#muted = options.muted;
     const redactedUrl = redactStreamUrl(options.url);
     this.#logger = options.logger.child({ stream: redactedUrl });
-    this.#status = {
-      redactedUrl,
-      state: 'connecting',
-      retries: 0,
-      lastRetryAt: undefined,
-      startedAt: undefined,
-      endedAt: undefined,
-      error: undefined,
-    };
-    this.#done = this.#run().catch((error: unknown) => {
-      this.#logger.error({ err: error }, 'a WebSocket output ended by a fault of ours');
-      this.#update({ state: 'failed', error: 'internal error', endedAt: Date.now() });
-    });
+    this.#condition = new Condition(redactedUrl, 'WebSocket', this.#logger, options.onStatus);
+    this.#done = this.#run().catch((error: unknown) => this.#condition.broken(error));
   }
 
   get status(): DestinationStatus {
-    return this.#status;
+    return this.#condition.status;
   }
 
   /** How many frames of 20 ms were let go of, because nobody took them. */
@@ -77,7 +67,7 @@ export class WebSocketOutput {
 
   /** Takes the next samples, cut anywhere; never waits. @param anew they are the first of another pipeline's */
   push(data: Buffer, anew = false): void {
-    if (this.#status.endedAt !== undefined) return;
+    if (this.#condition.status.endedAt !== undefined) return;
     if (anew) this.#queue.realign();
     this.#queue.push(data);
     this.#connection?.pump();
@@ -95,7 +85,7 @@ export class WebSocketOutput {
     this.#stop.abort();
     await this.#connection?.finish(FINISH_MS);
     await this.#done;
-    return this.#status;
+    return this.#condition.status;
   }
 
   async #run(): Promise<void> {
@@ -127,35 +117,22 @@ export class WebSocketOutput {
       const end = await this.#connection.ended;
       this.#connection = undefined;
       if (isAborted(signal)) break;
-      const wait = retries.next(end.activeMs, this.#status.startedAt !== undefined);
+      const wait = retries.next(end.activeMs, this.#condition.everLive);
       if (end.forGood || wait === undefined) {
-        this.#logger.warn({ reason: end.reason }, 'WebSocket given up');
-        this.#update({ state: 'failed', error: end.reason, endedAt: Date.now() });
+        this.#condition.givenUp(end.reason);
         return;
       }
-      this.#logger.warn({ reason: end.reason, retryMs: wait }, 'WebSocket failed: connecting again');
-      const state = this.#status.startedAt === undefined ? 'connecting' : 'reconnecting';
-      this.#update({ state, error: end.reason });
+      this.#condition.failed(end.reason, wait);
       await delay(wait, undefined, { signal }).catch(() => undefined);
       if (isAborted(signal)) break;
-      this.#update({ retries: this.#status.retries + 1, lastRetryAt: Date.now() });
+      this.#condition.retrying();
     }
-    this.#update({ state: 'finished', endedAt: Date.now() });
+    this.#condition.finished();
   }
 
   #opened(): void {
-    this.#logger.info(this.#status.startedAt === undefined ? 'WebSocket is live' : 'WebSocket is live again');
     this.#queue.begin(this.#muted ? JSON.stringify({ muted: true }) : undefined);
-    this.#update({ state: 'active', startedAt: this.#status.startedAt ?? Date.now(), error: undefined });
-  }
-
-  #update(change: Partial<DestinationStatus>): void {
-    this.#status = { ...this.#status, ...change };
-    try {
-      this.#options.onStatus?.(this.#status);
-    } catch (error) {
-      this.#logger.error({ err: error }, 'a listener of the WebSocket output failed');
-    }
+    this.#condition.live();
   }
 }
 
