@@ -10,6 +10,7 @@ import { checkCommon, checkEither, checkPageUrl, choiceOf, mixingOf, picture, ro
 import type { PlanContext } from './parts.ts';
 import type { EgressPlan } from './types.ts';
 import { encodingOf } from '../request/encoding.ts';
+import type { EncodingChoice } from '../request/encoding.ts';
 import { invalid } from '../request/errors.ts';
 import { directFile, encodedOutputs, webSocketOutput } from '../request/outputs.ts';
 import { StorageList } from '../request/storage.ts';
@@ -18,22 +19,37 @@ import { checkWebhooks } from '../request/webhooks.ts';
 /** What a request without options of Sluice's own is planned with. */
 const idOf = ({ egressId, options = {} }: PlanContext) => ({ egressId, options });
 
-export function planRoomComposite(request: RoomCompositeEgressRequest, context: PlanContext): EgressPlan {
-  checkCommon(request);
-  const source = roomSource(request, mixingOf(request.audioMixing));
+/** What all requests that encode have in common; `picture` and `sound` say what is recorded. */
+function planEncoded(
+  request: Parameters<typeof encodedOutputs>[0] & { options: EncodingChoice },
+  context: PlanContext,
+  what: Pick<EgressPlan, 'roomName' | 'source' | 'choice'> & { picture: boolean; sound: boolean },
+): EgressPlan {
   const storages = new StorageList();
   const encoding = encodingOf(request.options);
   const outputs = encodedOutputs(request, storages);
+  const { roomName, source, choice } = what;
   return {
     ...idOf(context),
-    roomName: request.roomName,
+    roomName,
     source,
-    choice: { program: 'composite' },
-    video: request.audioOnly ? null : picture(encoding, outputs),
-    audio: request.videoOnly ? null : encoding.audio,
+    choice,
+    video: what.picture ? picture(encoding, outputs) : null,
+    audio: what.sound ? encoding.audio : null,
     outputs,
     storages: storages.plans,
   };
+}
+
+export function planRoomComposite(request: RoomCompositeEgressRequest, context: PlanContext): EgressPlan {
+  checkCommon(request);
+  return planEncoded(request, context, {
+    roomName: request.roomName,
+    source: roomSource(request, mixingOf(request.audioMixing)),
+    choice: { program: 'composite' },
+    picture: !request.audioOnly,
+    sound: !request.videoOnly,
+  });
 }
 
 export function planWeb(request: WebEgressRequest, context: PlanContext): EgressPlan {
@@ -41,38 +57,26 @@ export function planWeb(request: WebEgressRequest, context: PlanContext): Egress
   checkPageUrl('url', request.url);
   checkEither(request);
   const { url, audioOnly, videoOnly, awaitStartSignal } = request;
-  const storages = new StorageList();
-  const encoding = encodingOf(request.options);
-  const outputs = encodedOutputs(request, storages);
-  return {
-    ...idOf(context),
+  return planEncoded(request, context, {
     roomName: '',
     source: { type: 'web', url, audioOnly, videoOnly, awaitStartSignal },
     choice: { program: 'composite' },
-    video: audioOnly ? null : picture(encoding, outputs),
-    audio: videoOnly ? null : encoding.audio,
-    outputs,
-    storages: storages.plans,
-  };
+    picture: !audioOnly,
+    sound: !videoOnly,
+  });
 }
 
 export function planParticipant(request: ParticipantEgressRequest, context: PlanContext): EgressPlan {
   checkCommon(request);
-  const { identity, screenShare } = request;
+  const { roomName, identity, screenShare } = request;
   if (identity === '') throw invalid('identity', 'name the participant');
-  const storages = new StorageList();
-  const encoding = encodingOf(request.options);
-  const outputs = encodedOutputs(request, storages);
-  return {
-    ...idOf(context),
-    roomName: request.roomName,
+  return planEncoded(request, context, {
+    roomName,
     source: { type: 'participant', identity, screenShare },
     choice: choiceOf(request.options),
-    video: picture(encoding, outputs),
-    audio: encoding.audio,
-    outputs,
-    storages: storages.plans,
-  };
+    picture: true,
+    sound: true,
+  });
 }
 
 export function planTrackComposite(request: TrackCompositeEgressRequest, context: PlanContext): EgressPlan {
@@ -82,19 +86,13 @@ export function planTrackComposite(request: TrackCompositeEgressRequest, context
   if (audioTrackId === undefined && videoTrackId === undefined) {
     throw invalid('audio_track_id or video_track_id', 'name at least one track');
   }
-  const storages = new StorageList();
-  const encoding = encodingOf(request.options);
-  const outputs = encodedOutputs(request, storages);
-  return {
-    ...idOf(context),
+  return planEncoded(request, context, {
     roomName: request.roomName,
     source: { type: 'tracks', audioTrackId, videoTrackId },
     choice: choiceOf(request.options),
-    video: videoTrackId === undefined ? null : picture(encoding, outputs),
-    audio: audioTrackId === undefined ? null : encoding.audio,
-    outputs,
-    storages: storages.plans,
-  };
+    picture: videoTrackId !== undefined,
+    sound: audioTrackId !== undefined,
+  });
 }
 
 export function planTrack(request: TrackEgressRequest, context: PlanContext): EgressPlan {
