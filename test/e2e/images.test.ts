@@ -15,6 +15,7 @@ import { readVideo } from '../../src/demo/content/read-video.ts';
 import { readTile } from '../../src/demo/content/tile.ts';
 import { publish, trackIds } from '../support/callers.ts';
 import { jpegSize } from '../support/fading-log.ts';
+import { startWithOptions } from '../support/sluice-egress.ts';
 import { Sluice } from '../support/sluice.ts';
 
 const ROOM = 'pictures';
@@ -57,30 +58,21 @@ describe('images', () => {
     sluice = await Sluice.start();
     alice = await publish(sluice, ROOM, 'alice', { color: 'red', width: 640, height: 360, gopSeconds: 2 });
     const { video, audio } = await trackIds(sluice, ROOM, 'alice');
-    const response = await fetch(`${sluice.url}/twirp/sluice.Egress/StartEgress`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        authorization: `Bearer ${await sluice.token('recorder', { room: ROOM, roomRecord: true })}`,
+    const id = await startWithOptions(sluice, ROOM, {
+      track_composite: {
+        ...{ room_name: ROOM, video_track_id: video, audio_track_id: audio },
+        file_outputs: [{ filepath: 'all/call' }],
+        segment_outputs: [{ filename_prefix: 'all/part', segment_duration: 2, disable_manifest: true }],
+        image_outputs: [
+          { filename_prefix: 'all/key', capture_interval: 4 },
+          {
+            ...{ filename_prefix: 'all/second', capture_interval: 1, width: 320, height: 320 },
+            filename_suffix: 'IMAGE_SUFFIX_TIMESTAMP',
+          },
+        ],
       },
-      body: JSON.stringify({
-        track_composite: {
-          ...{ room_name: ROOM, video_track_id: video, audio_track_id: audio },
-          file_outputs: [{ filepath: 'all/call' }],
-          segment_outputs: [{ filename_prefix: 'all/part', segment_duration: 2, disable_manifest: true }],
-          image_outputs: [
-            { filename_prefix: 'all/key', capture_interval: 4 },
-            {
-              ...{ filename_prefix: 'all/second', capture_interval: 1, width: 320, height: 320 },
-              filename_suffix: 'IMAGE_SUFFIX_TIMESTAMP',
-            },
-          ],
-        },
-        options: { storyboard: { interval: 2, columns: 3 } },
-      }),
+      options: { storyboard: { interval: 2, columns: 3 } },
     });
-    const { egress_id: id, ...rest } = (await response.json()) as { egress_id?: string };
-    if (!id) throw new Error(`not started: ${JSON.stringify(rest)}`);
     const { egressId } = await sluice.egress.startRoomCompositeEgress(ROOM, {
       images: new ImageOutput({
         ...{ filenamePrefix: 'only/now', captureInterval: 2, disableManifest: true },

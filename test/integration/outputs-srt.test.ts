@@ -2,8 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
 import type { DestinationStatus } from '../../src/egress/outputs/stream/index.ts';
@@ -15,20 +13,12 @@ import { watchProcesses } from '../support/process-list.ts';
 import { freePort } from '../support/ports.ts';
 import { startSrtReceiver } from '../support/srt.ts';
 import { startTap } from '../support/tap-source.ts';
+import { capturedLogger } from '../support/captured-logger.ts';
 
 const PASSPHRASE = 'hush-4711-hush';
 const STREAM_ID = '#!::r=hush-4711,m=publish';
 const cleanups: (() => Promise<unknown>)[] = [];
-const logged: string[] = [];
-const logger = pino(
-  { level: 'trace' },
-  new Writable({
-    write(line: Buffer, _, done) {
-      logged.push(line.toString());
-      done();
-    },
-  }),
-);
+const { logger, logged } = capturedLogger();
 let folder = '';
 
 beforeEach(async () => {

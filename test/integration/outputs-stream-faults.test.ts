@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { EgressInfo, StreamInfo_Status } from '@livekit/protocol';
 import type { StreamInfo } from '@livekit/protocol';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StreamsSink } from '../../src/egress/sinks/streams.ts';
 import { ffprobePackets } from '../../src/demo/content/ffprobe.ts';
@@ -14,6 +13,7 @@ import { startBadPort, startNginxRtmp } from '../support/rtmp.ts';
 import type { NginxRtmp } from '../support/rtmp.ts';
 import { startTap } from '../support/tap-source.ts';
 import { startTcpSwitch } from '../support/tcp-switch.ts';
+import { capturedLogger } from '../support/captured-logger.ts';
 
 const LIMITS = { connectMs: 6000, retryMs: 9000, stallMs: 2000, queueMs: 1000 };
 const { ACTIVE, FAILED, FINISHED } = StreamInfo_Status;
@@ -29,7 +29,7 @@ async function ffmpegs(): Promise<number[]> {
 describe('destinations of one egress', () => {
   const closers: (() => Promise<unknown>)[] = [];
   const info = new EgressInfo();
-  const logged: string[] = [];
+  const { logger, logged } = capturedLogger();
   const urls: Record<string, string> = {};
   /** What a stream's info was once it was seen like that. */
   const seen: Record<string, StreamInfo> = {};
@@ -83,7 +83,7 @@ describe('destinations of one egress', () => {
         attempt: 1,
         record: { info: { streamResults: [] } },
         status: { update: (change) => change(info), applied: () => undefined },
-        logger: pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) }),
+        logger,
       },
       { resolve: async () => '127.0.0.1' },
       () => undefined,

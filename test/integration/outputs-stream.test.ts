@@ -5,10 +5,8 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { createServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { pino } from 'pino';
 import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
 import type { DestinationState, TapFanoutOptions } from '../../src/egress/outputs/stream/index.ts';
@@ -21,18 +19,10 @@ import { startBadPort, startFfmpegReceiver, startNginxRtmp } from '../support/rt
 import { startTap as makeTap } from '../support/tap-source.ts';
 import type { TapSource } from '../support/tap-source.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
+import { capturedLogger } from '../support/captured-logger.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
-const logged: string[] = [];
-const logger = pino(
-  { level: 'trace' },
-  new Writable({
-    write(line: Buffer, _, done) {
-      logged.push(line.toString());
-      done();
-    },
-  }),
-);
+const { logger, logged } = capturedLogger();
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

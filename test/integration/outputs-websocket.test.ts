@@ -6,8 +6,6 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
-import { pino } from 'pino';
 import { afterEach, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
@@ -15,19 +13,11 @@ import { WebSocketOutput } from '../../src/egress/outputs/websocket/index.ts';
 import type { WebSocketOutputOptions } from '../../src/egress/outputs/websocket/index.ts';
 import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
+import { capturedLogger } from '../support/captured-logger.ts';
 
 const SECRET = 'hush-4711';
 const cleanups: (() => Promise<unknown>)[] = [];
-const logged: string[] = [];
-const logger = pino(
-  { level: 'trace' },
-  new Writable({
-    write(line: Buffer, _, done) {
-      logged.push(line.toString());
-      done();
-    },
-  }),
-);
+const { logger, logged } = capturedLogger();
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();

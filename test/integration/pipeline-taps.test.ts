@@ -9,6 +9,7 @@ import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { AAC, sleep, TestPipeline, X264 } from '../support/pipeline.ts';
 import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import { wavHeader } from '../support/wav.ts';
 
 let clips: string;
 let red: string;
@@ -115,21 +116,4 @@ function peaks(samples: Buffer): number[] {
       peak = Math.max(peak, Math.abs(samples.readInt16LE(at)));
     return peak;
   });
-}
-
-function wavHeader(bytes: number): Buffer {
-  const header = Buffer.alloc(44);
-  header.write('RIFF', 0);
-  header.writeUInt32LE(36 + bytes, 4);
-  header.write('WAVEfmt ', 8);
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(1, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(48_000, 24);
-  header.writeUInt32LE(96_000, 28);
-  header.writeUInt16LE(2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write('data', 36);
-  header.writeUInt32LE(bytes, 40);
-  return header;
 }
