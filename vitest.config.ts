@@ -37,8 +37,8 @@ const TOGETHER = [
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
-    // Of tests in a file that may run at once.
-    maxConcurrency: 3,
+    // Of tests in a file that may run at once. Set here: Vitest hands no project what its command line says of it.
+    maxConcurrency: process.env.TEST_ALONE ? 1 : 3,
     projects: [
       {
         // Pure functions and small parts: they fill the time in which the others wait for media.

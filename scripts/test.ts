@@ -18,11 +18,12 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 
 const say = (line: string): void => void process.stderr.write(`sluice: ${line}\n`);
 
-/** Runs Vitest with these arguments. @returns its exit code. */
-function vitest(args: readonly string[], report: string): number {
+/** Runs Vitest with these arguments, and these variables added to its environment. @returns its exit code. */
+function vitest(args: readonly string[], report: string, variables: NodeJS.ProcessEnv = {}): number {
   const reporters = args.some((arg) => arg.startsWith('--reporter')) ? [] : ['--reporter=default'];
   const all = [VITEST, 'run', ...args, ...reporters, '--reporter=json', `--outputFile.json=${report}`];
-  const { status, error } = spawnSync(process.execPath, all, { cwd: ROOT, stdio: 'inherit' });
+  const env = { ...process.env, ...variables };
+  const { status, error } = spawnSync(process.execPath, all, { cwd: ROOT, stdio: 'inherit', env });
   if (error) throw error;
   return status ?? 1;
 }
@@ -49,7 +50,7 @@ function main(args: readonly string[], folder: string): number {
 
   say(`once more, alone: ${files.map((file) => relative(ROOT, file)).join(', ')}`);
   const second = join(folder, 'second.json');
-  const secondStatus = vitest([...files, '--no-file-parallelism', '--maxConcurrency=1'], second);
+  const secondStatus = vitest([...files, '--no-file-parallelism'], second, { TEST_ALONE: '1' });
   const secondReport = readReport(second);
   if (!secondReport) return secondStatus;
   if (asked !== undefined) writeFileSync(asked, JSON.stringify(withSecondRun(report, secondReport)));
