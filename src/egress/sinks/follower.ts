@@ -68,11 +68,11 @@ export class Follower<T extends Following> {
 
   /** @throws what kept it from being stored, unless that is done in the background */
   async finish(log: SegmentLog): Promise<'done' | 'pending'> {
+    const before = this.#following;
     let failure = await this.#end();
-    if (failure && !this.#backup && this.#options.uploads.openBackup) {
-      await this.#useBackup(failure);
-      failure = (await this.#end()) && failure;
-    }
+    if (failure instanceof StorageError && !this.#backup) await this.#useBackup(failure);
+    // It may also have gone there on its own, while it was waited for.
+    if (failure && this.#following !== before) failure = (await this.#end()) && failure;
     if (!failure) return 'done';
     if (!(failure instanceof StorageError)) throw failure;
     await this.#following.close();
