@@ -10,7 +10,7 @@ import type { StatusKeeper } from './status.ts';
 
 export interface RunningChangesOptions {
   recorder: Pick<Recorder, 'pause' | 'resume' | 'note' | 'cut' | 'usePlan'>;
-  sinks: Pick<Sinks, 'grow' | 'endRemoved' | 'onDesired'>;
+  sinks: Pick<Sinks, 'grow' | 'endRemoved'>;
   log: Pick<SegmentLogWriter, 'keepAll' | 'earlier'>;
   /** What the egress is to do, with the outputs that are wanted. @throws RequestError */
   planOf: (desired: EgressDesired) => EgressPlan;
@@ -75,7 +75,6 @@ export class RunningChanges {
       await recorder.usePlan(plan);
       try {
         await sinks.grow(plan);
-        sinks.onDesired(desired);
         logger.info({ outputs: plan.outputs.map(({ type }) => type) }, 'output added');
       } catch (error) {
         status.remark(`an output was not added: ${error instanceof Error ? error.message : String(error)}`);

@@ -82,7 +82,7 @@ describe('destinations of one egress', () => {
       {
         attempt: 1,
         record: { info: { streamResults: [] } },
-        status: { update: (change) => change(info), applied: () => undefined },
+        status: { update: (change) => change(info) },
         logger,
       },
       { resolve: async () => '127.0.0.1' },

@@ -51,7 +51,7 @@ async function attempt(dir: string, number: number, desired: EgressDesired) {
   await recorder.start([track]);
   const changes = new RunningChanges({
     ...{ recorder, log, initial: desired, logger: silent },
-    sinks: { grow: () => Promise.resolve(), endRemoved: () => undefined, onDesired: () => undefined },
+    sinks: { grow: () => Promise.resolve(), endRemoved: () => undefined },
     planOf: () => RUN.plan,
     status: {
       applied: (revision) => void says.push(`applied ${revision}`),

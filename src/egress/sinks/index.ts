@@ -39,6 +39,8 @@ export class Sinks {
   readonly #opener: SinkOpener;
   readonly #sinks: SpannedSink[] = [];
   readonly #ending: Promise<unknown>[] = [];
+  /** The newest that is known: changes of outputs wait for each other, wishes do not. */
+  #desired: EgressDesired | undefined;
 
   constructor(opener: SinkOpener) {
     this.#opener = opener;
@@ -49,7 +51,9 @@ export class Sinks {
     this.#opener.plan = plan;
     const known = this.#sinks.length;
     const added = plan.outputs.slice(known);
-    this.#sinks.push(...(await Promise.all(added.map((_, i) => this.#opener.open(known + i)))));
+    const opened = await Promise.all(added.map((_, i) => this.#opener.open(known + i)));
+    this.#sinks.push(...opened);
+    if (this.#desired) for (const { sink } of opened) sink.onDesired?.(this.#desired);
   }
 
   /**
@@ -88,7 +92,10 @@ export class Sinks {
     for (const { sink } of this.#sinks) sink.onTracks?.(wanted);
   }
 
+  /** An older revision than one that was told already changes nothing. */
   onDesired(desired: EgressDesired): void {
+    if (desired.revision < (this.#desired?.revision ?? 0)) return;
+    this.#desired = desired;
     for (const { sink } of this.#sinks) sink.onDesired?.(desired);
   }
 

@@ -17,7 +17,7 @@ export interface StreamsContext {
   attempt: number;
   /** What earlier attempts have told. */
   record: { info: Pick<EgressInfo, 'streamResults'> };
-  status: Pick<StatusKeeper, 'update' | 'applied'>;
+  status: Pick<StatusKeeper, 'update'>;
   logger: Logger;
 }
 
@@ -73,7 +73,6 @@ export class StreamsSink implements Sink {
     for (const url of this.#wanted) if (!wanted.has(url)) void this.#destinations.remove(url);
     this.#wanted = wanted;
     this.#report();
-    this.#context.status.applied(desired.revision);
   }
 
   async endLive(): Promise<void> {

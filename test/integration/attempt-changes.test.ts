@@ -1,0 +1,44 @@
+/** What is changed about an egress while it runs and when it ends, by an attempt with a pipeline that only seems to be. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { added, startAttempt, STREAM } from '../support/attempt-rig.ts';
+import { withFolder } from '../support/log-fixtures.ts';
+import { until } from '../support/takeover.ts';
+
+const OTHER = 'rtmp://127.0.0.1:1/live/b';
+const segments = (outputId: string) => added(outputId, 'segments', { filenamePrefix: outputId });
+
+/** Names that are looked up until they are let go on. */
+function heldClaims() {
+  const { promise, resolve } = Promise.withResolvers<'ours'>();
+  let asked = 0;
+  const claim = () => {
+    asked++;
+    return promise;
+  };
+  return {
+    claims: { claim },
+    asked: () => until('a name asked for', () => asked > 0),
+    letGo: () => resolve('ours'),
+  };
+}
+
+describe('an output that is added', () => {
+  it('takes nothing back that was wanted while it was opened, and is in force not before', () =>
+    withFolder(async (dir) => {
+      const names = heldClaims();
+      const rig = startAttempt({ dir, claims: names.claims, desired: { streamUrls: [STREAM] } });
+      await rig.active();
+      rig.change({ outputs: [segments('EO_1')] });
+      await names.asked();
+      rig.change({ streamUrls: [STREAM, OTHER] });
+      await until('the other stream', () => rig.saved.info.streamResults.length === 2);
+      await sleep(20);
+      expect(rig.saved.appliedRevision).toBe(1);
+      names.letGo();
+      await rig.applied(3);
+      expect(rig.saved.info.streamResults.map(({ endedAt }) => endedAt)).toEqual([0n, 0n]);
+      rig.running.stop('enough');
+      expect(await rig.outcome).toBe('ended');
+    }));
+});
