@@ -49,6 +49,28 @@ export function redactText(text: string): string {
   });
 }
 
+/** Shorter secrets are words of any text, characters. */
+const SHORTEST_SECRET = 6;
+
+/**
+ * What is secret in a URL, its password and the values of secret parameters, as it is written there and as it is
+ * meant: for text that may quote it without the rest of the URL.
+ * @throws TypeError when it is no URL
+ */
+export function secretsOf(url: string): string[] {
+  const { search, password } = new URL(url);
+  const values = search
+    .slice(1)
+    .split('&')
+    .map(
+      (pair) => [pair.slice(0, Math.max(0, pair.indexOf('='))), pair.slice(pair.indexOf('=') + 1)] as const,
+    )
+    .flatMap(([name, value]) => (SECRET_PARAMETER.test(name) ? [value] : []));
+  const meant = (value: string) => new URLSearchParams(`value=${value}`).get('value') ?? '';
+  const secrets = new Set([...values, password].flatMap((value) => [value, meant(value)]));
+  return [...secrets].filter(({ length }) => length >= SHORTEST_SECRET);
+}
+
 /** A parameter of SRT's: stream ids are written with their own `#`, `=` and `?`. */
 function redactPair(pair: string): string {
   const at = pair.indexOf('=');

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { redactText, secretsOf } from '../redact.ts';
 import type { Browser } from './browser.ts';
 import { DevToolsError, anything } from './devtools.ts';
 import type { DevToolsEvent } from './devtools.ts';
@@ -41,6 +42,8 @@ export class Page {
   readonly #stopListening: () => void;
   readonly #looks: NodeJS.Timeout;
   #lines = 0;
+  /** Of its address: the page may say them. */
+  #secrets: readonly string[] = [];
   /** By frame: what the server has answered for its document. */
   #statuses = new Map<string, number>();
   #loaded: (() => void) | undefined;
@@ -62,6 +65,7 @@ export class Page {
    */
   async load(url: string, timeoutMs: number, failureOf: (host: string) => string | undefined): Promise<void> {
     const { host } = new URL(url);
+    this.#secrets = secretsOf(url);
     const fail = (why: string): never => {
       throw new PageError(`the page at ${host} cannot be recorded: ${why}`);
     };
@@ -174,8 +178,14 @@ export class Page {
         this.#logger.info({ signal: value }, 'the page has given a signal');
         this.#events.onSignal(SIGNALS[value as keyof typeof SIGNALS]);
       } else if (this.#lines++ < MAX_LINES) {
-        this.#logger.debug({ line: value.slice(0, MAX_LINE) }, 'the page says');
+        this.#logger.debug({ line: this.#shown(value) }, 'the page says');
       }
     }
+  }
+
+  #shown(said: string): string {
+    const line = this.#secrets.reduce((text, secret) => text.replaceAll(secret, '{...}'), said);
+    // A secret's name comes before it, so that half a secret is known too.
+    return redactText(line.slice(0, MAX_LINE)).slice(0, MAX_LINE);
   }
 }

@@ -162,6 +162,7 @@ describe.concurrent('beside each other', () => {
         url: sluice.url.replace('http', 'ws'),
         whep: `${sluice.url}/whep`,
       });
+      expect(logged(), 'it has said its address').toMatch(/"?line"?:.{0,3}http:\/\/\S+\/template\?slots=2/);
       expect(logged(), 'tokens are not logged').not.toContain(query.get('token'));
       await sluice.processes[2]?.logged('media comes over tcp');
       await sleep(3000);

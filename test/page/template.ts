@@ -4,6 +4,8 @@
  */
 import { WhepClient } from '../../web/whep-client.ts';
 
+// What a page says of itself is logged; its token is not.
+console.log(location.href, location.search);
 const query = new URLSearchParams(location.search);
 const need = (name: string): string => {
   const value = query.get(name);

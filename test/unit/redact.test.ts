@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { redactIdentifier, redactStreamUrl, redactText, redactUrl } from '../../src/redact.ts';
+import { redactIdentifier, redactStreamUrl, redactText, redactUrl, secretsOf } from '../../src/redact.ts';
 
 describe('redactIdentifier', () => {
   it.each([
@@ -82,5 +82,14 @@ describe('redactText', () => {
 
   it('leaves other text alone', () => {
     expect(redactText('frame=  25 fps=25 a:b c//d')).toBe('frame=  25 fps=25 a:b c//d');
+  });
+});
+
+describe('secretsOf', () => {
+  it('is what a text may quote of a URL, as it is written and as it is meant', () => {
+    expect(secretsOf('https://me:pass%20word@h/?a=harmless&token=abcdef%2Bgh&key=short&KEY=longer1')).toEqual(
+      [...['abcdef%2Bgh', 'abcdef+gh', 'longer1', 'pass%20word', 'pass word']],
+    );
+    expect(secretsOf('https://h/?token&password')).toEqual([]);
   });
 });
