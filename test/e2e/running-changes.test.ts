@@ -86,7 +86,8 @@ describe('a recording that is changed while it runs', () => {
     // Into the copy, which had one file and no stream: another file, a broadcast, a stream and images.
     const add = async (output: Record<string, unknown>) =>
       String((await done('AddOutput', { egress_id: copy.egressId, ...output })).output_id);
-    const added = await add({ file: { filepath: 'part' } });
+    // Called as the file that is being recorded: neither is to write over the other.
+    const added = await add({ file: { filepath: 'copy' } });
     await add({ segments: { filename_prefix: 'late/part', playlist_name: 'late.m3u8' } });
     await add({ stream: { urls: [nginx.url('late-k3y')] } });
     await add({ images: { filename_prefix: 'pics/late', capture_interval: 1 } });
@@ -267,6 +268,13 @@ describe('a recording that is changed while it runs', () => {
     const streamed = await analyse(recording!, { tiles: [{ name: 'alice', color: 'red' }] });
     expect(streamed.tiles[0]!.read).toBeGreaterThan(30);
     expect(Number(info.imageResults[0]!.imageCount)).toBeGreaterThan(2);
+  });
+
+  it('writes no output over another one of the same egress that is called the same', () => {
+    const { egressId, fileResults, details } = ended.get('copy')!;
+    const [whole, part] = fileResults.map(({ filename }) => filename);
+    expect([whole, part]).toEqual([`copy-${egressId}.mp4`, 'copy.mp4']);
+    expect(details).toContain(`copy.mp4 is another output's: the file is called ${whole}`);
   });
 
   it('takes tracks in and leaves others out: one that was copied alone is composed from then on', () => {

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { aside, isFree } from '../../src/egress/sinks/free-name.ts';
+import { aside, isFree, nameOwner } from '../../src/egress/sinks/free-name.ts';
+import type { EgressPlan } from '../../src/egress/plan/types.ts';
 import { LocalStorage } from '../../src/storage/local.ts';
 import { createNameClaims } from '../../src/store/name-claims.ts';
 import { connectRedis } from '../../src/store/index.ts';
@@ -28,8 +29,8 @@ afterAll(async () => {
   await server.stop();
   await rm(folder, { recursive: true, force: true });
 });
-const free = (egressId: string, ...keys: string[]): Promise<boolean> =>
-  isFree({ keys, egressId, storage, claims: createNameClaims(redis.shared), logger });
+const free = (holder: string, ...keys: string[]): Promise<boolean> =>
+  isFree({ keys, holder, storage, claims: createNameClaims(redis.shared), logger });
 
 it('of egresses that end at once with one name, one gets it, and keeps it over its attempts', async () => {
   const ids = Array.from({ length: 20 }, (_, index) => `EG_${index}`);
@@ -40,6 +41,24 @@ it('of egresses that end at once with one name, one gets it, and keeps it over i
   await storage.putBytes('same.mp4', Buffer.from('mine'), put);
   expect(await free(owner, 'same.mp4')).toBe(true);
   expect(await free('EG_other', 'same.mp4')).toBe(false);
+});
+
+it('an output that was added has a claim of its own, and a name of its own where that is not free', async () => {
+  const spans = [{ outputId: 'file' }, { outputId: 'EO_1' }, { outputId: 'EO_2' }];
+  const plan = {
+    outputs: spans.map(() => ({ type: 'file' })) as EgressPlan['outputs'],
+    ownOutputs: 1,
+    spans,
+  };
+  const owners = [0, 1, 2].map((index) => nameOwner({ plan, record: { egressId: 'EG_1' } }, index));
+  const got = [];
+  for (const { holder } of owners) got.push(await free(holder, 'twice.mp4'));
+  expect(got).toEqual([true, false, false]);
+  expect(owners.map(({ mark }) => aside('twice.mp4', mark))).toEqual([
+    ...['twice-EG_1.mp4', 'twice-EO_1.mp4', 'twice-EO_2.mp4'],
+  ]);
+  // What was claimed before outputs could be added is still the egress's.
+  expect(nameOwner({ plan: { outputs: plan.outputs }, record: { egressId: 'EG_1' } }, 2).holder).toBe('EG_1');
 });
 
 it('what has long been there is nobody’s to write over', async () => {
@@ -63,7 +82,7 @@ it('a storage or a Redis that does not answer stops no egress', async () => {
   const broken = { kind: 's3' as const, name: 'b', size: () => Promise.reject(new Error('away')) };
   const hung = { kind: 's3' as const, name: 'h', size: () => new Promise<undefined>(() => undefined) };
   const claims = createNameClaims(redis.shared);
-  const wanted = { keys: ['x.mp4'], egressId: 'EG_1', logger };
+  const wanted = { keys: ['x.mp4'], holder: 'EG_1', logger };
   expect(await isFree({ ...wanted, storage: broken, claims })).toBe(true);
   const started = performance.now();
   const never = { claim: () => Promise.reject(new Error('away')) };

@@ -13,7 +13,7 @@ import type { FileViewFormat, FileViewResult } from '../outputs/file/index.ts';
 import type { FileOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import { CONTENT_TYPES, fileFormat, nameValues } from './names.ts';
-import { aside, isFree } from './free-name.ts';
+import { aside, isFree, nameOwner } from './free-name.ts';
 import type { ManifestFile, ManifestPart } from '../manifest.ts';
 import { uploadNote } from './late.ts';
 import { folderOf } from './manifest.ts';
@@ -48,7 +48,7 @@ export class FileSink implements Sink {
   readonly #storage: Storage;
   readonly #claims: NameClaims;
   readonly #format: FileViewFormat;
-  /** Name in the storage; another one when it turns out to be another egress's. */
+  /** Name in the storage; another one when it turns out to be another output's. */
   #key: string;
   /** The finished file until the storage has it. */
   readonly #path: string;
@@ -130,15 +130,15 @@ export class FileSink implements Sink {
 
   /** At the end, when the name is needed: a start waits for nobody's storage. */
   async #takeName(): Promise<void> {
-    const { record, status, logger } = this.#context;
-    const { egressId } = record;
+    const { status, logger } = this.#context;
+    const { holder, mark } = nameOwner(this.#context, this.#index);
     const wanted = this.#key;
     const free = await isFree({
-      ...{ keys: [wanted], egressId, storage: this.#storage, claims: this.#claims, logger },
+      ...{ keys: [wanted], holder, storage: this.#storage, claims: this.#claims, logger },
     });
-    if (free || wanted.includes(egressId)) return;
-    this.#key = aside(wanted, egressId);
-    status.remark(`${wanted} is another egress's: the file is called ${this.#key}`);
+    if (free || wanted.includes(mark)) return;
+    this.#key = aside(wanted, mark);
+    status.remark(`${wanted} is another output's: the file is called ${this.#key}`);
   }
 
   /** What could not be stored yet stays where it was made, with the log it was made of. */

@@ -12,7 +12,7 @@ import { imageKey } from '../outputs/images/names.ts';
 import type { ImagesOutput as ImagesPlan } from '../plan/types.ts';
 import type { ManifestPart } from '../manifest.ts';
 import { nowNs } from '../status.ts';
-import { aside, isFree } from './free-name.ts';
+import { aside, isFree, nameOwner } from './free-name.ts';
 import { Follower } from './follower.ts';
 import type { FollowingOptions } from './follower.ts';
 import { folderOf } from './manifest.ts';
@@ -38,10 +38,11 @@ export class ImagesSink implements Sink {
   readonly #upload: ImagesUpload;
   readonly #images: Follower<ImagesOutput>;
 
-  /** With names that are not another egress's. */
+  /** With names that are not another output's. */
   static async open(options: ImagesSinkOptions): Promise<ImagesSink> {
-    const { output, result, storage, claims, context } = options;
-    const { egressId, info } = context.record;
+    const { output, index, result, storage, claims, context } = options;
+    const { info } = context.record;
+    const { holder, mark } = nameOwner(context, index);
     const known = context.attempt > 1 ? info.imageResults[result]?.filenamePrefix : undefined;
     if (known) return new ImagesSink(options, known);
     const prefix = imagePrefix(output.filenamePrefix, nameValues(context));
@@ -49,10 +50,10 @@ export class ImagesSink implements Sink {
     if (output.suffix === 'none') return new ImagesSink(options, prefix);
     // The first image stands for all of them; with times in their names they are each other's equals.
     const keys = [imageKey(prefix, 'index', 0, 0)];
-    if (await isFree({ keys, egressId, storage, claims, logger: context.logger }))
+    if (await isFree({ keys, holder, storage, claims, logger: context.logger }))
       return new ImagesSink(options, prefix);
-    const own = aside(prefix, egressId);
-    context.status.remark(`${prefix} is another egress's: the images are called ${own}`);
+    const own = aside(prefix, mark);
+    context.status.remark(`${prefix} is another output's: the images are called ${own}`);
     return new ImagesSink(options, own);
   }
 

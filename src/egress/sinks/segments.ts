@@ -14,7 +14,7 @@ import { openBroadcast } from '../outputs/hls/open.ts';
 import type { SegmentsOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
-import { aside, isFree } from './free-name.ts';
+import { aside, isFree, nameOwner } from './free-name.ts';
 import { Follower } from './follower.ts';
 import type { FollowingOptions } from './follower.ts';
 import { folderOf } from './manifest.ts';
@@ -40,13 +40,15 @@ export class SegmentsSink implements Sink {
   readonly #upload: SegmentsUpload;
   readonly #hls: Follower<BroadcastOutput>;
   #info: SegmentsInfo;
+  #ending = false;
 
-  /** With names that are not another egress's. @throws NameConflict */
+  /** With names that are not another output's. @throws NameConflict */
   static async open(options: SegmentsSinkOptions): Promise<SegmentsSink> {
-    const { output, result, storage, claims, context } = options;
-    const { egressId, info } = context.record;
+    const { output, index, result, storage, claims, context } = options;
+    const { info } = context.record;
+    const { holder, mark } = nameOwner(context, index);
     const names = segmentNames(output, nameValues(context));
-    const own = segmentsAside(names, egressId);
+    const own = segmentsAside(names, mark);
     const known = context.attempt > 1 ? info.segmentResults[result]?.playlistName : undefined;
     if (known) return new SegmentsSink(options, known === own.dir + own.playlist ? own : names);
     // The first segment stands for all of them.
@@ -60,9 +62,9 @@ export class SegmentsSink implements Sink {
         output.segmentType === 'fmp4' ? '.m4s' : '.ts',
       ),
     ];
-    if (await isFree({ keys, egressId, storage, claims, logger: context.logger }))
+    if (await isFree({ keys, holder, storage, claims, logger: context.logger }))
       return new SegmentsSink(options, names);
-    context.status.remark(`${keys[0] ?? ''} is another egress's: the playlist is called ${own.playlist}`);
+    context.status.remark(`${keys[0] ?? ''} is another output's: the playlist is called ${own.playlist}`);
     return new SegmentsSink(options, own);
   }
 
@@ -108,7 +110,12 @@ export class SegmentsSink implements Sink {
   }
 
   onDesired({ paused }: EgressDesired): void {
-    this.#hls.following.hold?.(paused === true);
+    this.#hold(paused === true);
+  }
+
+  onEnding(): void {
+    this.#ending = true;
+    this.#hold(true);
   }
 
   finish(log: SegmentLog): Promise<'done' | 'pending'> {
@@ -119,8 +126,13 @@ export class SegmentsSink implements Sink {
     return this.#hls.close();
   }
 
+  /** What grows behind its end is not shown either. */
+  #hold(paused: boolean): void {
+    this.#hls.following.hold?.(paused || this.#ending);
+  }
+
   #open(storage: Storage, prefix: string, how: FollowingOptions): BroadcastOutput {
-    const { context, output } = this.#options;
+    const { context, output, index } = this.#options;
     const { segmentPrefix, playlistKey, livePlaylistKey, suffix, segmentDuration } = this.#upload;
     const { segmentType, partDuration } = this.#upload;
     const { attempt, logDir, epochMs } = context;
@@ -134,6 +146,7 @@ export class SegmentsSink implements Sink {
       playlistKey: prefix + playlistKey,
       ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
       earlier: context.earlier.chunks,
+      over: context.plan.spans?.[index]?.toMs !== undefined,
       assertCurrent: context.assertCurrent,
       logger: context.logger,
       onUpdate: (status) => this.#report(status),
@@ -165,10 +178,10 @@ export class SegmentsSink implements Sink {
 }
 
 /** A live playlist keeps its name: it is an address, and shows the broadcast that came last. */
-function segmentsAside(names: SegmentNames, egressId: string): SegmentNames {
+function segmentsAside(names: SegmentNames, mark: string): SegmentNames {
   return {
     ...names,
-    playlist: aside(names.playlist, egressId),
-    segmentPrefix: `${names.segmentPrefix}-${egressId}`,
+    playlist: aside(names.playlist, mark),
+    segmentPrefix: `${names.segmentPrefix}-${mark}`,
   };
 }
