@@ -42,8 +42,8 @@ export interface BroadcastSinks {
   failures: Error[];
   /** Where the attempt's chunk of this number is, or grows. */
   pathOf(number: number): string;
-  /** Closes a chunk of two seconds into the log. */
-  addChunk(number: number): Promise<void>;
+  /** Closes a chunk of two seconds into the log. @param at second it begins at; default: behind chunks like it */
+  addChunk(number: number, at?: number): Promise<void>;
 }
 
 /** Segments of 4 s, `seg_*` and `list.m3u8`. */
@@ -99,9 +99,9 @@ export async function broadcastSinks(options: BroadcastSinksOptions): Promise<Br
   const pathOf = (number: number) => join(attemptDir(dir, attempt), nameOf(number));
   return {
     ...{ sinks, log, info, queued, failures, pathOf },
-    async addChunk(number) {
-      await writeChunk(pathOf(number), number * 2);
-      await log.addChunk({ file: nameOf(number), startNs: number * 2e9, durationNs: 2e9 });
+    async addChunk(number, at = number * 2) {
+      await writeChunk(pathOf(number), at);
+      await log.addChunk({ file: nameOf(number), startNs: at * 1e9, durationNs: 2e9 });
     },
   };
 }

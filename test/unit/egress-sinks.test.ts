@@ -1,11 +1,11 @@
-/** What an egress's outputs do when their storage fails. */
+/** What an egress's outputs do when their storage fails, and when one of them is removed. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readLog } from '../../src/egress/log/reader.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import type { PutOptions, StoredObject } from '../../src/storage/types.ts';
-import { EPOCH_MS, MemoryStorage, withFolder } from '../support/log-fixtures.ts';
-import { broadcastSinks, EGRESS_ID } from '../support/sinks.ts';
+import { EPOCH_MS, MemoryStorage, withFolder, writeChunk } from '../support/log-fixtures.ts';
+import { broadcastSinks, EGRESS_ID, OUTPUT_ID } from '../support/sinks.ts';
 
 /** Takes nothing: refuses, or never answers. */
 class DeadStorage extends MemoryStorage {
@@ -21,6 +21,17 @@ class DeadStorage extends MemoryStorage {
     return new Promise((_, reject) => {
       signal?.addEventListener('abort', () => reject(new StorageError('destination', 504, 'no answer')));
     });
+  }
+}
+
+/** Remembers every playlist. */
+class PlaylistStorage extends MemoryStorage {
+  readonly playlists: string[] = [];
+
+  override async putBytes(key: string, bytes: Uint8Array, options: PutOptions): Promise<StoredObject> {
+    const stored = await super.putBytes(key, bytes, options);
+    if (key.endsWith('.m3u8')) this.playlists.push(this.text(key));
+    return stored;
   }
 }
 
@@ -50,4 +61,74 @@ describe('a broadcast whose storage fails as it ends', () => {
       expect([rig.queued, rig.failures]).toEqual([[], []]);
     }),
   );
+});
+
+describe('a broadcast that was removed', () => {
+  it.each([false, true])('stays ended when another attempt takes over, low latency: %s', (lowLatency) =>
+    withFolder(async (dir) => {
+      const epochMs = Date.now() - 4000;
+      const storage = new PlaylistStorage();
+      const common = { dir, epochMs, storage, lowLatency };
+      const first = await broadcastSinks({ ...common, attempt: 1 });
+      await first.addChunk(0);
+      await first.addChunk(1);
+      const desired = { revision: 1, streamUrls: [], removedOutputs: { [OUTPUT_ID]: epochMs + 4000 } };
+      first.sinks.endRemoved(desired, () => undefined);
+      // The chunk behind the end is what tells that it has been reached.
+      await first.addChunk(2);
+      await expect.poll(() => storage.playlists.at(-1)).toContain(ENDED);
+      await first.sinks.close();
+      await first.log.close();
+      const before = storage.playlists.length;
+      const { puts } = storage;
+      puts.length = 0;
+
+      const second = await broadcastSinks({
+        ...common,
+        attempt: 2,
+        removedMs: epochMs + 4000,
+        info: first.info,
+      });
+      // What the new attempt records is none of its business.
+      await writeChunk(second.pathOf(0), 8);
+      second.sinks.onDesired(desired);
+      second.sinks.endRemoved(desired, () => undefined);
+      second.sinks.onDesired(desired);
+      await sleep(100);
+      // Not with the egress: with what is closed next.
+      await second.addChunk(0, 8);
+      await expect.poll(() => storage.playlists.length).toBeGreaterThan(before);
+      await sleep(60);
+      for (const text of storage.playlists.slice(before)) expect(text).toContain(ENDED);
+      expect(storage.playlists.at(-1)?.match(/#EXTINF/g)).toHaveLength(1);
+      expect(puts.filter((key) => !key.endsWith('.m3u8'))).toEqual([]);
+      await second.sinks.close();
+      await second.log.close();
+    }),
+  );
+
+  it('shows nothing of what follows its end, although that grows where it reads', () =>
+    withFolder(async (dir) => {
+      const epochMs = Date.now() - 4000;
+      const storage = new PlaylistStorage();
+      const rig = await broadcastSinks({ dir, attempt: 1, epochMs, storage, lowLatency: true });
+      const parts = () => storage.puts.filter((key) => key.includes('_part_')).length;
+      await rig.addChunk(0);
+      await writeChunk(rig.pathOf(1), 2);
+      await expect.poll(parts).toBeGreaterThan(8);
+      await rig.addChunk(1);
+      await expect.poll(parts).toBe(10);
+      const desired = { revision: 1, streamUrls: [], removedOutputs: { [OUTPUT_ID]: epochMs + 4500 } };
+      rig.sinks.endRemoved(desired, () => undefined);
+      rig.sinks.onDesired(desired);
+      // Which of it counts is known when the chunk is closed.
+      for (const number of [2, 3]) await writeChunk(rig.pathOf(number), number * 2);
+      await sleep(150);
+      expect(parts()).toBe(10);
+      await rig.addChunk(2);
+      await expect.poll(() => storage.playlists.at(-1)).toContain(ENDED);
+      expect(storage.playlists.at(-1)?.match(/#EXTINF/g)).toHaveLength(2);
+      await rig.sinks.close();
+      await rig.log.close();
+    }));
 });

@@ -64,7 +64,7 @@ export function lateWork(spoolDir: string, logger: Logger): UploadWork {
         segmentPrefix: prefix + segmentPrefix,
         playlistKey: prefix + playlistKey,
         ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),
-        earlier: chunks,
+        ...{ earlier: chunks, over: true },
         giveUpMs: GIVE_UP_MS,
       });
       const stop = () => void hls.close();

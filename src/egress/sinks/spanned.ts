@@ -50,6 +50,7 @@ export class SpannedSink implements Sink {
   readonly #sink: Sink;
   readonly #onNothing: () => void;
   #span: Span;
+  #ending = false;
   #finished: Promise<'done' | 'pending'> | undefined;
   #reached: (() => void) | undefined;
 
@@ -70,6 +71,11 @@ export class SpannedSink implements Sink {
     return this.#span.toNs < Infinity;
   }
 
+  /** Whether its end has begun: what has an end may have it from an earlier attempt, and is then to be ended again. */
+  get ending(): boolean {
+    return this.#ending;
+  }
+
   onChunk(chunk: Chunk): void {
     if (isIn(this.#span, chunk.startNs)) this.#sink.onChunk?.(chunk);
     if (chunk.startNs + chunk.durationNs >= this.#span.toNs) this.#reached?.();
@@ -78,6 +84,8 @@ export class SpannedSink implements Sink {
   /** Ends it at a moment; the chunk that holds it may be still to come. */
   endAt(toNs: number): void {
     this.#span = { ...this.#span, toNs: Math.min(toNs, this.#span.toNs) };
+    this.#ending = true;
+    this.#sink.onEnding?.();
   }
 
   /** Resolves when the chunk with its end has come, at the latest after `deadlineMs`. */

@@ -46,6 +46,8 @@ export interface Sink {
   onTracks?(wanted: readonly WantedTrack[]): void;
   /** The API's wishes changed. */
   onDesired?(desired: EgressDesired): void;
+  /** It is removed: it gets no more than the chunk that holds its end. Told once. */
+  onEnding?(): void;
   /** No media comes any more: end what is live. Must not wait for the log. */
   endLive?(): Promise<void>;
   /**

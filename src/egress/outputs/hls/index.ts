@@ -23,6 +23,8 @@ export interface HlsOptions {
   segmentDuration: number;
   /** Chunks of earlier attempts: what is stored of them is recognised, what is missing is stored. */
   earlier: readonly Chunk[];
+  /** Nothing is to come but its end, which alone is published: it may have been before. Default: false. */
+  over?: boolean;
   /** Asked before each write; what it throws ends the output. */
   assertCurrent?: () => Promise<void>;
   logger: Logger;
@@ -88,7 +90,7 @@ export class HlsOutput implements BroadcastOutput {
         for (const chunk of options.earlier) await this.#take(chunk, true);
         // The attempt that follows is another stream in any case.
         await this.#keep(this.#segmenter.flush(), true);
-        if (this.#segments.length > 0) await this.#publish(false);
+        if (this.#segments.length > 0 && !options.over) await this.#publish(false);
       });
     }
   }

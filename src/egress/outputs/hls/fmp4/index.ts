@@ -53,7 +53,7 @@ export class FragmentedOutput implements BroadcastOutput {
 
   constructor(options: FragmentedOptions) {
     this.#options = options;
-    const { segmentDuration, partDuration, live, earlier } = options;
+    const { segmentDuration, partDuration, live, earlier, over } = options;
     this.#targetDuration = targetDurationFor(segmentDuration);
     this.#packager = new Packager({
       segmentDuration,
@@ -64,7 +64,7 @@ export class FragmentedOutput implements BroadcastOutput {
     this.#list = new BroadcastList(this.#targetDuration);
     this.#growing = live && new GrowingChunk(live.folder);
     if (earlier.length > 0) this.#enqueue(() => this.#takeUp(earlier));
-    if (live) this.#look();
+    if (live && !over) this.#look();
   }
 
   get status(): HlsStatus {
@@ -138,12 +138,13 @@ export class FragmentedOutput implements BroadcastOutput {
     }
     // The attempt that follows is another stream in any case.
     await this.#handle(this.#packager.flush(), true);
+    const { live, over } = this.#options;
     for (const { key, data } of this.#list.partsToStore()) {
-      if (this.#options.live) await this.#store.putMedia(key, data, MEDIA_TYPE, true);
+      if (live && !over) await this.#store.putMedia(key, data, MEDIA_TYPE, true);
     }
     // What is older still, the earlier attempt has taken away itself, but for the last moment.
     for (const key of this.#list.oldParts().slice(-OLD_PARTS)) await this.#store.discard(key);
-    if (this.#list.segments.length > 0) await this.#publish(false);
+    if (this.#list.segments.length > 0 && !over) await this.#publish(false);
   }
 
   /** A chunk whose line is in the log: what was read of it while it grew is only ended. */
