@@ -16,7 +16,6 @@ import type { EgressOptions } from '../egress/request/options.ts';
 import { checkSigningKeys } from '../egress/request/webhooks.ts';
 import { storeRequest } from '../egress/request/types.ts';
 import type { StartRequest } from '../egress/request/types.ts';
-import type { AddressPolicy } from '../outbound/index.ts';
 import type { Sfu, SfuRoom, SfuTrack } from '../sfu/types.ts';
 import type { EgressStore, TrackRole } from '../store/types.ts';
 import { AutoEgress } from './auto-egress.ts';
@@ -24,7 +23,8 @@ import { withDeadline } from './deadline.ts';
 import { completeHls } from './egress-hls.ts';
 import type { HlsDefaults } from './egress-hls.ts';
 import { TwirpError } from './errors.ts';
-import { checkOutbound, plannedUrls, requestUrls } from './outbound-urls.ts';
+import { checkOutbound, checkPlanned, requestUrls } from './outbound-urls.ts';
+import type { OutboundRules } from './outbound-urls.ts';
 import { ROOM_NOT_FOUND } from './room-service.ts';
 
 /** The part of the egress queue the API needs. Attempts count from 1. */
@@ -43,8 +43,7 @@ export interface EgressStartOptions {
   bridgeUrl: () => string;
   /** Why no worker could take it, whatever ends; undefined when one could, or it can wait for one. */
   refusal?: (plan: EgressPlan) => Promise<string | undefined>;
-  /** What URLs of requests may lead to, and the configured S3 endpoint, which is trusted; empty: AWS. */
-  outbound: { policy: AddressPolicy; trustedEndpoint: string };
+  outbound: OutboundRules;
   /** What the configuration says of HLS; default: nothing, and that files are served. */
   hls?: HlsDefaults;
   /** Names of the API keys a request's webhooks may be signed with. */
@@ -107,7 +106,7 @@ export async function checkRequest(
   await checkOutbound(requestUrls(request), outbound.policy);
   const plan = planEgress(request, context);
   checkSigningKeys(request.webhooks, signingKeys);
-  await checkOutbound(plannedUrls(plan, outbound.trustedEndpoint), outbound.policy);
+  await checkPlanned(plan, outbound);
   return plan;
 }
 

@@ -9,8 +9,18 @@ import type { EgressPlan } from '../egress/plan/types.ts';
 import { invalid } from '../egress/request/errors.ts';
 import { reachedUrl, showStreamUrl } from '../egress/request/stream-url.ts';
 import type { StartRequest } from '../egress/request/types.ts';
+import type { Config } from '../config/index.ts';
 import { GuardError } from '../outbound/index.ts';
 import type { AddressPolicy } from '../outbound/index.ts';
+import { requestedS3 } from '../storage/s3-settings.ts';
+import { StorageError } from '../storage/types.ts';
+
+/** What requests are held to. */
+export interface OutboundRules {
+  policy: AddressPolicy;
+  /** The installation's own: its endpoint is trusted, and its keys are for that one alone. */
+  storage: Pick<Config['storage'], 's3'> & Partial<Pick<Config['storage'], 'stsEndpoint'>>;
+}
 
 export interface NamedUrl {
   /** For messages, e.g. `s3.endpoint`. */
@@ -61,8 +71,31 @@ function pageUrls(request: StartRequest): NamedUrl[] {
   return [];
 }
 
+/**
+ * Everywhere a plan leads to, held to the rules, and that its storages can be opened.
+ * @throws RequestError
+ */
+export async function checkPlanned(
+  plan: Pick<EgressPlan, 'outputs' | 'storages'>,
+  { policy, storage }: OutboundRules,
+): Promise<void> {
+  await checkOutbound(plannedUrls(plan, storage.s3.endpoint), policy);
+  for (const each of plan.storages) {
+    if (each.type !== 's3') continue;
+    try {
+      requestedS3(each.s3, storage);
+    } catch (error) {
+      if (error instanceof StorageError) throw invalid('s3', error.message);
+      throw error;
+    }
+  }
+}
+
 /** @param trustedEndpoint the configuration's own S3 endpoint; empty: AWS */
-export function plannedUrls({ outputs, storages }: EgressPlan, trustedEndpoint: string): NamedUrl[] {
+function plannedUrls(
+  { outputs, storages }: Pick<EgressPlan, 'outputs' | 'storages'>,
+  trustedEndpoint: string,
+): NamedUrl[] {
   return [
     ...outputs.flatMap((output) =>
       output.type === 'stream' ? output.urls.map((url) => ({ field: 'urls', url: reachedUrl(url) })) : [],

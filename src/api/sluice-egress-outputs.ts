@@ -5,12 +5,12 @@ import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } fro
 import { z } from 'zod';
 import { withOutput } from '../egress/added-outputs.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
-import type { AddressPolicy } from '../outbound/index.ts';
 import type { AddedOutput } from '../store/types.ts';
 import { applied } from './egress-update.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
-import { checkOutbound, plannedUrls } from './outbound-urls.ts';
+import { checkPlanned } from './outbound-urls.ts';
+import type { OutboundRules } from './outbound-urls.ts';
 import { messageFromJson, messageToJson } from './protojson.ts';
 import { changeRunning, egressId } from './sluice-egress-running.ts';
 import type { RunningOptions } from './sluice-egress-running.ts';
@@ -38,7 +38,7 @@ export const removeOutputSchema = z.strictObject({
 });
 
 export interface OutputsOptions extends RunningOptions {
-  outbound: { policy: AddressPolicy; trustedEndpoint: string };
+  outbound: OutboundRules;
 }
 
 const TYPES: Readonly<Record<AddedOutput['type'], MessageType<Message>>> = {
@@ -74,10 +74,7 @@ export async function addOutput(
     const before = planOfRecord(record);
     const { outputs, storages } = withOutput(before, added);
     const isNew = { outputs: outputs.slice(-1), storages: storages.slice(before.storages.length) };
-    await checkOutbound(
-      plannedUrls({ ...before, ...isNew }, options.outbound.trustedEndpoint),
-      options.outbound.policy,
-    );
+    await checkPlanned(isNew, options.outbound);
   }
   const changed = await changeRunning(options, body.egress_id, 'given an output', (desired, latest) => {
     const outputs = desired.outputs ?? [];

@@ -157,7 +157,7 @@ export async function startServer(
 
     const { allowNetworks, fileRoots } = config.ingress;
     const guard = createGuard({ allowNetworks, fileRoots, logger: ingressLogger });
-    const outbound = { policy, trustedEndpoint: config.storage.s3.endpoint };
+    const outbound = { policy, storage: config.storage };
     const ownHost = isUnspecified(http.host) ? (externalAddress() ?? LOOPBACK) : http.host;
     let url = '';
     const metrics = new Metrics();

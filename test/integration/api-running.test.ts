@@ -1,6 +1,6 @@
 /** What the API takes and refuses of changes to an egress that runs, and what is kept of them. */
 import { EgressInfo, EgressStatus, EncodedFileOutput, TrackSource } from '@livekit/protocol';
-import { DirectFileOutput, EgressClient } from 'livekit-server-sdk';
+import { DirectFileOutput, EgressClient, StreamOutput } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planOfRecord } from '../../src/egress/plan/plan.ts';
 import type { SfuRoom } from '../../src/sfu/types.ts';
@@ -107,10 +107,36 @@ describe('sluice.Egress, of an egress that runs', () => {
     );
     await call('RemoveOutput', { egress_id: composite, output_id: second.body.output_id });
     expect((await desired(composite)).streamUrls).toEqual([]);
+    await expect(client.updateStream(composite, ['rtmp://127.0.0.1:1/live/again'])).rejects.toMatchObject({
+      code: 'failed_precondition',
+      message: expect.stringContaining('its stream output was removed') as string,
+    });
+    expect(await refused('AddOutput', { egress_id: composite, stream: { urls: [] } })).toContain(
+      'a removed stream cannot be added again',
+    );
+    expect((await desired(composite)).streamUrls).toEqual([]);
     await call('RemoveOutput', { egress_id: composite, output_id: 'file' });
     expect(await refused('RemoveOutput', { egress_id: composite, output_id: body.output_id })).toContain(
       '412 failed_precondition: it is the last output',
     );
+  });
+
+  it('shows no paused page: it is paused when its stream is gone, and takes none while it is', async () => {
+    const page = 'http://127.0.0.1:1/';
+    const stream = { urls: ['rtmp://127.0.0.1:1/live/k3y'] };
+    const file = new EncodedFileOutput({ filepath: 'page' });
+    const streamed = await client.startWebEgress(page, { file, stream: new StreamOutput(stream) });
+    const ids = { egress_id: streamed.egressId };
+    expect(await refused('PauseEgress', ids)).toContain('412 failed_precondition: a page that is streamed');
+    await call('RemoveOutput', { ...ids, output_id: 'stream' });
+    expect((await call('PauseEgress', ids)).body.paused).toBe(true);
+    const { egressId: egress_id } = await client.startWebEgress(page, { file });
+    await call('PauseEgress', { egress_id });
+    expect(await refused('AddOutput', { egress_id, stream })).toContain(
+      '412 failed_precondition: a page that is paused cannot be streamed',
+    );
+    await call('ResumeEgress', { egress_id });
+    expect((await call('AddOutput', { egress_id, stream })).status).toBe(200);
   });
 
   it.each([
@@ -120,6 +146,10 @@ describe('sluice.Egress, of an egress that runs', () => {
     [{ file: 'x' }, 'file: it must be an object'],
     [{ segments: { segment_duration: 900 } }, 'segment_duration'],
     [{ stream: { urls: ['rtmp://10.0.0.1/live/k3y'] } }, 'outbound.allow_networks'],
+    [
+      { file: { filepath: 'x', s3: { bucket: 'bkt', endpoint: 'http://127.0.0.1:9' } } },
+      'S3 bucket bkt: an endpoint of its own needs access_key and secret',
+    ],
     [{ stream: { protocol: 'WEBSOCKET', urls: ['ws://127.0.0.1/x'] } }, 'a WebSocket cannot be added'],
     [{ files: [] }, 'files: there is no such field'],
   ])('refuses the output %j', async (output, why) => {

@@ -7,6 +7,11 @@ import { until } from '../support/takeover.ts';
 
 const OTHER = 'rtmp://127.0.0.1:1/live/b';
 const segments = (outputId: string) => added(outputId, 'segments', { filenamePrefix: outputId });
+const refused = () =>
+  added('EO_refused', 'file', {
+    filepath: 'a',
+    s3: { bucket: 'bkt', endpoint: 'http://127.0.0.1:9' },
+  });
 
 /** Names that are looked up until they are let go on. */
 function heldClaims() {
@@ -27,7 +32,11 @@ describe('an output that is added', () => {
   it('takes nothing back that was wanted while it was opened, and is in force not before', () =>
     withFolder(async (dir) => {
       const names = heldClaims();
-      const rig = startAttempt({ dir, claims: names.claims, desired: { streamUrls: [STREAM] } });
+      const rig = startAttempt({
+        dir,
+        claims: names.claims,
+        desired: { streamUrls: [STREAM] },
+      });
       await rig.active();
       rig.change({ outputs: [segments('EO_1')] });
       await names.asked();
@@ -40,5 +49,31 @@ describe('an output that is added', () => {
       expect(rig.saved.info.streamResults.map(({ endedAt }) => endedAt)).toEqual([0n, 0n]);
       rig.running.stop('enough');
       expect(await rig.outcome).toBe('ended');
+    }));
+
+  it('is left out where it cannot be opened; others are opened all the same, in every attempt', () =>
+    withFolder(async (dir) => {
+      const first = startAttempt({ dir });
+      await first.active();
+      first.change({ outputs: [refused()] });
+      await first.applied(2);
+      expect(first.saved.info.details).toContain('an output was not added: an endpoint of its own');
+      const outputs = [refused(), segments('EO_2')];
+      first.change({ outputs });
+      await first.applied(3);
+      expect(first.saved.info.segmentResults).toHaveLength(1);
+      first.running.handOver();
+      expect(await first.outcome).toBe('handed-over');
+      const next = startAttempt({
+        dir,
+        attempt: 2,
+        epochMs: Date.now(),
+        desired: { outputs },
+      });
+      await next.active();
+      expect(next.saved.info.segmentResults).toHaveLength(1);
+      next.running.stop('enough');
+      expect(await next.outcome).toBe('ended');
+      expect([...first.storages, ...next.storages].map(({ closed }) => closed)).toEqual([true, true]);
     }));
 });

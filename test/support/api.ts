@@ -55,7 +55,11 @@ export async function startApi(options: Partial<HttpOptions> = {}): Promise<Test
     const policy = createAddressPolicy({
       ...{ allowNetworks: ['127.0.0.1'], setting: 'outbound.allow_networks', logger: silentLogger },
     });
-    const outbound = { policy, trustedEndpoint: 'http://10.1.2.3:9000' };
+    const s3 = {
+      ...{ bucket: 'ours', region: 'us-east-1', endpoint: 'http://10.1.2.3:9000', forcePathStyle: true },
+      ...{ accessKey: 'AKIDOURS', secret: 'a secret of the server', sessionToken: '' },
+    };
+    const outbound = { policy, storage: { s3 } };
     const sfu = await startSfu();
     stack.defer(() => sfu.close());
     const metrics = new Metrics();

@@ -46,14 +46,22 @@ export class Sinks {
     this.#opener = opener;
   }
 
-  /** Opens the outputs of the plan that are not open yet: they get what comes from now on. @throws StorageError, NameConflict */
+  /**
+   * Opens the outputs of the plan that are not open yet: they get what comes from now on. One that was added to the
+   * request's own and cannot be opened is left out, with a remark: the egress goes on without it, in later attempts too.
+   * @throws what an output of the request's own throws, when every other one is open
+   */
   async grow(plan: EgressPlan): Promise<void> {
     this.#opener.plan = plan;
     const known = this.#sinks.length;
-    const added = plan.outputs.slice(known);
-    const opened = await Promise.all(added.map((_, i) => this.#opener.open(known + i)));
-    this.#sinks.push(...opened);
-    if (this.#desired) for (const { sink } of opened) sink.onDesired?.(this.#desired);
+    const added = plan.outputs.slice(known).map((_, i) => known + i);
+    const opened = await Promise.allSettled(added.map((index) => this.#opener.open(index)));
+    for (const each of opened) {
+      if (each.status === 'rejected') continue;
+      this.#sinks.push(each.value);
+      if (this.#desired) each.value.sink.onDesired?.(this.#desired);
+    }
+    for (const each of opened) if (each.status === 'rejected') throw each.reason;
   }
 
   /**
@@ -64,7 +72,7 @@ export class Sinks {
     const { epochMs, logDir, logger } = this.#opener.context;
     for (const each of this.#sinks) {
       const toMs = removedOutputs[each.outputId];
-      if (toMs === undefined || each.ending) continue;
+      if (toMs === undefined || each.ends) continue;
       each.endAt((toMs - epochMs) * 1e6);
       const reached = each.reached(REMOVED_WAIT_MS);
       cut();
@@ -161,19 +169,27 @@ class SinkOpener {
     return manifestWriter({ ...this.context, plan: this.plan }, this.#parts.uploads);
   }
 
-  /** @param index of the output in the plan. @throws StorageError, NameConflict */
+  /** @param index of the output in the plan. @throws StorageError, where the request asked for the output */
   async open(index: number): Promise<SpannedSink> {
     const { plan } = this;
-    const { epochMs, status, earlier } = this.context;
+    const { epochMs, status, earlier, logger } = this.context;
     const output = plan.outputs[index];
     if (!output) throw new Error(`the plan has no output ${index}`);
     const known = plan.spans?.[index];
     const span = spanOf(known, epochMs);
     const outputId = known?.outputId ?? output.type;
     const context = { ...this.context, plan, earlier: partOf(earlier, span) };
-    return new SpannedSink(await this.#open(output, index, context), outputId, span, () =>
-      status.remark(`output ${outputId} is left out: nothing was recorded while it was wanted`),
-    );
+    try {
+      return new SpannedSink(await this.#open(output, index, context), outputId, span, () =>
+        status.remark(`output ${outputId} is left out: nothing was recorded while it was wanted`),
+      );
+    } catch (error) {
+      if (index < (plan.ownOutputs ?? plan.outputs.length)) throw error;
+      logger.warn({ err: error, output: outputId }, 'output not added');
+      status.remark(`an output was not added: ${error instanceof Error ? error.message : String(error)}`);
+      // It keeps its place: outputs are known by it.
+      return new SpannedSink({}, outputId, span, () => undefined);
+    }
   }
 
   async #open(output: EgressOutput, index: number, context: SinkContext): Promise<Sink> {
@@ -218,13 +234,18 @@ class SinkOpener {
   }
 }
 
-/** @throws StorageError, NameConflict */
+/** @throws StorageError when an output of the request's own cannot be opened */
 export async function createSinks(
   context: SinkContext,
   callbacks: SinkCallbacks,
   parts: SinkParts,
 ): Promise<Sinks> {
   const sinks = new Sinks(new SinkOpener(context, callbacks, parts));
-  await sinks.grow(context.plan);
-  return sinks;
+  try {
+    await sinks.grow(context.plan);
+    return sinks;
+  } catch (error) {
+    await sinks.close();
+    throw error;
+  }
 }
