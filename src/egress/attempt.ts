@@ -206,6 +206,7 @@ export class EgressAttempt {
     sinks.onDesired(this.#desired);
     this.#changes = new RunningChanges({
       ...{ recorder: this.#recorder, log, sinks, status: this.#status, initial },
+      opened: this.#record.desired.outputs?.length ?? 0,
       planOf: (desired) => this.#deps.planOf(desired),
       logger: this.#logger,
     });
@@ -217,16 +218,19 @@ export class EgressAttempt {
   /** Answers when what it shows is to be recorded, or it is not wanted any more. @throws EgressError, EgressAborted */
   async #openPage(): Promise<WebSource> {
     const { plan, openPage } = this.#deps;
+    const { layout } = this.#desired;
     const page = await openPage({
-      ...{ plan, record: this.#record, attempt: this.#attempt, layout: this.#desired.layout },
+      ...{ plan, record: this.#record, attempt: this.#attempt, layout },
       onEnd: () => this.#end({ type: 'finish', reason: 'Source closed' }),
-      onFailure: (reason) => {
+      onFailure: (reason, back) => {
         const seconds = ((Date.now() - this.#epochMs) / 1000).toFixed(1);
-        this.#status.remark(`the page was brought back at ${seconds} s: ${reason}`);
+        this.#status.remark(`the page was ${back ? '' : 'not '}brought back at ${seconds} s: ${reason}`);
       },
       onFatal: (error) => this.#end({ type: 'fail', error: pageFailure(error) }),
     });
     this.#page = page;
+    const { layout: wanted } = this.#desired;
+    if (wanted !== undefined && wanted !== layout) void page.tellLayout(wanted);
     await opened(page, this.#cause.promise);
     return page;
   }
@@ -322,7 +326,8 @@ export class EgressAttempt {
   }
 
   #onDesired(desired: EgressDesired): void {
-    if (desired.revision < this.#desired.revision) return;
+    // What is wanted when the end has begun comes too late.
+    if (desired.revision < this.#desired.revision || this.#over()) return;
     this.#desired = desired;
     this.#source.setTracks(desired);
     if (desired.layout !== undefined) {
@@ -418,19 +423,19 @@ export class EgressAttempt {
       return 'superseded';
     }
     if (cause.type === 'hand-over') {
-      // Together: connections of streams take a moment to end, and the next attempt waits for both.
-      await Promise.all([this.#recorder?.stop(), this.#sinks?.close()]);
-      this.#sinks = undefined;
-      return 'handed-over';
+      return this.#handOver();
     }
-    if (this.#desired.paused) this.#status.paused(undefined);
     if (cause.type === 'finish') this.#status.ending(cause.reason);
     if (cause.type === 'limit') this.#status.limitReached(cause.reason);
     const endedAtMs = this.#lostAtMs ?? Date.now();
+    const stopped = this.#stopRecording();
+    // An output that is being opened is the egress's: it ends with the others.
+    await this.#changes?.settled();
+    if (this.#desired.paused) this.#status.paused(undefined);
     let failure = cause.type === 'fail' ? cause.error : undefined;
     let pending = false;
     try {
-      await this.#recorder?.stop();
+      await stopped;
       await this.#page?.close();
       const outputs = await this.#outputs();
       if (outputs) {
@@ -466,6 +471,24 @@ export class EgressAttempt {
     }
     if (!failure && !pending) await this.#deps.discardLog();
     return 'ended';
+  }
+
+  /** Flushes what was received into the log; whoever waits for it hears of what went wrong. */
+  #stopRecording(): Promise<void> {
+    const stopped = this.#recorder?.stop() ?? Promise.resolve();
+    stopped.catch(() => undefined);
+    return stopped;
+  }
+
+  async #handOver(): Promise<AttemptOutcome> {
+    const stopped = this.#stopRecording();
+    await this.#changes?.settled();
+    // Together: connections of streams take a moment to end, and the next attempt waits for both.
+    const results = await Promise.allSettled([stopped, this.#sinks?.close()]);
+    this.#sinks = undefined;
+    const failures = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+    for (const error of failures) this.#logger.warn({ err: error }, 'not handed over in order');
+    return failures.some((error) => error instanceof SupersededError) ? 'superseded' : 'handed-over';
   }
 
   /**

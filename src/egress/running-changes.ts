@@ -15,8 +15,10 @@ export interface RunningChangesOptions {
   /** What the egress is to do, with the outputs that are wanted. @throws RequestError */
   planOf: (desired: EgressDesired) => EgressPlan;
   status: Pick<StatusKeeper, 'applied' | 'paused' | 'remark'>;
-  /** What it begins with; it counts as done but for markers. */
+  /** What it begins with; it counts as done but for markers and for outputs that are not open. */
   initial: EgressDesired;
+  /** How many of the added outputs are open already. */
+  opened: number;
   logger: Logger;
 }
 
@@ -30,7 +32,7 @@ export class RunningChanges {
   constructor(options: RunningChangesOptions) {
     this.#options = options;
     this.#paused = options.initial.paused === true;
-    this.#outputs = options.initial.outputs?.length ?? 0;
+    this.#outputs = options.opened;
     this.#marked = new Set(
       options.log.earlier.events.flatMap(({ name, data }) =>
         name === 'marker' && data ? [String(data.id)] : [],

@@ -1,5 +1,6 @@
 /** What is changed about an egress while it runs and when it ends, by an attempt with a pipeline that only seems to be. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EgressStatus } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
 import { added, startAttempt, STREAM } from '../support/attempt-rig.ts';
 import { withFolder } from '../support/log-fixtures.ts';
@@ -75,5 +76,34 @@ describe('an output that is added', () => {
       next.running.stop('enough');
       expect(await next.outcome).toBe('ended');
       expect([...first.storages, ...next.storages].map(({ closed }) => closed)).toEqual([true, true]);
+    }));
+
+  it('is closed, and in the record, where the egress ends while it is opened; what comes later is too late', () =>
+    withFolder(async (dir) => {
+      const names = heldClaims();
+      const rig = startAttempt({ dir, claims: names.claims });
+      await rig.active();
+      rig.change({ outputs: [segments('EO_1')] });
+      await names.asked();
+      rig.running.stop('enough');
+      rig.change({ paused: true });
+      await sleep(20);
+      names.letGo();
+      expect(await rig.outcome).toBe('ended');
+      expect(rig.storages.map(({ closed }) => closed)).toEqual([true]);
+      const { status, details } = rig.saved.info;
+      expect(status).toBe(EgressStatus.EGRESS_COMPLETE);
+      expect(details).toContain('output EO_1 is left out: nothing was recorded');
+      expect(details).not.toContain('paused since');
+    }));
+
+  it('is there where its egress was given it before a worker had begun', () =>
+    withFolder(async (dir) => {
+      const rig = startAttempt({ dir });
+      rig.change({ outputs: [segments('EO_1')] });
+      await rig.applied(2);
+      expect(rig.saved.info.segmentResults).toHaveLength(1);
+      rig.running.stop('enough');
+      await rig.outcome;
     }));
 });

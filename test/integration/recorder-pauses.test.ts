@@ -50,7 +50,7 @@ async function attempt(dir: string, number: number, desired: EgressDesired) {
   );
   await recorder.start([track]);
   const changes = new RunningChanges({
-    ...{ recorder, log, initial: desired, logger: silent },
+    ...{ recorder, log, initial: desired, opened: 0, logger: silent },
     sinks: { grow: () => Promise.resolve(), endRemoved: () => undefined },
     planOf: () => RUN.plan,
     status: {
