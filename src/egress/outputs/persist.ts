@@ -29,6 +29,8 @@ export async function persist<T>(
       return await work(signal);
     } catch (error) {
       if (error instanceof StorageError) failure = error;
+      // A newer attempt, say: whatever the storage's fault was before.
+      else if (!late?.aborted) throw error;
       if (cancelled.aborted || (!late?.aborted && failure?.blame !== 'destination')) throw error;
       if (!late?.aborted) {
         logger.warn({ err: error, retryMs: pause }, 'the storage failed: trying again');
