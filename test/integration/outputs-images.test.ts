@@ -140,19 +140,28 @@ describe('images of a recording', () => {
   it('are made of the log after the end of the egress, those of its stretch that are not stored', async () => {
     const storage = new MemoryStorage();
     const work = lateWork(dirname(logDir), silent);
-    const made = await work.storeImages(
-      {
-        ...{ kind: 'images', egressId: basename(logDir), output: 0, storage: 0, own: true, result: 0 },
-        ...{ prefix: 'pic', suffix: 'index', captureInterval: 1, width: 0, height: 0 },
-        // It was added with the second chunk.
-        ...spanOfLog({ chunks: chunks.slice(1) }),
-      },
-      { storage, prefix: 'EG_1/', logDir, signal: new AbortController().signal },
-    );
-    expect(made).toBe(4);
+    const late = async (suffix: 'index' | 'none', prefix: string) =>
+      work.storeImages(
+        {
+          ...{ kind: 'images', egressId: basename(logDir), output: 0, storage: 0, own: true, result: 0 },
+          ...{ prefix, suffix, captureInterval: 1, width: 0, height: 0 },
+          // It was added with the second chunk.
+          ...spanOfLog({ chunks: chunks.slice(1) }),
+        },
+        { storage, prefix: 'EG_1/', logDir, signal: new AbortController().signal },
+      );
+    expect(await late('index', 'pic')).toBe(4);
     const found = await look(logDir, storage);
     expect(found.map(({ key }) => key)).toEqual([0, 1, 2, 3].map((i) => `EG_1/pic_0000${i}.jpeg`));
     for (const [i, { second }] of found.entries()) expect(Math.abs(second - 2 - i)).toBeLessThan(NEAR);
+
+    // Of one that is overwritten the newest: the others would be gone.
+    storage.objects.clear();
+    storage.puts.length = 0;
+    expect(await late('none', 'last')).toBe(4);
+    expect(storage.puts).toEqual(['EG_1/last.jpeg']);
+    const [last] = await look(logDir, storage);
+    expect(Math.abs((last?.second ?? 0) - 5)).toBeLessThan(NEAR);
   });
 
   it('are dated by their picture, where sound came before it', () =>

@@ -63,6 +63,8 @@ export class ImagesOutput {
   readonly #cancel = new AbortController();
   readonly #images: StoredImage[] = [];
   #last: Chunk | undefined;
+  /** Of an earlier attempt, under a name the next image overwrites: made only when there is no next one. */
+  #newest: Shot | undefined;
   #fromKeyFrames = 0;
   #decoded = 0;
   #queue: Promise<void> = Promise.resolve();
@@ -89,7 +91,12 @@ export class ImagesOutput {
 
   /** Waits for the last image. @throws what made the output fail */
   async finish(): Promise<ImagesStatus> {
-    this.#enqueue(() => this.#take(this.#schedule.finish(), false));
+    this.#enqueue(async () => {
+      await this.#take(this.#schedule.finish(), false);
+      const newest = this.#newest;
+      this.#newest = undefined;
+      if (newest) await this.#make([newest]);
+    });
     await this.#queue;
     if (this.#failure) throw this.#failure;
     if (this.#cancel.signal.aborted) throw new Error('the images output was closed');
@@ -134,7 +141,8 @@ export class ImagesOutput {
       if (!first) continue;
       const wanted: Shot[] = [];
       for (const shot of [first, ...more]) {
-        if (earlier && (await this.#isThere(shot))) this.#note(shot);
+        if (earlier && this.#options.suffix === 'none') this.#follows(shot);
+        else if (earlier && (await this.#isThere(shot))) this.#note(shot);
         else wanted.push(shot);
       }
       await this.#make(wanted);
@@ -172,16 +180,21 @@ export class ImagesOutput {
         signal,
       });
     });
+    this.#follows(undefined);
     if (shot.keyFrame) this.#fromKeyFrames += 1;
     else this.#decoded += 1;
     this.#note(shot);
   }
 
   async #isThere(shot: Shot): Promise<boolean> {
-    // What is overwritten by the next image is not made again.
-    if (this.#options.suffix === 'none') return true;
     const key = this.#key(shot);
     return ((await this.#persist(() => this.#options.storage.size(key))) ?? 0) > 0;
+  }
+
+  /** @param next takes the place of what would have been overwritten */
+  #follows(next: Shot | undefined): void {
+    if (this.#newest) this.#note(this.#newest);
+    this.#newest = next;
   }
 
   #note(shot: Shot): void {
