@@ -49,7 +49,7 @@ export interface ManifestFacts {
   /** Wall clock of egress-clock zero, ms. */
   epochMs: number;
   tracks: readonly WantedTrack[];
-  log: Pick<SegmentLog, 'endNs' | 'gaps' | 'events'>;
+  log: Pick<SegmentLog, 'chunks' | 'endNs' | 'gaps' | 'events'>;
   parts: readonly ManifestPart[];
 }
 
@@ -60,6 +60,8 @@ export function manifestText(facts: ManifestFacts): string {
   const playlists = parts.flatMap((part) => part.playlists ?? []);
   const images = parts.flatMap((part) => part.images ?? []);
   const segments = playlists.reduce((sum, { segments: { length } }) => sum + length, 0);
+  const startNs =
+    files.length > 0 ? Math.min(...files.map((file) => file.startNs)) : (log.chunks[0]?.startNs ?? 0);
   const wallNs = (atNs: number): number => Math.round(epochMs * 1e6 + atNs);
   const manifest = {
     egress_id: plan.egressId,
@@ -67,7 +69,7 @@ export function manifestText(facts: ManifestFacts): string {
     ...(plan.roomName !== '' && { room_name: plan.roomName }),
     ...source(facts),
     // Beyond 2^53, as LiveKit writes them: whoever reads them as doubles is off by less than a microsecond.
-    started_at: wallNs(Math.min(...files.map(({ startNs }) => startNs), log.endNs)),
+    started_at: wallNs(startNs),
     ended_at: wallNs(log.endNs),
     ...(segments > 0 && { segment_count: segments }),
     ...(files.length > 0 && { files: files.map((file) => fileEntry(file, facts)) }),

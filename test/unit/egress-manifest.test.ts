@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { manifestText } from '../../src/egress/manifest.ts';
 import type { ManifestFacts } from '../../src/egress/manifest.ts';
-import { EPOCH_MS } from '../support/log-fixtures.ts';
+import { chunkLine, EPOCH_MS } from '../support/log-fixtures.ts';
 
 const facts = (change: Partial<ManifestFacts> = {}): ManifestFacts => ({
   plan: {
@@ -12,7 +12,7 @@ const facts = (change: Partial<ManifestFacts> = {}): ManifestFacts => ({
   roomId: 'RM_1',
   epochMs: EPOCH_MS,
   tracks: [],
-  log: { endNs: 20e9, gaps: [], events: [] },
+  log: { chunks: [], endNs: 20e9, gaps: [], events: [] },
   parts: [],
   ...change,
 });
@@ -41,9 +41,20 @@ describe('the manifest', () => {
     });
   });
 
+  it('begins with what was recorded where no file was made of it', () => {
+    const { log } = facts();
+    const ended = { ended_at: (EPOCH_MS + 20_000) * 1e6 };
+    const chunks = [chunkLine(1.5, 2), chunkLine(3.5, 2)];
+    expect(read({ log: { ...log, chunks } })).toMatchObject({
+      ...{ started_at: (EPOCH_MS + 1500) * 1e6, ...ended },
+    });
+    expect(read()).toMatchObject({ started_at: EPOCH_MS * 1e6, ...ended });
+  });
+
   it('tells of gaps and markers', () => {
     const found = read({
       log: {
+        chunks: [],
         endNs: 20e9,
         gaps: [{ type: 'gap', startNs: 4e9, endNs: 5.5e9, reason: 'paused' }],
         events: [
