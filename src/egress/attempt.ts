@@ -126,12 +126,28 @@ export class EgressAttempt {
       this.#source.close();
       this.#limits?.close();
       this.#unwatchFence?.();
-      await this.#recorder?.kill();
-      await this.#page?.close();
-      await this.#sinks?.close();
-      await this.#log?.close();
-      await this.#bridge?.leave();
-      await this.#status.flush();
+      await this.#close();
+    }
+  }
+
+  /** Lets go of everything in turn, whatever of it fails. */
+  async #close(): Promise<void> {
+    const parts: readonly [what: string, close: () => Promise<unknown> | undefined][] = [
+      ['recorder', () => this.#recorder?.kill()],
+      ['page', () => this.#page?.close()],
+      // An output that is still being opened would be in nobody's list.
+      ['changes', () => this.#changes?.settled()],
+      ['outputs', () => this.#sinks?.close()],
+      ['log', () => this.#log?.close()],
+      ['bridge', () => this.#bridge?.leave()],
+      ['status', () => this.#status.flush()],
+    ];
+    for (const [part, close] of parts) {
+      try {
+        await close();
+      } catch (error) {
+        this.#logger.error({ err: error, part }, 'not closed in order');
+      }
     }
   }
 
@@ -436,7 +452,10 @@ export class EgressAttempt {
     let pending = false;
     try {
       await stopped;
-      await this.#page?.close();
+      // It has shown all that is recorded; whether it goes in order is nothing to the outputs.
+      await this.#page
+        ?.close()
+        .catch((error: unknown) => this.#logger.warn({ err: error }, 'page not closed'));
       const outputs = await this.#outputs();
       if (outputs) {
         await outputs.sinks.endLive();
@@ -469,7 +488,10 @@ export class EgressAttempt {
       this.#logger.warn(SUPERSEDED);
       return 'superseded';
     }
-    if (!failure && !pending) await this.#deps.discardLog();
+    if (!failure && !pending) {
+      const kept = (error: unknown) => this.#logger.error({ err: error }, 'segment log not removed');
+      await this.#deps.discardLog().catch(kept);
+    }
     return 'ended';
   }
 

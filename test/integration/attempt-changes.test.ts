@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EgressStatus } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
+import { SupersededError } from '../../src/egress/log/writer.ts';
 import { added, startAttempt, STREAM } from '../support/attempt-rig.ts';
 import { withFolder } from '../support/log-fixtures.ts';
 import { until } from '../support/takeover.ts';
@@ -105,5 +106,37 @@ describe('an output that is added', () => {
       expect(rig.saved.info.segmentResults).toHaveLength(1);
       rig.running.stop('enough');
       await rig.outcome;
+    }));
+});
+
+describe('the end of an attempt', () => {
+  it('lets go of everything, whatever of it fails', () =>
+    withFolder(async (dir) => {
+      const page = {
+        close: () => Promise.reject(new Error('the browser does not end')),
+      };
+      const rig = startAttempt({
+        dir,
+        page,
+        desired: { outputs: [segments('EO_1')] },
+      });
+      await rig.active();
+      rig.running.handOver();
+      expect(await rig.outcome).toBe('handed-over');
+      expect(rig.storages.map(({ closed }) => closed)).toEqual([true]);
+      const ends = startAttempt({ dir, attempt: 2, epochMs: Date.now(), page });
+      await ends.active();
+      ends.running.stop('enough');
+      expect(await ends.outcome).toBe('ended');
+      expect(ends.saved.info.status).toBe(EgressStatus.EGRESS_COMPLETE);
+    }));
+
+  it('is no hand-over where a newer one has the log', () =>
+    withFolder(async (dir) => {
+      const stop = () => Promise.reject(new SupersededError(1, 2));
+      const rig = startAttempt({ dir, pipeline: { stop } });
+      await rig.active();
+      rig.running.handOver();
+      expect(await rig.outcome).toBe('superseded');
     }));
 });
