@@ -14,7 +14,7 @@ import { openBroadcast } from '../outputs/hls/open.ts';
 import type { SegmentsOutput } from '../plan/types.ts';
 import { nowNs } from '../status.ts';
 import type { ManifestPart } from '../manifest.ts';
-import { aside, isFree } from './free-name.ts';
+import { aside, isFree, nameOwner } from './free-name.ts';
 import { Follower } from './follower.ts';
 import type { FollowingOptions } from './follower.ts';
 import { folderOf } from './manifest.ts';
@@ -42,12 +42,13 @@ export class SegmentsSink implements Sink {
   #info: SegmentsInfo;
   #ending = false;
 
-  /** With names that are not another egress's. @throws NameConflict */
+  /** With names that are not another output's. @throws NameConflict */
   static async open(options: SegmentsSinkOptions): Promise<SegmentsSink> {
-    const { output, result, storage, claims, context } = options;
-    const { egressId, info } = context.record;
+    const { output, index, result, storage, claims, context } = options;
+    const { info } = context.record;
+    const { holder, mark } = nameOwner(context, index);
     const names = segmentNames(output, nameValues(context));
-    const own = segmentsAside(names, egressId);
+    const own = segmentsAside(names, mark);
     const known = context.attempt > 1 ? info.segmentResults[result]?.playlistName : undefined;
     if (known) return new SegmentsSink(options, known === own.dir + own.playlist ? own : names);
     // The first segment stands for all of them.
@@ -61,9 +62,9 @@ export class SegmentsSink implements Sink {
         output.segmentType === 'fmp4' ? '.m4s' : '.ts',
       ),
     ];
-    if (await isFree({ keys, egressId, storage, claims, logger: context.logger }))
+    if (await isFree({ keys, holder, storage, claims, logger: context.logger }))
       return new SegmentsSink(options, names);
-    context.status.remark(`${keys[0] ?? ''} is another egress's: the playlist is called ${own.playlist}`);
+    context.status.remark(`${keys[0] ?? ''} is another output's: the playlist is called ${own.playlist}`);
     return new SegmentsSink(options, own);
   }
 
@@ -177,10 +178,10 @@ export class SegmentsSink implements Sink {
 }
 
 /** A live playlist keeps its name: it is an address, and shows the broadcast that came last. */
-function segmentsAside(names: SegmentNames, egressId: string): SegmentNames {
+function segmentsAside(names: SegmentNames, mark: string): SegmentNames {
   return {
     ...names,
-    playlist: aside(names.playlist, egressId),
-    segmentPrefix: `${names.segmentPrefix}-${egressId}`,
+    playlist: aside(names.playlist, mark),
+    segmentPrefix: `${names.segmentPrefix}-${mark}`,
   };
 }
