@@ -24,7 +24,6 @@ import { updateLayout } from './egress-layout.ts';
 import { pageOf } from './egress-pages.ts';
 import { startEgress } from './egress-start.ts';
 import type { EgressStartOptions } from './egress-start.ts';
-import { checkOutbound } from './outbound-urls.ts';
 import { updateStream } from './egress-update.ts';
 import { TwirpError } from './errors.ts';
 import { rpc } from './rpc.ts';
@@ -109,26 +108,12 @@ export class EgressService implements RpcService {
 
   async #updateLayout(request: UpdateLayoutRequest, { claims, logger }: RpcContext): Promise<EgressInfo> {
     requireGrant(claims, 'roomRecord');
-    const record = await this.#running(request.egressId);
-    return updateLayout(request, record, this.#options, logger.child({ egressId: request.egressId }));
+    return updateLayout(this.#options, request, logger.child({ egressId: request.egressId }));
   }
 
   async #updateStream(request: UpdateStreamRequest, { claims, logger }: RpcContext): Promise<EgressInfo> {
     requireGrant(claims, 'roomRecord');
-    const record = await this.#running(request.egressId);
-    const added = request.addOutputUrls.map((url) => ({ field: 'add_output_urls', url }));
-    await checkOutbound(added, this.#options.outbound.policy);
-    return updateStream(request, record, this.#options.store, logger.child({ egressId: request.egressId }));
-  }
-
-  /** @throws TwirpError unless it has not ended, and is not about to */
-  async #running(egressId: string): Promise<EgressRecord> {
-    const record = await this.#record(egressId);
-    const { status } = record.info;
-    if (status !== EgressStatus.EGRESS_STARTING && status !== EgressStatus.EGRESS_ACTIVE) {
-      throw cannotBe('updated', record.info);
-    }
-    return record;
+    return updateStream(this.#options, request, logger.child({ egressId: request.egressId }));
   }
 
   async #record(egressId: string): Promise<EgressRecord> {

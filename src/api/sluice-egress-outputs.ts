@@ -3,17 +3,19 @@ import { randomUUID } from 'node:crypto';
 import type { JsonObject, JsonValue, Message, MessageType } from '@bufbuild/protobuf';
 import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } from '@livekit/protocol';
 import { z } from 'zod';
-import { withOutput } from '../egress/added-outputs.ts';
+import { wantedOutputs, withOutput } from '../egress/added-outputs.ts';
+import { isPage } from '../egress/page-source.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
-import type { AddedOutput } from '../store/types.ts';
-import { applied } from './egress-update.ts';
+import type { EgressPlan } from '../egress/plan/types.ts';
+import type { AddedOutput, EgressDesired } from '../store/types.ts';
+import { applied, changeRunning } from './change-running.ts';
+import type { RunningOptions } from './change-running.ts';
 import { withDeadline } from './deadline.ts';
 import { TwirpError } from './errors.ts';
 import { checkPlanned } from './outbound-urls.ts';
 import type { OutboundRules } from './outbound-urls.ts';
 import { messageFromJson, messageToJson } from './protojson.ts';
-import { changeRunning, egressId } from './sluice-egress-running.ts';
-import type { RunningOptions } from './sluice-egress-running.ts';
+import { egressId } from './sluice-egress-running.ts';
 
 /** More are a mistake. */
 const MAX_ADDED = 64;
@@ -63,6 +65,24 @@ function outputOf(body: z.infer<typeof addOutputSchema>): AddedOutput {
   return { outputId, type, json: messageFromJson(TYPES[type], json).toJsonString(), fromMs: Date.now() };
 }
 
+/** @throws TwirpError where an egress as it is now takes no such output, whatever it says */
+function assertTakes({ type }: AddedOutput, plan: EgressPlan, { paused }: EgressDesired): void {
+  if (type !== 'stream') return;
+  const isStream = (output: EgressPlan['outputs'][number]): boolean => output.type === 'stream';
+  if (plan.outputs.some(isStream) && !wantedOutputs(plan).some(isStream)) {
+    throw new TwirpError(
+      'failed_precondition',
+      'a removed stream cannot be added again: start an egress with a stream output beside this one',
+    );
+  }
+  if (paused && isPage(plan.source)) {
+    throw new TwirpError(
+      'failed_precondition',
+      'a page that is paused cannot be streamed, its stream would show it: resume it first',
+    );
+  }
+}
+
 /** @throws TwirpError, RequestError for an output that cannot be made of what is recorded */
 export async function addOutput(
   options: OutputsOptions,
@@ -72,6 +92,7 @@ export async function addOutput(
   const record = await withDeadline('the store of egresses', options.store.get(body.egress_id));
   if (record) {
     const before = planOfRecord(record);
+    assertTakes(added, before, record.desired);
     const { outputs, storages } = withOutput(before, added);
     const isNew = { outputs: outputs.slice(-1), storages: storages.slice(before.storages.length) };
     await checkPlanned(isNew, options.outbound);
@@ -81,7 +102,9 @@ export async function addOutput(
     if (outputs.length >= MAX_ADDED) {
       throw new TwirpError('resource_exhausted', `at most ${MAX_ADDED} outputs can be added to an egress`);
     }
-    const plan = withOutput(planOfRecord({ ...latest, desired }), added);
+    const before = planOfRecord({ ...latest, desired });
+    assertTakes(added, before, desired);
+    const plan = withOutput(before, added);
     const output = plan.outputs.at(-1);
     const urls = output?.type === 'stream' ? output.urls : [];
     return {

@@ -1,14 +1,13 @@
 /** A running egress, paused, resumed and marked. */
 import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '@bufbuild/protobuf';
-import { EgressStatus } from '@livekit/protocol';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { wantedOutputs } from '../egress/added-outputs.ts';
 import { isPage } from '../egress/page-source.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
-import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
-import { applied } from './egress-update.ts';
-import { withDeadline } from './deadline.ts';
+import { applied, changeRunning } from './change-running.ts';
+import type { RunningOptions } from './change-running.ts';
 import { TwirpError } from './errors.ts';
 import { messageToJson } from './protojson.ts';
 
@@ -27,50 +26,6 @@ export const markerSchema = z.strictObject({
   at_ms: z.number().int('milliseconds since the epoch').optional(),
 });
 
-export interface RunningOptions {
-  store: Pick<EgressStore, 'get' | 'changeDesired'>;
-}
-
-/** Why it cannot be changed any more. */
-function assertRuns(what: string, { info: { status }, desired }: EgressRecord): void {
-  if (status !== EgressStatus.EGRESS_STARTING && status !== EgressStatus.EGRESS_ACTIVE) {
-    throw new TwirpError(
-      'failed_precondition',
-      `egress with status ${EgressStatus[status]} cannot be ${what}`,
-    );
-  }
-  if (desired.stop !== undefined) {
-    throw new TwirpError('failed_precondition', `egress is being stopped and cannot be ${what}`);
-  }
-}
-
-/**
- * Changes what is wanted of an egress that has not ended.
- * @param what for messages, e.g. `paused`
- * @param change may throw a TwirpError: nothing is changed then
- * @throws TwirpError `not_found`, `failed_precondition`, `unavailable`
- */
-export async function changeRunning(
-  { store }: RunningOptions,
-  id: string,
-  what: string,
-  change: (desired: EgressDesired, record: EgressRecord) => EgressDesired,
-): Promise<EgressRecord> {
-  const record = await withDeadline('the store of egresses', store.get(id));
-  if (!record) throw new TwirpError('not_found', 'egress does not exist');
-  assertRuns(what, record);
-  const changed = await withDeadline(
-    'the store of egresses',
-    store.changeDesired(id, (desired) => {
-      assertRuns(what, { ...record, desired });
-      return change(desired, record);
-    }),
-  );
-  if (!changed) throw new TwirpError('not_found', 'egress does not exist');
-  assertRuns(what, changed);
-  return changed;
-}
-
 /** @throws TwirpError */
 export async function setPaused(
   options: RunningOptions,
@@ -80,8 +35,8 @@ export async function setPaused(
 ): Promise<JsonObject> {
   const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired, record) => {
     if ((desired.paused === true) === paused) return desired;
-    const { source, outputs } = planOfRecord({ ...record, desired });
-    if (paused && isPage(source) && outputs.some(({ type }) => type === 'stream')) {
+    const plan = planOfRecord({ ...record, desired });
+    if (paused && isPage(plan.source) && wantedOutputs(plan).some(({ type }) => type === 'stream')) {
       throw new TwirpError(
         'failed_precondition',
         'a page that is streamed cannot be paused, its stream would go on showing it: remove the streams first',

@@ -9,10 +9,10 @@ import { assertReadable } from '../egress/program.ts';
 import { namedTracks } from '../egress/room/selection.ts';
 import type { Sfu } from '../sfu/types.ts';
 import type { EgressDesired, EgressRecord, TrackRole } from '../store/types.ts';
-import { applied } from './egress-update.ts';
+import { applied, changeRunning } from './change-running.ts';
+import type { RunningOptions } from './change-running.ts';
 import { TwirpError } from './errors.ts';
-import { changeRunning, egressId } from './sluice-egress-running.ts';
-import type { RunningOptions } from './sluice-egress-running.ts';
+import { egressId } from './sluice-egress-running.ts';
 import { messageToJson } from './protojson.ts';
 
 const trackIds = z.array(z.string().min(1, 'name the track')).max(256).default([]);

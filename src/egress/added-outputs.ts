@@ -121,6 +121,11 @@ export function withRunningOutputs(
   };
 }
 
+/** Those that have not been taken away. */
+export function wantedOutputs({ outputs, spans }: Pick<EgressPlan, 'outputs' | 'spans'>): EgressOutput[] {
+  return outputs.filter((_, index) => spans?.[index]?.toMs === undefined);
+}
+
 /** As it was asked for at first: what is added changes nothing about how an egress records. */
 export function asRequested(plan: EgressPlan): EgressPlan {
   return { ...plan, outputs: plan.outputs.slice(0, plan.ownOutputs ?? plan.outputs.length) };

@@ -392,6 +392,16 @@ describe('UpdateStream', () => {
     expect((await api.store.get(egressId))!.desired).toEqual({ revision: 0, streamUrls: [A] });
   });
 
+  it('is refused from the moment a stop is asked for, as UpdateLayout is', async () => {
+    const info = await running();
+    await client.stopEgress(info.egressId);
+    const stopped = refusal(412, 'failed_precondition', 'egress is being stopped and cannot be updated');
+    expect(await refused(client.updateStream(info.egressId, [B]))).toMatchObject(stopped);
+    expect(await refused(client.updateLayout(info.egressId, 'speaker'))).toMatchObject(stopped);
+    const { desired } = (await api.store.get(info.egressId))!;
+    expect([desired.streamUrls, desired.layout]).toEqual([[A], undefined]);
+  });
+
   it('of what does not stream, has ended or never was', async () => {
     const { egressId } = await start(client.startRoomCompositeEgress('demo', { file: file() }));
     expect(await refused(client.updateStream(egressId, [B]))).toMatchObject(
