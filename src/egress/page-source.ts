@@ -18,8 +18,8 @@ export interface PageRequest {
   layout: string | undefined;
   /** The page has ended itself. */
   onEnd: () => void;
-  /** It failed, and is being brought back. */
-  onFailure: (reason: string) => void;
+  /** It was away for a moment. @param back whether it came back before it was closed */
+  onFailure: (reason: string, back: boolean) => void;
   onFatal: (error: PageError) => void;
 }
 

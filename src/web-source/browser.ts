@@ -39,6 +39,8 @@ export class Browser {
   readonly #logger: Logger;
   readonly #listeners = new Set<(event: DevToolsEvent) => void>();
   #page: string | undefined;
+  /** Why we have ended it. */
+  #killed: string | undefined;
 
   /** Answers when its one page can be told what to show. @throws PageError when it is missing or does not come up */
   static async start(options: BrowserOptions): Promise<Browser> {
@@ -74,6 +76,22 @@ export class Browser {
       (event) => this.#onEvent(event),
     );
     void this.tool.child.exited.then(({ reason }) => this.#devtools.close(`the browser is gone: ${reason}`));
+  }
+
+  /** Whether it can be told anything. */
+  get usable(): boolean {
+    return this.tool.running && this.#killed === undefined && !this.#devtools.closed;
+  }
+
+  /** Calls back when it is gone without having been asked, also by {@link kill}. */
+  onLost(listener: (reason: string) => void): void {
+    this.tool.onLost(({ reason }) => listener(this.#killed ?? `the browser is gone: ${reason}`));
+  }
+
+  /** Ends it at once, as one that is of no use. */
+  kill(reason: string): void {
+    this.#killed ??= reason;
+    void this.tool.child.kill(reason);
   }
 
   /** Events of the page. @returns stops it */

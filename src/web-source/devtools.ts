@@ -76,6 +76,11 @@ export class DevTools {
     return parsed.data;
   }
 
+  /** Whether nothing is answered any more. */
+  get closed(): boolean {
+    return this.#closed !== undefined;
+  }
+
   /** Nothing is answered any more. */
   close(reason: string): void {
     this.#closed ??= reason;

@@ -31,8 +31,15 @@ const navigatedSchema = z.object({ frameId: z.string(), errorText: z.string().op
 
 export interface PageEvents {
   onSignal: (signal: PageSignal) => void;
-  /** It has crashed, or does not answer: it has to be loaded again. */
+  /** It has crashed: it has to be loaded again. A load under way throws as well. */
   onCrash: (reason: string) => void;
+}
+
+interface Loading {
+  timeoutMs: number;
+  failureOf: (host: string) => string | undefined;
+  /** Nobody waits any more. */
+  signal: AbortSignal;
 }
 
 export class Page {
@@ -47,6 +54,8 @@ export class Page {
   /** By frame: what the server has answered for its document. */
   #statuses = new Map<string, number>();
   #loaded: (() => void) | undefined;
+  /** Ends the load under way, whose page is there no more. */
+  #gone: ((reason: PageError) => void) | undefined;
   #heardAt = performance.now();
   #loads = 0;
 
@@ -56,20 +65,34 @@ export class Page {
     this.#logger = logger;
     this.#stopListening = browser.onPageEvent((event) => this.#onEvent(event));
     this.#looks = setInterval(() => void this.#look(), LOOK_MS);
+    browser.onLost((reason) => this.#gone?.(new PageError(reason)));
   }
 
   /**
    * Answers when it has loaded and drawn itself.
    * @param failureOf what kept the proxy from reaching a host
-   * @throws PageError; its message names the page's host only
+   * @throws PageError, at once when the page crashes, its browser goes, or it is closed; shows the page's host only
    */
   async load(url: string, timeoutMs: number, failureOf: (host: string) => string | undefined): Promise<void> {
-    const { host } = new URL(url);
     this.#secrets = secretsOf(url);
+    const turn = ++this.#loads;
+    const { promise: gone, reject } = Promise.withResolvers<never>();
+    gone.catch(() => undefined);
+    this.#gone = reject;
+    const over = new AbortController();
+    try {
+      await Promise.race([this.#open(url, { timeoutMs, failureOf, signal: over.signal }), gone]);
+    } finally {
+      over.abort();
+    }
+    this.#logger.info({ host: new URL(url).host, turn }, 'the page was loaded');
+  }
+
+  async #open(url: string, { timeoutMs, failureOf, signal }: Loading): Promise<void> {
+    const { host } = new URL(url);
     const fail = (why: string): never => {
       throw new PageError(`the page at ${host} cannot be recorded: ${why}`);
     };
-    const turn = ++this.#loads;
     const deadline = performance.now() + timeoutMs;
     const late = `it did not load within ${timeoutMs / 1000} s`;
     const loaded = new Promise<'loaded'>((resolve) => {
@@ -80,7 +103,9 @@ export class Page {
     try {
       navigated = await this.#browser.send('Page.navigate', { url }, navigatedSchema, timeoutMs);
     } catch (error) {
-      if (!(error instanceof DevToolsError) || !this.#browser.tool.running) throw error;
+      if (!(error instanceof DevToolsError)) throw error;
+      // Why it is gone is told to whoever waits, when it is.
+      if (!this.#browser.usable) await this.#browser.tool.child.exited;
       return fail(late);
     }
     const { frameId, errorText } = navigated;
@@ -89,19 +114,14 @@ export class Page {
       fail(refused);
     if (errorText !== undefined) fail(`the browser says ${errorText}`);
     this.#checkStatus(frameId, fail);
-    const timer = new AbortController();
     const left = Math.max(0, deadline - performance.now());
     const ended = await Promise.race([
       loaded,
-      sleep(left, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const),
+      sleep(left, 'late' as const, { signal }).catch(() => 'late' as const),
     ]);
-    timer.abort();
-    // It crashed meanwhile, and is being loaded once more by somebody else.
-    if (turn !== this.#loads) return;
     if (ended === 'late') fail(late);
     this.#checkStatus(frameId, fail);
     await this.#painted();
-    this.#logger.info({ host, turn }, 'the page was loaded');
   }
 
   /** Tells the page something: an event of this name on its window. Never throws: it may not listen. */
@@ -112,9 +132,11 @@ export class Page {
       .catch((error: unknown) => this.#logger.debug({ err: error }, 'the page was not told'));
   }
 
+  /** A load under way throws. */
   close(): void {
     clearInterval(this.#looks);
     this.#stopListening();
+    this.#gone?.(new PageError('the page was closed', 'machine'));
   }
 
   #checkStatus(frameId: string, fail: (why: string) => never): void {
@@ -139,7 +161,8 @@ export class Page {
     } catch {
       if (performance.now() - this.#heardAt < HUNG_MS) return;
       this.#heardAt = performance.now();
-      this.#events.onCrash(`the page has not answered for ${HUNG_MS / 1000} s`);
+      // What draws it would be asked in vain to draw another.
+      this.#browser.kill(`the page has not answered for ${HUNG_MS / 1000} s`);
     }
   }
 
@@ -155,6 +178,7 @@ export class Page {
           .catch((error: unknown) => this.#logger.debug({ err: error }, 'a dialog was not closed'));
         break;
       case 'Inspector.targetCrashed':
+        this.#gone?.(new PageError('the page crashed'));
         this.#events.onCrash('the page crashed');
         break;
       case 'Network.responseReceived': {

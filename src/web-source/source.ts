@@ -9,14 +9,13 @@ import { Browser } from './browser.ts';
 import { PageEndedEarly, PageError } from './errors.ts';
 import { Page } from './page.ts';
 import type { PageSignal } from './page.ts';
+import { Patience } from './patience.ts';
 import { Rig } from './rig.ts';
 import type { Surface } from './rig.ts';
 
-/** A page that fails is brought back, at most so many times within the window. */
-const MAX_FAILURES = 3;
-const WINDOW_MS = 60_000;
 /** What dies together is brought back together. */
 const SETTLE_MS = 200;
+const NOT_SHOWN = 'the page is not shown any more';
 
 export interface WebSourceOptions {
   /** Chromium: a path, or a name in PATH. */
@@ -38,8 +37,11 @@ export interface WebSourceOptions {
   trusted: readonly string[];
   /** The page has sent END_RECORDING. */
   onEnd: () => void;
-  /** It is being brought back; the recording has a moment without it. */
-  onFailure: (reason: string) => void;
+  /**
+   * It was away for a moment of the recording, for this reason.
+   * @param back whether it was brought back; otherwise it was closed before it was
+   */
+  onFailure: (reason: string, back: boolean) => void;
   /** It cannot be brought back. Called once, after {@link WebSource.open} has answered. */
   onFatal: (error: PageError) => void;
   /** The processes it runs in now. */
@@ -49,14 +51,23 @@ export interface WebSourceOptions {
 
 export class WebSource {
   readonly #options: WebSourceOptions;
-  readonly #failures: number[] = [];
+  readonly #patience = new Patience();
   readonly #started = Promise.withResolvers<undefined>();
   #rig: Rig | undefined;
   #browser: Browser | undefined;
   #page: Page | undefined;
   #work: Promise<void> = Promise.resolve();
+  /** Asked for by whoever waits for a display. */
+  #rigUp: PromiseWithResolvers<undefined> | undefined;
+  /** The last one that was told. */
+  #layout: string | undefined;
   #opened = false;
   #restoring = false;
+  /** Why the page is away; undefined: it is there, or was given up. */
+  #away: string | undefined;
+  /** What went wrong with the newest part while it was brought back. */
+  #meanwhile: string | undefined;
+  #givenUp = false;
   #closed = false;
 
   constructor(options: WebSourceOptions) {
@@ -92,16 +103,22 @@ export class WebSource {
     }
   }
 
-  /** Where the page is seen and heard now; waits while it is being brought back. @throws PageError */
+  /**
+   * Where the page is seen and heard now; waits while that, not the page, is being brought back.
+   * @throws PageError when it is not brought back
+   */
   async surface(): Promise<Surface> {
-    // What it is shown on does not wait for the page.
-    if (!this.#rig?.running) await this.#work;
-    if (!this.#rig || this.#closed) throw new PageError('the page is not shown any more', 'machine');
+    if (!this.#rig?.running && this.#restoring && !this.#closed) {
+      this.#rigUp ??= Promise.withResolvers();
+      await this.#rigUp.promise;
+    }
+    if (!this.#rig || this.#closed) throw new PageError(NOT_SHOWN, 'machine');
     return this.#rig.surface;
   }
 
-  /** Tells the page which layout is wanted. */
+  /** Tells the page which layout is wanted, again whenever it has been loaded. */
   async tellLayout(layout: string): Promise<void> {
+    this.#layout = layout;
     await this.#page?.tell('sluice:layout', { layout });
   }
 
@@ -110,7 +127,10 @@ export class WebSource {
     if (this.#closed) return;
     this.#closed = true;
     this.#started.reject(new PageError('the page was closed', 'machine'));
+    if (this.#away !== undefined) this.#options.onFailure(this.#away, false);
+    this.#showNowhere(new PageError(NOT_SHOWN, 'machine'));
     // A page that is still loading would be waited for.
+    this.#page?.close();
     await this.#browser?.close();
     await this.#work;
     await this.#tearDown();
@@ -134,22 +154,27 @@ export class WebSource {
     if (!this.#rig?.running) {
       await this.#tearDown();
       if (this.#over()) return;
-      const rig = await Rig.start({ size, sound, policy, trusted, logger });
+      const rig = await Rig.start({ size, sound, policy, trusted, logger }).catch((error: unknown) => {
+        this.#showNowhere(error);
+        throw error;
+      });
       this.#rig = rig;
       rig.onLost((reason) => rig === this.#rig && this.#failed(reason));
+      this.#rigUp?.resolve(undefined);
+      this.#rigUp = undefined;
     }
     const { workspace, screen, sound: heard, proxy } = this.#rig;
-    if (!this.#browser?.tool.running) {
+    if (!this.#browser?.usable) {
       this.#page?.close();
+      // Its profile is the next one's.
+      await this.#browser?.close();
       if (this.#over()) return;
       const browser = await Browser.start({
         ...{ program, workspace, size, logger, display: screen.display },
         ...{ sound: heard?.server, proxy: proxy.address },
       });
       this.#browser = browser;
-      browser.tool.onLost(
-        ({ reason }) => browser === this.#browser && this.#failed(`the browser is gone: ${reason}`),
-      );
+      browser.onLost((reason) => browser === this.#browser && this.#failed(reason));
       this.#page = new Page(
         browser,
         {
@@ -163,6 +188,14 @@ export class WebSource {
     const pids = [...this.#rig.pids, this.#browser.tool.pid].filter((pid) => pid !== undefined);
     this.#options.onProcesses(pids);
     await this.#page?.load(url, loadTimeoutMs, (host) => proxy.failureOf(host));
+    // The address has the layout it was opened with.
+    if (this.#layout !== undefined) void this.#page?.tell('sluice:layout', { layout: this.#layout });
+  }
+
+  /** Nobody is to wait for a display. */
+  #showNowhere(error: unknown): void {
+    this.#rigUp?.reject(error);
+    this.#rigUp = undefined;
   }
 
   #onSignal(signal: PageSignal): void {
@@ -179,24 +212,29 @@ export class WebSource {
   }
 
   #failed(reason: string): void {
-    if (this.#over()) return;
+    if (this.#over() || this.#givenUp) return;
     if (!this.#opened) {
       // Nothing is recorded yet: whoever has asked for it hears of it.
       this.#started.reject(new PageError(reason));
       return;
     }
-    if (this.#restoring) return;
-    const now = Date.now();
-    this.#failures.push(now);
-    const recent = this.#failures.filter((at) => now - at < WINDOW_MS).length;
-    this.#options.logger.warn({ reason, recent }, 'a page failed');
-    if (recent > MAX_FAILURES) {
-      this.#options.onFatal(new PageError(`the page failed ${recent} times in a minute: ${reason}`));
+    if (this.#restoring) {
+      this.#meanwhile = reason;
       return;
     }
-    this.#options.onFailure(reason);
-    this.#restoring = true;
-    this.#work = this.#restore();
+    this.#options.logger.warn({ reason }, 'a page failed');
+    const enough = this.#patience.failed();
+    if (enough === undefined) {
+      this.#away ??= reason;
+      this.#restoring = true;
+      this.#work = this.#restore();
+    } else {
+      this.#givenUp = true;
+      this.#away = undefined;
+      const error = new PageError(`the page ${enough}: ${reason}`);
+      this.#showNowhere(error);
+      this.#options.onFatal(error);
+    }
   }
 
   /** Never throws: what cannot be brought back is another failure. */
@@ -208,7 +246,18 @@ export class WebSource {
     } catch (error) {
       again = error instanceof Error ? error.message : String(error);
     }
+    if (this.#over()) return;
     this.#restoring = false;
-    if (again !== undefined) this.#failed(again);
+    // What went down before it was brought up again was brought up with it.
+    if (!this.#rig?.running || !this.#browser?.usable) again ??= this.#meanwhile ?? 'its processes are gone';
+    this.#meanwhile = undefined;
+    this.#patience.tried(again === undefined);
+    if (again !== undefined) {
+      this.#failed(again);
+      return;
+    }
+    const reason = this.#away ?? '';
+    this.#away = undefined;
+    this.#options.onFailure(reason, true);
   }
 }

@@ -1,13 +1,15 @@
 /** A page without the rest of an egress: only heard, only seen, and what it may do to hold things up. */
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport } from '../../src/demo/content/analyse.ts';
 import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { PageError, WebSource } from '../../src/web-source/index.ts';
 import type { WebSourceOptions } from '../../src/web-source/index.ts';
+import { capturedLogger } from '../support/captured-logger.ts';
 import { AAC, TestPipeline, X264 } from '../support/pipeline.ts';
 import { silentLogger } from '../support/sfu.ts';
 import { startWebPages } from '../support/web-pages.ts';
@@ -15,8 +17,26 @@ import type { WebPages } from '../support/web-pages.ts';
 
 const SIZE = { width: 640, height: 360 };
 
+/** Waits for it for as long as the test has. */
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await sleep(20);
+}
+
+/** Of what it is shown on, and of what shows it, in this order. */
+type Processes = readonly number[];
+
+/** The processes that draw pages of this browser. */
+function renderers(browser: number): number[] {
+  const lines = execFileSync('ps', ['-eo', 'pid=,pgid=,args='], { encoding: 'utf8' }).split('\n');
+  return lines.flatMap((line) => {
+    const [, pid, group, args = ''] = /^\s*(\d+)\s+(\d+) (.*)$/.exec(line) ?? [];
+    return Number(group) === browser && args.includes('--type=renderer') ? [Number(pid)] : [];
+  });
+}
+
 describe('a page', () => {
   let pages: WebPages;
+  let fragile = 0;
 
   beforeAll(async () => {
     pages = await startWebPages({
@@ -24,7 +44,21 @@ describe('a page', () => {
       '/alert': (_, response) =>
         response
           .writeHead(200, { 'content-type': 'text/html' })
-          .end('<script>onload = () => { alert("stop"); console.log("START_RECORDING"); }</script>'),
+          .end(
+            '<script>onload = () => { alert("stop"); console.log(location.href, location.search); console.log("START_RECORDING"); }</script>',
+          ),
+      '/unfinished': (_, response) =>
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<img src="/hangs?picture">'),
+      // Loads, does not finish, loads, and is there no more; a minute goes by each time it is not.
+      '/fragile': (_, response) => {
+        const turn = ++fragile;
+        if (turn > 3) vi.setSystemTime(Date.now() + 61_000);
+        const picture = turn === 2 ? '<img src="/hangs?fragile">' : '';
+        response.writeHead(turn > 3 ? 404 : 200, { 'content-type': 'text/html' }).end(
+          `${picture}<script>addEventListener("sluice:layout", ({ detail }) =>
+            fetch("/layout?turn=${turn}&layout=" + detail.layout));</script>`,
+        );
+      },
       '/silent': (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>quiet'),
     });
   });
@@ -35,9 +69,10 @@ describe('a page', () => {
   async function withPage<T>(
     path: string,
     options: Partial<WebSourceOptions>,
-    work: (source: WebSource) => Promise<T>,
+    work: (source: WebSource, running: () => Processes) => Promise<T>,
   ): Promise<T> {
     const pids = new Set<number>();
+    let latest: Processes = [];
     const source = new WebSource({
       ...{ program: process.env.CHROMIUM_BIN ?? 'chromium', url: pages.url + path, size: SIZE },
       ...{ sound: true, awaitStartSignal: false, loadTimeoutMs: 20_000, startTimeoutMs: 0, trusted: [] },
@@ -47,12 +82,12 @@ describe('a page', () => {
       onEnd: () => undefined,
       onFailure: () => undefined,
       onFatal: () => undefined,
-      onProcesses: (running) => running.forEach((pid) => pids.add(pid)),
+      onProcesses: (running) => (latest = running).forEach((pid) => pids.add(pid)),
       logger: silentLogger,
       ...options,
     });
     try {
-      return await work(source);
+      return await work(source, () => latest);
     } finally {
       await source.close();
       expect(pids.size, 'processes').toBeGreaterThan(1);
@@ -89,27 +124,82 @@ describe('a page', () => {
     expect(seen.tiles[0]!.read).toBeGreaterThan(10);
   });
 
-  it('cannot hold up its recording with a dialog', async () => {
-    await withPage('/alert', { awaitStartSignal: true, startTimeoutMs: 20_000 }, (source) => source.open());
+  it.concurrent('cannot hold up its recording with a dialog, nor say secrets of its address', async () => {
+    const { logger, logged } = capturedLogger();
+    const path = '/alert?token=TOPSECRET-one&key=TOPSECRET-two';
+    await withPage(path, { awaitStartSignal: true, startTimeoutMs: 20_000, logger }, (source) =>
+      source.open(),
+    );
+    const said = logged.filter((line) => line.includes('the page says'));
+    expect(said.join('\n')).toMatch(/\/alert\?token=/);
+    expect(logged.join('\n')).not.toContain('TOPSECRET');
   });
 
-  it('has to begin in time where there is one', async () => {
+  it.concurrent('has to begin in time where there is one', async () => {
     const opened = withPage('/silent', { awaitStartSignal: true, startTimeoutMs: 300 }, (source) =>
       source.open(),
     );
     await expect(opened).rejects.toThrow(new PageError('the page did not send START_RECORDING within 0.3 s'));
   });
 
-  it('is let go of at once while it loads', async () => {
-    const opened = withPage('/hangs', {}, async (source) => {
+  it.concurrent.each([
+    ['/hangs', '/hangs'],
+    ['/unfinished', '/hangs?picture'],
+  ])('is let go of at once while it loads: %s', async (path, asked) => {
+    const opened = withPage(path, { sound: false }, async (source) => {
       const failed = source.open().catch((error: unknown) => error);
-      while (!pages.requests.includes('/hangs')) await sleep(20);
+      await until(() => pages.requests.includes(asked));
       const began = performance.now();
       await source.close();
       expect(performance.now() - began).toBeLessThan(8000);
       return failed;
     });
     expect(await opened).toBeInstanceOf(Error);
+  });
+
+  it.concurrent('that fails while it is brought back is brought back, and given up in the end', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { logger, logged } = capturedLogger();
+    const told: [string, boolean][] = [];
+    const fatal = Promise.withResolvers<PageError>();
+    const layouts = () => pages.requests.filter((path) => path.startsWith('/layout'));
+    const options = {
+      ...{ sound: false, loadTimeoutMs: 60_000, logger },
+      onFailure: (reason: string, back: boolean) => void told.push([reason, back]),
+      onFatal: fatal.resolve,
+    };
+    try {
+      await withPage('/fragile', options, async (source, running) => {
+        const opening = source.open();
+        await source.tellLayout('speaker');
+        await opening;
+        await until(() => layouts().includes('/layout?turn=1&layout=speaker'));
+
+        process.kill(running()[0]!, 'SIGKILL');
+        await until(() => logged.some((line) => line.includes('a page failed')));
+        const began = performance.now();
+        await source.surface();
+        expect(performance.now() - began, 'it is shown on something again, ms').toBeLessThan(10_000);
+
+        await until(() => pages.requests.includes('/hangs?fragile'));
+        expect(told, 'it is not back yet').toEqual([]);
+        process.kill(running()[1]!, 'SIGKILL');
+        await until(() => layouts().includes('/layout?turn=3&layout=speaker'));
+        await until(() => told.length > 0);
+        expect(told).toEqual([[expect.stringMatching(/^the display is gone/), true]]);
+
+        const drawing = renderers(running()[1]!);
+        expect(drawing).not.toEqual([]);
+        for (const pid of drawing) process.kill(pid, 'SIGKILL');
+        const gone = await fatal.promise;
+        expect(gone.message).toBe(
+          `the page could not be brought back, 3 times in a row: the page at ${pages.host} cannot be recorded: its server answered 404`,
+        );
+        expect([fragile, told.length]).toEqual([6, 1]);
+      });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('is not opened without a browser, and says what to install', async () => {
