@@ -72,7 +72,7 @@ export class Sinks {
     const { epochMs, logDir, logger } = this.#opener.context;
     for (const each of this.#sinks) {
       const toMs = removedOutputs[each.outputId];
-      if (toMs === undefined || each.ends) continue;
+      if (toMs === undefined || each.ending) continue;
       each.endAt((toMs - epochMs) * 1e6);
       const reached = each.reached(REMOVED_WAIT_MS);
       cut();
