@@ -73,7 +73,7 @@ export class Browser {
     this.#devtools = new DevTools(
       this.tool.child.writable(COMMANDS_FD),
       this.tool.child.readable(EVENTS_FD),
-      (event) => this.#onEvent(event),
+      { onEvent: (event) => this.#onEvent(event), onBroken: (reason) => this.kill(reason) },
     );
     void this.tool.child.exited.then(({ reason }) => this.#devtools.close(`the browser is gone: ${reason}`));
   }

@@ -30,29 +30,38 @@ interface Pending {
   method: string;
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
-  timer: NodeJS.Timeout | undefined;
+  timer: NodeJS.Timeout;
 }
 
 export class DevTools {
   readonly #write: Writable;
   readonly #onEvent: (event: DevToolsEvent) => void;
+  readonly #onBroken: (reason: string) => void;
   readonly #pending = new Map<number, Pending>();
   #parts: Buffer[] = [];
   #bytes = 0;
   #lastId = 0;
   #closed: string | undefined;
 
-  /** @param onEvent must not throw */
-  constructor(write: Writable, read: Readable, onEvent: (event: DevToolsEvent) => void) {
+  /**
+   * @param onEvent must not throw
+   * @param onBroken called once when the browser says what no browser says: it cannot be told anything any more
+   */
+  constructor(
+    write: Writable,
+    read: Readable,
+    { onEvent, onBroken }: { onEvent: (event: DevToolsEvent) => void; onBroken: (reason: string) => void },
+  ) {
     this.#write = write;
     this.#onEvent = onEvent;
+    this.#onBroken = onBroken;
     read.on('data', (data: Buffer) => this.#read(data));
     read.once('close', () => this.close('the browser is gone'));
   }
 
   /**
    * @param sessionId of a page; undefined: the browser itself
-   * @param timeoutMs 0: waits for ever
+   * @param timeoutMs above 0
    * @throws DevToolsError when it is refused, not answered, or the browser is gone; shows no parameters
    */
   async send<T>(
@@ -68,7 +77,7 @@ export class DevTools {
       this.#pending.delete(id);
       reject(new DevToolsError(`${method}: no answer within ${timeoutMs} ms`));
     };
-    const timer = timeoutMs > 0 ? setTimeout(late, timeoutMs) : undefined;
+    const timer = setTimeout(late, timeoutMs);
     this.#pending.set(id, { method, resolve, reject, timer });
     this.#write.write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
     const parsed = schema.safeParse(await promise);
@@ -91,18 +100,25 @@ export class DevTools {
     this.#pending.clear();
   }
 
+  #broken(reason: string): void {
+    this.#parts = [];
+    this.close(reason);
+    this.#onBroken(reason);
+  }
+
   #read(data: Buffer): void {
     let from = 0;
     for (let end = data.indexOf(0); end >= 0; end = data.indexOf(0, from)) {
+      if (this.closed) return;
       this.#message(Buffer.concat([...this.#parts, data.subarray(from, end)]).toString());
       this.#parts = [];
       this.#bytes = 0;
       from = end + 1;
     }
-    if (from === data.length) return;
+    if (from === data.length || this.closed) return;
     this.#parts.push(data.subarray(from));
     this.#bytes += data.length - from;
-    if (this.#bytes > LONGEST) this.close('the browser said more than can be kept');
+    if (this.#bytes > LONGEST) this.#broken('the browser said more than can be kept');
   }
 
   #message(text: string): void {
@@ -110,7 +126,7 @@ export class DevTools {
     try {
       json = JSON.parse(text);
     } catch {
-      return this.close('the browser did not speak JSON');
+      return this.#broken('the browser did not speak JSON');
     }
     const { data } = messageSchema.safeParse(json);
     if (!data) return;
