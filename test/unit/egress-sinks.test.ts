@@ -27,8 +27,11 @@ class DeadStorage extends MemoryStorage {
 /** Remembers every playlist. */
 class PlaylistStorage extends MemoryStorage {
   readonly playlists: string[] = [];
+  /** Awaited before a part is taken. */
+  gate: Promise<undefined> | undefined;
 
   override async putBytes(key: string, bytes: Uint8Array, options: PutOptions): Promise<StoredObject> {
+    if (key.includes('_part_')) await this.gate;
     const stored = await super.putBytes(key, bytes, options);
     if (key.endsWith('.m3u8')) this.playlists.push(this.text(key));
     return stored;
@@ -128,6 +131,29 @@ describe('a broadcast that was removed', () => {
       await rig.addChunk(2);
       await expect.poll(() => storage.playlists.at(-1)).toContain(ENDED);
       expect(storage.playlists.at(-1)?.match(/#EXTINF/g)).toHaveLength(2);
+      await rig.sinks.close();
+      await rig.log.close();
+    }));
+
+  it('stays ended although a look at what grows was on its way', () =>
+    withFolder(async (dir) => {
+      const storage = new PlaylistStorage();
+      const rig = await broadcastSinks({
+        ...{ dir, attempt: 1, epochMs: Date.now() - 4000, storage, lowLatency: true },
+      });
+      const gate = Promise.withResolvers<undefined>();
+      storage.gate = gate.promise;
+      await writeChunk(rig.pathOf(0), 0);
+      await sleep(80);
+      await rig.addChunk(0);
+      const finished = rig.sinks.finish(await readLog(dir, { recover: false }));
+      // The egress goes on, without the broadcast.
+      await writeChunk(rig.pathOf(1), 2);
+      gate.resolve(undefined);
+      await finished;
+      await sleep(120);
+      expect(storage.playlists.at(-1)).toContain(ENDED);
+      expect(storage.playlists.filter((text) => text.includes(ENDED))).toHaveLength(1);
       await rig.sinks.close();
       await rig.log.close();
     }));

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { Storage, StoredObject } from '../../../storage/types.ts';
 import type { Chunk } from '../../log/types.ts';
+import { OutputQueue } from '../queue.ts';
 import { relativeUri, segmentKey } from './names.ts';
 import type { SegmentSuffix } from './names.ts';
 import { piecesBytes, piecesOf, readPieces } from './pieces.ts';
@@ -71,22 +72,19 @@ export class HlsOutput implements BroadcastOutput {
   readonly #options: HlsOptions;
   readonly #segmenter: Segmenter;
   readonly #targetDuration: number;
-  readonly #cancel = new AbortController();
   readonly #store: BroadcastStore;
+  readonly #queue: OutputQueue;
   #segments: PlaylistSegment[] = [];
   #bytes = 0;
-  #queue: Promise<void>;
-  #failure: Error | undefined;
-  #result: HlsResult | undefined;
 
   constructor(options: HlsOptions) {
     this.#options = options;
+    this.#queue = new OutputQueue({ ...options, what: 'HLS output' });
     this.#segmenter = new Segmenter(options.segmentDuration);
     this.#targetDuration = targetDurationFor(options.segmentDuration);
-    this.#store = new BroadcastStore(options, this.#cancel.signal);
-    this.#queue = Promise.resolve();
+    this.#store = new BroadcastStore(options, this.#queue.closed);
     if (options.earlier.length > 0) {
-      this.#enqueue(async () => {
+      void this.#queue.push(async () => {
         for (const chunk of options.earlier) await this.#take(chunk, true);
         // The attempt that follows is another stream in any case.
         await this.#keep(this.#segmenter.flush(), true);
@@ -114,7 +112,7 @@ export class HlsOutput implements BroadcastOutput {
 
   /** Takes the log's next chunk; the work goes on in the background, in order. */
   push(chunk: Chunk): void {
-    this.#enqueue(async () => {
+    void this.#queue.push(async () => {
       if (await this.#take(chunk, false)) await this.#publish(false);
     });
   }
@@ -124,37 +122,15 @@ export class HlsOutput implements BroadcastOutput {
    * @throws what made the output fail
    */
   async finish(): Promise<HlsResult> {
-    this.#enqueue(async () => {
+    return this.#queue.end(async () => {
       await this.#keep(this.#segmenter.flush(), false);
-      this.#result = { ...(await this.#publish(true)), ...this.status };
+      return { ...(await this.#publish(true)), ...this.status };
     });
-    await this.#queue;
-    if (!this.#result) throw this.#failure ?? new Error('the HLS output was closed');
-    return this.#result;
   }
 
   /** Stops at once; what is stored stays as it is. */
   async close(): Promise<void> {
-    this.#cancel.abort(new Error('the HLS output was closed'));
-    await this.#queue;
-  }
-
-  #enqueue(work: () => Promise<void>): void {
-    this.#queue = this.#queue.then(async () => {
-      if (this.#failure || this.#closed()) return;
-      try {
-        await work();
-      } catch (error) {
-        if (this.#closed()) return;
-        this.#failure = error instanceof Error ? error : new Error(String(error));
-        this.#options.logger.error({ err: this.#failure }, 'the HLS output failed');
-        this.#options.onFailure?.(this.#failure);
-      }
-    });
-  }
-
-  #closed(): boolean {
-    return this.#cancel.signal.aborted;
+    await this.#queue.close();
   }
 
   /** True when a segment was stored. */

@@ -9,6 +9,7 @@ import { InspectError } from '../../log/inspection.ts';
 import type { Chunk } from '../../log/types.ts';
 import { OutputError } from '../errors.ts';
 import { persist } from '../persist.ts';
+import { OutputQueue } from '../queue.ts';
 import { grabFrames } from './grab.ts';
 import { firstPictureNs } from './key-frame.ts';
 import { imageKey } from './names.ts';
@@ -60,21 +61,20 @@ export interface ImagesStatus {
 export class ImagesOutput {
   readonly #options: ImagesOptions;
   readonly #schedule: ImageSchedule;
-  readonly #cancel = new AbortController();
+  readonly #queue: OutputQueue;
   readonly #images: StoredImage[] = [];
   #last: Chunk | undefined;
   /** Of an earlier attempt, under a name the next image overwrites: made only when there is no next one. */
   #newest: Shot | undefined;
   #fromKeyFrames = 0;
   #decoded = 0;
-  #queue: Promise<void> = Promise.resolve();
-  #failure: Error | undefined;
 
   constructor(options: ImagesOptions) {
     this.#options = options;
+    this.#queue = new OutputQueue({ ...options, what: 'images output' });
     this.#schedule = new ImageSchedule(options.captureInterval);
     if (options.earlier.length > 0) {
-      this.#enqueue(async () => {
+      void this.#queue.push(async () => {
         for (const chunk of options.earlier) await this.#follow(chunk, true);
       });
     }
@@ -86,42 +86,23 @@ export class ImagesOutput {
 
   /** Takes the log's next chunk; the work goes on in the background, in order. */
   push(chunk: Chunk): void {
-    this.#enqueue(() => this.#follow(chunk, false));
+    void this.#queue.push(() => this.#follow(chunk, false));
   }
 
   /** Waits for the last image. @throws what made the output fail */
   async finish(): Promise<ImagesStatus> {
-    this.#enqueue(async () => {
+    return this.#queue.end(async () => {
       await this.#take(this.#schedule.finish(), false);
       const newest = this.#newest;
       this.#newest = undefined;
       if (newest) await this.#make([newest]);
+      return this.status;
     });
-    await this.#queue;
-    if (this.#failure) throw this.#failure;
-    if (this.#cancel.signal.aborted) throw new Error('the images output was closed');
-    return this.status;
   }
 
   /** Stops at once; what is stored stays as it is. */
   async close(): Promise<void> {
-    this.#cancel.abort(new Error('the images output was closed'));
-    await this.#queue;
-  }
-
-  #enqueue(work: () => Promise<void>): void {
-    this.#queue = this.#queue.then(async () => {
-      const closed = (): boolean => this.#cancel.signal.aborted;
-      if (this.#failure || closed()) return;
-      try {
-        await work();
-      } catch (error) {
-        if (closed()) return;
-        this.#failure = error instanceof Error ? error : new Error(String(error));
-        this.#options.logger.error({ err: this.#failure }, 'the images output failed');
-        this.#options.onFailure?.(this.#failure);
-      }
-    });
+    await this.#queue.close();
   }
 
   async #follow(chunk: Chunk, earlier: boolean): Promise<void> {
@@ -153,7 +134,7 @@ export class ImagesOutput {
     const { container, width, height, scratch, logger } = this.#options;
     if (shots.length === 0) return;
     await mkdir(scratch, { recursive: true });
-    const { signal } = this.#cancel;
+    const signal = this.#queue.closed;
     try {
       await grabFrames({ shots, container, width, height, scratch, logger, signal }, (path, shot) =>
         this.#store(path, shot),
@@ -208,7 +189,7 @@ export class ImagesOutput {
 
   #persist<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { storage, giveUpMs, logger } = this.#options;
-    return persist({ name: storage.name, giveUpMs, cancelled: this.#cancel.signal, logger }, work);
+    return persist({ name: storage.name, giveUpMs, cancelled: this.#queue.closed, logger }, work);
   }
 }
 

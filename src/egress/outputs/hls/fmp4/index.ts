@@ -4,6 +4,7 @@ import { initSegment } from '../../../../media/fmp4/init.ts';
 import type { TrackConfigs } from '../../../../media/fmp4/config.ts';
 import type { Chunk } from '../../../log/types.ts';
 import { readChunk } from '../../join.ts';
+import { OutputQueue } from '../../queue.ts';
 import type { BroadcastOutput, HlsOptions, HlsResult, HlsStatus } from '../index.ts';
 import { initKey, partKey, relativeUri, segmentKey } from '../names.ts';
 import { longestSegmentNs, renderPlaylist, targetDurationFor } from '../playlist.ts';
@@ -39,20 +40,18 @@ export class FragmentedOutput implements BroadcastOutput {
   readonly #targetDuration: number;
   readonly #packager: Packager;
   readonly #growing: GrowingChunk | undefined;
-  readonly #cancel = new AbortController();
+  readonly #queue: OutputQueue;
   readonly #store: BroadcastStore;
   readonly #list: BroadcastList;
   /** Initialization segments that are stored. */
   readonly #inits: { bytes: Buffer; key: string }[] = [];
-  #queue: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   /** What grows is not read before the log has a chunk that begins at or behind this, egress clock, ns. */
   #readsFromNs = -Infinity;
-  #failure: Error | undefined;
-  #result: HlsResult | undefined;
 
   constructor(options: FragmentedOptions) {
     this.#options = options;
+    this.#queue = new OutputQueue({ ...options, what: 'HLS output' });
     const { segmentDuration, partDuration, live, earlier, over } = options;
     this.#targetDuration = targetDurationFor(segmentDuration);
     this.#packager = new Packager({
@@ -60,10 +59,10 @@ export class FragmentedOutput implements BroadcastOutput {
       longestSegment: longestSegmentNs(this.#targetDuration) / 1e9,
       ...(partDuration !== undefined && { partDuration }),
     });
-    this.#store = new BroadcastStore(options, this.#cancel.signal);
+    this.#store = new BroadcastStore(options, this.#queue.closed);
     this.#list = new BroadcastList(this.#targetDuration);
     this.#growing = live && new GrowingChunk(live.folder);
-    if (earlier.length > 0) this.#enqueue(() => this.#takeUp(earlier));
+    if (earlier.length > 0) void this.#queue.push(() => this.#takeUp(earlier));
     if (live && !over) this.#look();
   }
 
@@ -76,7 +75,7 @@ export class FragmentedOutput implements BroadcastOutput {
   }
 
   push(chunk: Chunk): void {
-    this.#enqueue(async () => {
+    void this.#queue.push(async () => {
       const before = this.#list.segments.length;
       await this.#take(chunk);
       if (this.#list.segments.length > before) await this.#publish(false);
@@ -92,41 +91,19 @@ export class FragmentedOutput implements BroadcastOutput {
 
   async finish(): Promise<HlsResult> {
     clearTimeout(this.#timer);
-    this.#enqueue(async () => {
+    return this.#queue.end(async () => {
       await this.#growing?.close();
       await this.#handle(this.#packager.flush());
-      this.#result = { ...(await this.#publish(true)), ...this.status };
+      const result = { ...(await this.#publish(true)), ...this.status };
       for (const key of this.#list.takeParts()) await this.#store.discard(key);
+      return result;
     });
-    await this.#queue;
-    if (!this.#result) throw this.#failure ?? new Error('the HLS output was closed');
-    return this.#result;
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#cancel.abort(new Error('the HLS output was closed'));
-    await this.#queue;
+    await this.#queue.close();
     await this.#growing?.close();
-  }
-
-  #enqueue(work: () => Promise<void>): void {
-    this.#queue = this.#queue.then(async () => {
-      if (this.#failure || this.#closed()) return;
-      try {
-        await work();
-      } catch (error) {
-        if (this.#closed()) return;
-        this.#failure = error instanceof Error ? error : new Error(String(error));
-        clearTimeout(this.#timer);
-        this.#options.logger.error({ err: this.#failure }, 'the HLS output failed');
-        this.#options.onFailure?.(this.#failure);
-      }
-    });
-  }
-
-  #closed(): boolean {
-    return this.#cancel.signal.aborted;
   }
 
   /** What earlier attempts have left is packaged again: it comes out the same, and what is stored of it stays. */
@@ -169,10 +146,11 @@ export class FragmentedOutput implements BroadcastOutput {
   /** Reads on where the pipeline writes, again and again. */
   #look(): void {
     this.#timer = setTimeout(() => {
-      this.#enqueue(() => this.#readOn());
-      void this.#queue.then(() => {
-        if (!this.#closed() && !this.#failure && !this.#result) this.#look();
-      });
+      void this.#queue
+        .push(() => this.#readOn())
+        .then(() => {
+          if (!this.#queue.over) this.#look();
+        });
     }, LOOK_MS);
   }
 
