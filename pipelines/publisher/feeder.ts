@@ -14,6 +14,7 @@ import { COLORS, renderSound, SAMPLE_RATE } from './signal.ts';
 
 const SECOND = 1e9;
 const CHUNK_NS = (CHUNK_SAMPLES / SAMPLE_RATE) * SECOND;
+const CHUNKS_A_SECOND = SAMPLE_RATE / CHUNK_SAMPLES;
 /** Further behind than this (the machine slept, the process was stopped), what was missed is left out. */
 const MAX_LATE_NS = 0.5 * SECOND;
 
@@ -35,6 +36,8 @@ export class Feeder {
   readonly #video: Track | null;
   readonly #audio: Track | null;
   #painter: Painter | null = null;
+  /** A second of sound, by chunk: the pitches are whole numbers of Hz, so every second sounds like the first. */
+  readonly #second: Uint8Array[] = [];
   #startNs = 0;
   #timer = 0;
   #skipped = 0;
@@ -143,7 +146,9 @@ export class Feeder {
   }
 
   #sound(chunk: number): Uint8Array {
-    const samples = renderSound(chunk * CHUNK_SAMPLES, CHUNK_SAMPLES, this.#settings.pitch);
-    return new Uint8Array(samples.buffer);
+    const place = chunk % CHUNKS_A_SECOND;
+    return (this.#second[place] ??= new Uint8Array(
+      renderSound(place * CHUNK_SAMPLES, CHUNK_SAMPLES, this.#settings.pitch).buffer,
+    ));
   }
 }

@@ -112,9 +112,11 @@ function encoder(video: PublisherVideo, layer: Layer): string {
       `vp9enc name=${encoderName(layer)} deadline=1 cpu-used=8 threads=1 end-usage=cbr lag-in-frames=0 ` +
       `error-resilient=default keyframe-max-dist=${gop} target-bitrate=${layer.bitrate * 1000}`
     );
+  // What makes a picture better at the same bitrate is not looked at, and other profiles need some of it.
+  const preset = video.profile === 'constrained-baseline' ? 'ultrafast' : 'superfast';
   // Slices are asked for by x264's own option: sliced-threads would cost a thread for each of them.
   return (
-    `x264enc name=${encoderName(layer)} speed-preset=superfast tune=zerolatency threads=1 ` +
+    `x264enc name=${encoderName(layer)} speed-preset=${preset} tune=zerolatency threads=1 ` +
     `sliced-threads=false bframes=0 key-int-max=${gop} bitrate=${layer.bitrate} ` +
     `dct8x8=${video.profile === 'high'} option-string="scenecut=0:slices=${video.slices}" ! ` +
     `video/x-h264,profile=${video.profile},stream-format=byte-stream,alignment=au`

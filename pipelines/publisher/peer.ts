@@ -9,6 +9,8 @@ import GstSdp from 'gi://GstSdp?version=1.0';
 import GstWebRTC from 'gi://GstWebRTC?version=1.0';
 
 const POLL_MS = 20;
+/** Between two looks at whether the connection has broken, which nobody waits for. */
+const WATCH_MS = 250;
 /** Least time between two RTCP reports, so that receivers can align sound and picture from the first second on. */
 const RTCP_INTERVAL_NS = 500e6;
 
@@ -139,12 +141,18 @@ export class Peer {
   /** Calls back at every change of state, until the listener answers false. */
   onState(listener: (state: PeerState) => boolean): void {
     let last = this.state;
-    poll(() => {
+    const look = (): boolean => {
       const state = this.state;
+      const wasConnected = last === 'connected';
       if (state === last) return false;
       last = state;
-      return !listener(state);
-    });
+      if (!listener(state)) return true;
+      // Every look wakes the process and asks webrtcbin.
+      if (state !== 'connected' && !wasConnected) return false;
+      poll(look, state === 'connected' ? WATCH_MS : POLL_MS);
+      return true;
+    };
+    poll(look);
   }
 
   #rtpBin(): RtpBin {
@@ -187,8 +195,8 @@ function withPorts(sdp: string): string {
 }
 
 /** Calls `check` from the main loop until it answers true. */
-function poll(check: () => boolean): void {
-  GLib.timeout_add(GLib.PRIORITY_DEFAULT, POLL_MS, () =>
+function poll(check: () => boolean, everyMs = POLL_MS): void {
+  GLib.timeout_add(GLib.PRIORITY_DEFAULT, everyMs, () =>
     check() ? GLib.SOURCE_REMOVE : GLib.SOURCE_CONTINUE,
   );
 }
