@@ -58,6 +58,8 @@ export class Recorder {
   #program: Program;
   #run: RunningPipeline | undefined;
   #runs = 0;
+  /** Number of the last run that is known to be gone. */
+  #died: number | undefined;
   #work: Promise<void> = Promise.resolve();
   #over = false;
   #paused: boolean;
@@ -129,7 +131,9 @@ export class Recorder {
       const streams = ({ outputs }: EgressPlan) => outputs.some(({ type }) => type === 'stream');
       const isNew = streams(plan) && !streams(this.#plan);
       this.#plan = plan;
-      if (isNew) await this.#run?.openTap();
+      // One that has died is started again with what is wanted now, and so is one that cannot do it.
+      const failed = (error: unknown) => this.#onDied(this.#runs - 1, `no tap: ${textOf(error)}`);
+      if (isNew) await this.#run?.openTap().catch(failed);
     });
   }
 
@@ -138,7 +142,11 @@ export class Recorder {
     if (!this.#paused) this.#run?.cut();
   }
 
-  /** Goes on with another program, in the same log: the tracks have become something the first one cannot take. */
+  /**
+   * Goes on with another program, in the same log: the tracks have become something the first one cannot take. One that
+   * does not start is started again, as one that dies is.
+   * @throws SupersededError, LogError
+   */
   async change(program: Program): Promise<void> {
     this.#changing = true;
     await this.#enqueue(async () => {
@@ -146,7 +154,12 @@ export class Recorder {
       this.#program = program;
       await this.#endRun();
       this.#changing = false;
-      await this.#startRun(this.#options.wanted());
+      try {
+        await this.#startRun(this.#options.wanted());
+      } catch (error) {
+        if (error instanceof SupersededError) throw error;
+        this.#again(textOf(error));
+      }
     });
   }
 
@@ -205,7 +218,7 @@ export class Recorder {
       logger,
       onEvent: (event) => this.#onEvent(event),
       onTap: (data, tap) => onTap(data, { tap, run: number }),
-      onDied: (reason) => this.#onDied(reason),
+      onDied: (reason) => this.#onDied(number, reason),
     });
     // Whoever takes over on this machine ends what a killed worker has left running.
     await writeFile(pidPath(logDir, attempt), `${this.#run.pid ?? ''}\n`);
@@ -239,8 +252,17 @@ export class Recorder {
     }
   }
 
-  #onDied(reason: string): void {
+  /** @param number of the run. Another one may be there already, and its death be known. */
+  #onDied(number: number, reason: string): void {
+    if (number !== this.#runs - 1 || number === this.#died) return;
+    this.#died = number;
+    this.#again(reason);
+  }
+
+  /** Starts the newest run again, or gives up. */
+  #again(reason: string): void {
     if (this.#isOver()) return;
+    const number = this.#runs - 1;
     const now = Date.now();
     this.#restarts.push(now);
     const recent = this.#restarts.filter((at) => now - at < RESTART_WINDOW_MS).length;
@@ -250,13 +272,15 @@ export class Recorder {
       this.#options.onFatal(new EgressError('internal', message));
       return;
     }
-    this.#enqueue(() => this.#restart(reason)).catch((error: unknown) => {
+    this.#enqueue(() => this.#restart(number, reason)).catch((error: unknown) => {
       if (error instanceof SupersededError) this.#options.onFatal(error);
-      else this.#onDied(error instanceof Error ? error.message : String(error));
+      else this.#again(textOf(error));
     });
   }
 
-  async #restart(reason: string): Promise<void> {
+  async #restart(number: number, reason: string): Promise<void> {
+    // Another program has been started meanwhile.
+    if (number !== this.#runs - 1) return;
     await this.#run?.kill();
     this.#run = undefined;
     await this.#options.log.endRun(this.#runs - 1);
@@ -277,4 +301,8 @@ export class Recorder {
       }
     });
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

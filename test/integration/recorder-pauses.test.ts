@@ -1,72 +1,10 @@
 /** A pause outlives the worker it began in: what the next attempt's pipeline takes, and what its log tells. */
-import { appendFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLog } from '../../src/egress/log/reader.ts';
-import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
 import { pausesOf } from '../../src/egress/log/pauses.ts';
-import type { PipelineRunOptions, RunningPipeline } from '../../src/egress/pipeline-run.ts';
-import { Recorder } from '../../src/egress/recorder.ts';
-import { RunningChanges } from '../../src/egress/running-changes.ts';
-import type { WantedTrack } from '../../src/egress/room/selection.ts';
 import type { EgressDesired } from '../../src/store/types.ts';
-import { silent, withFolder } from '../support/log-fixtures.ts';
-
-const track = { track: { trackId: 'TR_1', kind: 'audio' } } as WantedTrack;
-const RUN = { plan: { outputs: [], video: null } } as unknown as PipelineRunOptions;
-
-/** An attempt with a pipeline that only remembers what it was told. */
-async function attempt(dir: string, number: number, desired: EgressDesired) {
-  const calls: string[] = [];
-  const says: string[] = [];
-  const log = await SegmentLogWriter.open({
-    ...{ dir, egressId: 'EG_1', attempt: number, epochMs: Date.now() - 10_000 },
-    ...{ container: 'mpegts', logger: silent },
-  });
-  const pipeline: RunningPipeline = {
-    pid: 1,
-    sync: (wanted) => void calls.push(`sync ${wanted.length}`),
-    flowing: () => Promise.resolve(),
-    cut: () => void calls.push('cut'),
-    openTap: () => Promise.resolve(),
-    stop: () => Promise.resolve(),
-    kill: () => Promise.resolve(),
-  };
-  const recorder = new Recorder(
-    { program: 'composite', container: 'mpegts', copyAudio: false, reason: 'a test' },
-    {
-      ...{ log, logDir: dir, attempt: number, epochMs: Date.now() - 10_000, run: RUN, logger: silent },
-      startPipeline: (options) => {
-        calls.push(`start ${options.idle ? 'idle' : 'with all'}`);
-        return Promise.resolve(pipeline);
-      },
-      wanted: () => [track],
-      paused: desired.paused === true,
-      onTap: () => undefined,
-      onFatal: (error) => {
-        throw error;
-      },
-    },
-  );
-  await recorder.start([track]);
-  const changes = new RunningChanges({
-    ...{ recorder, log, initial: desired, opened: 0, logger: silent },
-    sinks: { grow: () => Promise.resolve(), endRemoved: () => undefined },
-    planOf: () => RUN.plan,
-    status: {
-      applied: (revision) => void says.push(`applied ${revision}`),
-      paused: (sinceMs) => void says.push(sinceMs === undefined ? 'runs' : 'paused'),
-      remark: () => undefined,
-    },
-  });
-  const end = async () => {
-    await recorder.stop();
-    await log.close();
-    // What a worker that is killed leaves behind.
-    await appendFile(join(dir, `attempt-${number}`, 'index.jsonl'), '{"type":"chu');
-  };
-  return { calls, says, changes, end };
-}
+import { withFolder } from '../support/log-fixtures.ts';
+import { recorderAttempt as attempt } from '../support/recorder-rig.ts';
 
 const marker = { markerId: 'MK_1', atMs: Date.now() - 5000, label: 'here' };
 
@@ -78,6 +16,7 @@ describe('an egress that is paused when its worker is lost', () => {
       first.changes.apply({ ...desired, revision: 2, paused: true, markers: [marker] });
       await first.changes.settled();
       expect(first.calls).toEqual(['start with all', 'sync 1', 'sync 0']);
+      expect(first.fatal).toEqual([]);
       expect(first.says).toEqual(['runs', 'paused', 'applied 2']);
       await first.end();
 
