@@ -71,16 +71,17 @@ export class RunningChanges {
     const count = desired.outputs?.length ?? 0;
     if (count > this.#outputs) {
       this.#outputs = count;
-      const plan = planOf(desired);
-      if (!streamsOnly(plan)) log.keepAll();
-      recorder.cut();
-      await recorder.usePlan(plan);
       try {
+        const plan = planOf(desired);
+        if (!streamsOnly(plan)) log.keepAll();
+        recorder.cut();
+        await recorder.usePlan(plan);
         await sinks.grow(plan);
         logger.info({ outputs: plan.outputs.map(({ type }) => type) }, 'output added');
       } catch (error) {
+        // What else was asked for is done all the same.
+        logger.error({ err: error }, 'output not added');
         status.remark(`an output was not added: ${error instanceof Error ? error.message : String(error)}`);
-        throw error;
       }
     }
     sinks.endRemoved(desired, () => recorder.cut());

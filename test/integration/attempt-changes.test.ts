@@ -107,6 +107,28 @@ describe('an output that is added', () => {
       rig.running.stop('enough');
       await rig.outcome;
     }));
+
+  it('outlives a pipeline that dies just then', () =>
+    withFolder(async (dir) => {
+      const request = { fileOutputs: [{ filepath: 'a.mp4' }] };
+      const openTap = () => {
+        queueMicrotask(() => rig.runs[0]!.onDied('crashed'));
+        return Promise.reject(new Error('openTap: the process is gone: crashed'));
+      };
+      const rig = startAttempt({ dir, request, pipeline: { openTap } });
+      await rig.active();
+      rig.change({
+        outputs: [added('EO_1', 'stream', { urls: [STREAM] })],
+        streamUrls: [STREAM],
+      });
+      await rig.applied(2);
+      expect(rig.saved.info.streamResults).toHaveLength(1);
+      await until('another pipeline', () => rig.runs.length === 2);
+      expect(rig.runs[1]!.plan.outputs.map(({ type }) => type)).toEqual(['file', 'stream']);
+      rig.running.handOver();
+      expect(await rig.outcome).toBe('handed-over');
+      expect(rig.runs).toHaveLength(2);
+    }));
 });
 
 describe('the end of an attempt', () => {
