@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { buildPipelines, buildWeb } from '../../scripts/build.ts';
+import { noteLeft } from '../../scripts/test-left.ts';
 import { endProcesses, markProcesses, type MarkedProcess, remainingProcesses } from './leftovers.ts';
 
 /** How long what the last test closed may take to be gone. */
@@ -46,6 +47,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
       ...files.map((name) => `temp entry ${name}`),
     ];
+    noteLeft(left.map((each) => `left behind: ${each}`));
     if (left.length > 0) throw new Error(`the suite left behind:\n  ${left.join('\n  ')}`);
   };
 }

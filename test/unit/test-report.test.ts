@@ -1,4 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import LeftReporter, { LEFT_VARIABLE, noteLeft, readLeft } from '../../scripts/test-left.ts';
 import { failedFiles, parseReport, runAgain, withSecondRun } from '../../scripts/test-report.ts';
 
 const ROOT = '/repo';
@@ -70,5 +74,35 @@ describe('a second run of what failed beside others', () => {
   it('keeps a file that was never run failed', () => {
     const whole = { ...file('e2e/a.test.ts'), status: 'failed' };
     expect(failedFiles(withSecondRun(report(whole), report()))).toEqual([`${ROOT}/test/e2e/a.test.ts`]);
+  });
+
+  it('makes no success of a run that left something behind, or whose error nobody caught', () => {
+    const again = [report(file('e2e/a.test.ts', 'failed')), report(file('e2e/a.test.ts', 'passed'))] as const;
+    expect(withSecondRun(...again, ['left behind: process 1: x']).success).toBe(false);
+  });
+});
+
+describe('what a run is to blame for and none of its tests', () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  it('is written down for whoever asks, line by line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-left-'));
+    try {
+      const path = join(folder, 'left');
+      noteLeft(['nobody asks']);
+      vi.stubEnv(LEFT_VARIABLE, path);
+      noteLeft([]);
+      new LeftReporter().onTestRunEnd([], []);
+      expect(readLeft(path)).toEqual([]);
+      noteLeft(['left behind: temp entry sluice-x', 'left behind: process 1: a\nb']);
+      new LeftReporter().onTestRunEnd([], [new Error('too late')]);
+      expect(readLeft(path)).toEqual([
+        'left behind: temp entry sluice-x',
+        'left behind: process 1: a b',
+        'an error nobody caught: too late',
+      ]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
