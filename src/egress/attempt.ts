@@ -15,7 +15,7 @@ import { EgressAborted } from './errors.ts';
 import { asRequested } from './added-outputs.ts';
 import { joinRoom } from './room/join.ts';
 import { keptSeconds, streamsOnly } from './kept.ts';
-import { LimitWatch } from './limits.ts';
+import { LimitWatch } from './limit-watch.ts';
 import { attemptDir } from './log/files.ts';
 import { pausesOf } from './log/pauses.ts';
 import { readLog } from './log/reader.ts';
@@ -189,7 +189,7 @@ export class EgressAttempt {
     this.#epochMs = epochMs;
     const { log, sinks } = await this.#openOutputs(program, wanted, bridge?.joined.room ?? NO_ROOM);
     const limits = new LimitWatch({
-      ...{ plan: this.#deps.plan, earlier: log.earlier.chunks },
+      ...{ plan: this.#deps.plan, earlier: log.earlier.chunks, epochMs },
       onReached: (reason) => this.limitReached(reason),
     });
     this.#limits = limits;
@@ -221,8 +221,8 @@ export class EgressAttempt {
     await this.#recorder.start(wanted);
     sinks.onDesired(this.#desired);
     this.#changes = new RunningChanges({
-      ...{ recorder: this.#recorder, log, sinks, status: this.#status, initial },
-      opened: this.#record.desired.outputs?.length ?? 0,
+      ...{ recorder: this.#recorder, log, sinks, limits, status: this.#status, initial },
+      opened: this.#record.desired,
       planOf: (desired) => this.#deps.planOf(desired),
       logger: this.#logger,
     });

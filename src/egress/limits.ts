@@ -5,7 +5,7 @@
 import type { Config } from '../config/index.ts';
 import type { SegmentLog } from './log/fold.ts';
 import type { Chunk } from './log/types.ts';
-import type { EgressPlan } from './plan/types.ts';
+import type { EgressPlan, FileOutput } from './plan/types.ts';
 import { limitsSchema } from './request/limits.ts';
 import type { Limits } from './request/limits.ts';
 
@@ -45,27 +45,38 @@ export function withinLimits(plan: EgressPlan, configured: Limits): EgressPlan {
   return { ...plan, options: { ...plan.options, limits: strictest(plan.options.limits ?? {}, configured) } };
 }
 
-interface Lasting {
+export interface Lasting {
   seconds: number;
   /** Of which output. */
   kind: keyof Limits;
+  /** Wall clock at which it has lasted so long, ms. */
+  endMs: number;
 }
 
-const LASTED: Readonly<Record<keyof Limits, string>> = {
+/** What is said of an output that has reached its limit, before how many seconds that are. */
+export const LASTED: Readonly<Record<keyof Limits, string>> = {
   file: 'the file has lasted',
   segments: 'the segments have lasted',
   stream: 'the stream has lasted',
   images: 'the images have lasted',
 };
-const MAX_TIMER_MS = 86_400_000;
 
-/** How long a plan's egress may run: as long as the output that may last least. Pure. */
-export function longest({ outputs, options }: EgressPlan): Lasting | undefined {
-  const all = outputs.flatMap(({ type: kind }): Lasting[] => {
-    const limit = options.limits?.[kind]?.max_duration;
-    return limit === undefined ? [] : [{ seconds: limit, kind }];
+/**
+ * How long a plan's egress may run: until the first of its outputs has lasted as long as it may. One that was added
+ * counts from there, one that was removed does not. Pure.
+ * @param startedAtMs wall clock at which the egress became ACTIVE
+ */
+export function longest(
+  { outputs, spans, options }: Pick<EgressPlan, 'outputs' | 'spans' | 'options'>,
+  startedAtMs: number,
+): Lasting | undefined {
+  const all = outputs.flatMap(({ type: kind }, index): Lasting[] => {
+    const seconds = options.limits?.[kind]?.max_duration;
+    const { fromMs = startedAtMs, toMs } = spans?.[index] ?? {};
+    if (seconds === undefined || toMs !== undefined) return [];
+    return [{ seconds, kind, endMs: Math.max(startedAtMs, fromMs) + seconds * 1000 }];
   });
-  return all.sort((a, b) => a.seconds - b.seconds)[0];
+  return all.sort((a, b) => a.endMs - b.endMs)[0];
 }
 
 /** A file's tables need about this much a frame where the log has less than that for it, bytes. */
@@ -77,10 +88,13 @@ const RATE_MARGIN = 1.05;
  * What a chunk adds to a file at most, bytes. MPEG-TS is larger than what is made of it; sound that is encoded again
  * goes by its rate.
  */
-function bytesOf(chunk: Chunk, plan: EgressPlan): number {
-  const file = plan.outputs.find((output) => output.type === 'file');
+export function bytesOf(
+  chunk: Chunk,
+  plan: EgressPlan,
+  fileType: FileOutput['fileType'] | undefined,
+): number {
   const isTs = chunk.file.endsWith('.ts');
-  const again = isTs && (file?.fileType === 'ogg' || file?.fileType === 'mp3');
+  const again = isTs && (fileType === 'ogg' || fileType === 'mp3');
   if (again && plan.audio) return ((plan.audio.bitrate * 1000) / 8) * (chunk.durationNs / 1e9) * RATE_MARGIN;
   return isTs ? chunk.bytes : chunk.bytes + TABLES_PER_FRAME * (chunk.videoFrames + chunk.audioFrames);
 }
@@ -88,12 +102,19 @@ function bytesOf(chunk: Chunk, plan: EgressPlan): number {
 /**
  * The log up to where a file made of it reaches the plan's largest size; the same log where it does not. At least one
  * chunk stays. Pure.
+ * @param fileType of the file; by default of the plan's first one
  */
-export function withinSize(log: SegmentLog, plan: EgressPlan): SegmentLog {
+export function withinSize(
+  log: SegmentLog,
+  plan: EgressPlan,
+  fileType = plan.outputs.find((output) => output.type === 'file')?.fileType,
+): SegmentLog {
   const most = plan.options.limits?.file?.max_size;
   if (most === undefined) return log;
   let bytes = 0;
-  const beyond = log.chunks.findIndex((chunk, i) => (bytes += bytesOf(chunk, plan)) > most && i > 0);
+  const beyond = log.chunks.findIndex(
+    (chunk, i) => (bytes += bytesOf(chunk, plan, fileType)) > most && i > 0,
+  );
   if (beyond < 0) return log;
   const chunks = log.chunks.slice(0, beyond);
   const endNs = chunks.reduce((end, { startNs, durationNs }) => Math.max(end, startNs + durationNs), 0);
@@ -105,64 +126,4 @@ export function withinSize(log: SegmentLog, plan: EgressPlan): SegmentLog {
     videoFrames: chunks.reduce((sum, chunk) => sum + chunk.videoFrames, 0),
     audioFrames: chunks.reduce((sum, chunk) => sum + chunk.audioFrames, 0),
   };
-}
-
-export interface LimitWatchOptions {
-  plan: EgressPlan;
-  /** Chunks of earlier attempts. */
-  earlier: readonly Chunk[];
-  /** Called once. */
-  onReached: (reason: string) => void;
-}
-
-/** Watches one attempt. Close it. */
-export class LimitWatch {
-  readonly #options: LimitWatchOptions;
-  readonly #mostBytes: number;
-  #timer: NodeJS.Timeout | undefined;
-  #bytes = 0;
-  #over = false;
-
-  constructor(options: LimitWatchOptions) {
-    this.#options = options;
-    const { plan, earlier } = options;
-    const hasFile = plan.outputs.some(({ type }) => type === 'file');
-    this.#mostBytes = (hasFile ? plan.options.limits?.file?.max_size : undefined) ?? Infinity;
-    for (const chunk of earlier) this.chunk(chunk);
-  }
-
-  /** @param startedAtMs wall clock at which the egress became ACTIVE, whichever attempt it was in */
-  begin(startedAtMs: number): void {
-    const limit = longest(this.#options.plan);
-    if (limit && !this.#over) this.#wait(limit, startedAtMs + limit.seconds * 1000);
-  }
-
-  /** Takes in a chunk that was closed. */
-  chunk(chunk: Chunk): void {
-    this.#bytes += bytesOf(chunk, this.#options.plan);
-    if (this.#bytes >= this.#mostBytes) this.#reached(`the file has its ${this.#mostBytes} bytes`);
-  }
-
-  close(): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
-  }
-
-  /** Waits until `atMs`; a timer alone takes 24 days at most. */
-  #wait(limit: Lasting, atMs: number): void {
-    const leftMs = Math.max(0, atMs - Date.now());
-    this.#timer = setTimeout(
-      () => {
-        if (Date.now() < atMs) this.#wait(limit, atMs);
-        else this.#reached(`${LASTED[limit.kind]} ${limit.seconds} s`);
-      },
-      Math.min(leftMs, MAX_TIMER_MS),
-    );
-  }
-
-  #reached(reason: string): void {
-    if (this.#over) return;
-    this.close();
-    this.#options.onReached(reason);
-  }
 }

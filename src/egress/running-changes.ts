@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { EgressDesired } from '../store/types.ts';
 import { streamsOnly } from './kept.ts';
+import type { LimitWatch } from './limit-watch.ts';
 import type { SegmentLogWriter } from './log/writer.ts';
 import type { EgressPlan } from './plan/types.ts';
 import type { Recorder } from './recorder.ts';
@@ -12,13 +13,14 @@ export interface RunningChangesOptions {
   recorder: Pick<Recorder, 'pause' | 'resume' | 'note' | 'cut' | 'usePlan'>;
   sinks: Pick<Sinks, 'grow' | 'endRemoved'>;
   log: Pick<SegmentLogWriter, 'keepAll' | 'earlier'>;
+  limits: Pick<LimitWatch, 'usePlan'>;
   /** What the egress is to do, with the outputs that are wanted. @throws RequestError */
   planOf: (desired: EgressDesired) => EgressPlan;
   status: Pick<StatusKeeper, 'applied' | 'paused' | 'remark'>;
   /** What it begins with; it counts as done but for markers and for outputs that are not open. */
   initial: EgressDesired;
-  /** How many of the added outputs are open already. */
-  opened: number;
+  /** Whose added outputs are open already, and whose removed ones known to have an end. */
+  opened: Pick<EgressDesired, 'outputs' | 'removedOutputs'>;
   logger: Logger;
 }
 
@@ -27,12 +29,14 @@ export class RunningChanges {
   readonly #marked: Set<string>;
   #paused: boolean;
   #outputs: number;
+  #removed: number;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: RunningChangesOptions) {
     this.#options = options;
     this.#paused = options.initial.paused === true;
-    this.#outputs = options.opened;
+    this.#outputs = options.opened.outputs?.length ?? 0;
+    this.#removed = removedCount(options.opened);
     this.#marked = new Set(
       options.log.earlier.events.flatMap(({ name, data }) =>
         name === 'marker' && data ? [String(data.id)] : [],
@@ -67,24 +71,34 @@ export class RunningChanges {
   }
 
   async #changeOutputs(desired: EgressDesired): Promise<void> {
-    const { recorder, sinks, log, planOf, status, logger } = this.#options;
+    const { recorder, sinks, limits, planOf, status, logger } = this.#options;
     const count = desired.outputs?.length ?? 0;
-    if (count > this.#outputs) {
-      this.#outputs = count;
+    const removed = removedCount(desired);
+    const isAdded = count > this.#outputs;
+    if (isAdded || removed > this.#removed) {
+      this.#outputs = Math.max(count, this.#outputs);
+      this.#removed = removed;
       try {
         const plan = planOf(desired);
-        if (!streamsOnly(plan)) log.keepAll();
-        recorder.cut();
-        await recorder.usePlan(plan);
-        await sinks.grow(plan);
-        logger.info({ outputs: plan.outputs.map(({ type }) => type) }, 'output added');
+        limits.usePlan(plan);
+        if (isAdded) await this.#grow(plan);
       } catch (error) {
         // What else was asked for is done all the same.
-        logger.error({ err: error }, 'output not added');
-        status.remark(`an output was not added: ${error instanceof Error ? error.message : String(error)}`);
+        logger.error({ err: error }, 'outputs not changed');
+        const reason = error instanceof Error ? error.message : String(error);
+        if (isAdded) status.remark(`an output was not added: ${reason}`);
       }
     }
     sinks.endRemoved(desired, () => recorder.cut());
+  }
+
+  async #grow(plan: EgressPlan): Promise<void> {
+    const { recorder, sinks, log, logger } = this.#options;
+    if (!streamsOnly(plan)) log.keepAll();
+    recorder.cut();
+    await recorder.usePlan(plan);
+    await sinks.grow(plan);
+    logger.info({ outputs: plan.outputs.map(({ type }) => type) }, 'output added');
   }
 
   async #pause(paused: boolean): Promise<void> {
@@ -100,4 +114,8 @@ export class RunningChanges {
     }
     logger.info(paused ? 'egress paused' : 'egress resumed');
   }
+}
+
+function removedCount({ removedOutputs = {} }: Pick<EgressDesired, 'removedOutputs'>): number {
+  return Object.keys(removedOutputs).length;
 }

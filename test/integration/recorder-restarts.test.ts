@@ -12,14 +12,16 @@ const STREAM: EgressPlan['outputs'][number] = { type: 'stream', protocol: 'rtmp'
 describe('a recorder', () => {
   it('starts nothing for a pipeline that died when another one runs', () =>
     withFolder(async (dir) => {
-      const tap = Promise.withResolvers<void>();
-      const pipeline = { openTap: () => tap.promise };
-      const rig = await recorderAttempt(dir, 1, { revision: 1, streamUrls: [] }, { pipeline });
+      const tap = Promise.withResolvers<undefined>();
+      const openTap = async () => {
+        await tap.promise;
+      };
+      const rig = await recorderAttempt(dir, 1, { revision: 1, streamUrls: [] }, { pipeline: { openTap } });
       const first = rig.runs[0]!;
       const tapped = rig.recorder.usePlan({ ...first.plan, outputs: [STREAM] });
       const changed = rig.recorder.change(COMPOSITE);
       first.onDied('crashed');
-      tap.resolve();
+      tap.resolve(undefined);
       await Promise.all([tapped, changed]);
       // Behind whatever was to be done.
       await rig.recorder.usePlan(first.plan);

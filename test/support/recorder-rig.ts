@@ -62,7 +62,7 @@ export async function recorderAttempt(
   );
   await recorder.start([track]);
   const changes = new RunningChanges({
-    ...{ recorder, log, initial: desired, opened: 0, logger: silent },
+    ...{ recorder, log, initial: desired, opened: {}, limits: { usePlan: () => undefined }, logger: silent },
     sinks: { grow: () => Promise.resolve(), endRemoved: () => undefined },
     planOf: () => RUN.plan,
     status: {

@@ -1,13 +1,7 @@
 /** How long and how large outputs may become. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  configuredLimits,
-  LimitWatch,
-  longest,
-  strictest,
-  withinLimits,
-  withinSize,
-} from '../../src/egress/limits.ts';
+import { configuredLimits, longest, strictest, withinLimits, withinSize } from '../../src/egress/limits.ts';
+import { LimitWatch } from '../../src/egress/limit-watch.ts';
 import { limitsSchema } from '../../src/egress/request/limits.ts';
 import type { Limits } from '../../src/egress/request/limits.ts';
 import type { SegmentLog } from '../../src/egress/log/fold.ts';
@@ -69,9 +63,14 @@ describe('which limit holds', () => {
 
   it('is the shortest of the outputs that are there', () => {
     const limits = { file: { max_duration: 60 }, stream: { max_duration: 30 }, images: { max_duration: 5 } };
-    expect(longest(plan(limits))).toEqual({ seconds: 60, kind: 'file' });
-    expect(longest(plan(limits, [file(), stream]))).toEqual({ seconds: 30, kind: 'stream' });
-    expect(longest(plan({}))).toBeUndefined();
+    expect(longest(plan(limits), 1000)).toEqual({ seconds: 60, kind: 'file', endMs: 61_000 });
+    const both = plan(limits, [file(), stream]);
+    expect(longest(both, 1000)).toEqual({ seconds: 30, kind: 'stream', endMs: 31_000 });
+    expect(longest(plan({}), 1000)).toBeUndefined();
+    const spans = [{ outputId: 'file' }, { outputId: 'EO_1', fromMs: 41_000 }];
+    expect(longest({ ...both, spans }, 1000)).toMatchObject({ kind: 'file', endMs: 61_000 });
+    const removed = [{ outputId: 'file', toMs: 5000 }, spans[1]!];
+    expect(longest({ ...both, spans: removed }, 1000)).toMatchObject({ kind: 'stream', endMs: 71_000 });
   });
 
   it.each([
@@ -125,7 +124,7 @@ describe('a watch', () => {
   ): { reached: string[]; watch: LimitWatch } {
     const reached: string[] = [];
     const made = new LimitWatch({
-      ...{ plan: plan(limits), earlier },
+      ...{ plan: plan(limits), earlier, epochMs: EPOCH_MS },
       onReached: (reason) => reached.push(reason),
     });
     made.begin(EPOCH_MS);
@@ -157,6 +156,41 @@ describe('a watch', () => {
     watching.chunk(chunks[4]!);
     watching.chunk(chunks[4]!);
     expect(reached).toEqual(['the file has its 450000 bytes']);
+  });
+
+  it('counts for a file that is added what comes from there on, and for one that is removed nothing', () => {
+    const limits = { file: { max_duration: 60, max_size: 250_000 } };
+    const { chunks } = log(8, 100_000);
+    const onlyStream = plan(limits, [stream]);
+    const added = { outputId: 'EO_1', fromMs: EPOCH_MS + 6100 };
+    const both = { ...plan(limits, [stream, file()]), spans: [{ outputId: 'stream' }, added] };
+    const reached: string[] = [];
+    const make = (of: EgressPlan, earlier: SegmentLog['chunks'] = []) =>
+      new LimitWatch({ plan: of, earlier, epochMs: EPOCH_MS, onReached: (reason) => reached.push(reason) });
+    const watching = make(onlyStream);
+    watching.begin(EPOCH_MS);
+    // The chunk that begins with the file is there before the file is known.
+    for (const chunk of chunks.slice(0, 4)) watching.chunk(chunk);
+    watching.usePlan(both);
+    watching.chunk(chunks[4]!);
+    const later = make(both, chunks.slice(0, 5));
+    expect(reached).toEqual([]);
+    watching.chunk(chunks[5]!);
+    expect(reached.splice(0)).toEqual(['the file has its 250000 bytes']);
+    vi.setSystemTime(EPOCH_MS + 7_200_000);
+    const hours = { outputId: 'EO_1', fromMs: EPOCH_MS + 7_150_000 };
+    later.usePlan({ ...both, spans: [{ outputId: 'stream' }, hours] });
+    later.begin(EPOCH_MS);
+    vi.advanceTimersByTime(9900);
+    expect(reached).toEqual([]);
+    vi.advanceTimersByTime(200);
+    expect(reached.splice(0)).toEqual(['the file has lasted 60 s']);
+    const ended = make(both);
+    ended.begin(EPOCH_MS + 7_200_000);
+    ended.usePlan({ ...both, spans: [{ outputId: 'stream' }, { ...hours, toMs: EPOCH_MS + 7_199_000 }] });
+    for (const chunk of chunks) ended.chunk(chunk);
+    vi.advanceTimersByTime(100_000);
+    expect(reached).toEqual([]);
   });
 
   it('tells nothing when it is closed', () => {

@@ -78,7 +78,7 @@ export class FileSink implements Sink {
     const { plan, status, logger, epochMs } = this.#context;
     const { signal } = this.#abort;
     const audio = plan.audio ?? undefined;
-    const log = withinSize(whole, plan);
+    const log = withinSize(whole, plan, this.#output.fileType);
     const made = await writeFileView(this.#format, { log, path: this.#path, logger, signal, audio });
     logger.info(
       {

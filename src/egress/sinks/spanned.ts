@@ -23,7 +23,8 @@ export function spanOf(span: OutputSpan | undefined, epochMs: number): Span {
   };
 }
 
-const isIn = ({ fromNs, toNs }: Span, atNs: number): boolean => atNs >= fromNs && atNs < toNs;
+/** Whether a moment lies in it. */
+export const isIn = ({ fromNs, toNs }: Span, atNs: number): boolean => atNs >= fromNs && atNs < toNs;
 
 /** The chunks that begin in the span, and what is known of them. Pure. */
 export function partOf(log: SegmentLog, span: Span): SegmentLog {
