@@ -30,6 +30,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.mp4': 'video/mp4',
   '.webm': 'video/webm',
   '.ogg': 'audio/ogg',
+  '.mp3': 'audio/mpeg',
   '.json': 'application/json',
 };
 

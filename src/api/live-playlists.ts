@@ -39,6 +39,8 @@ export class LivePlaylists {
     if (!now) return { status: 404 };
     if (wish && now.end.blocks && !isThere(wish, now.end)) {
       if (isTooFar(wish, now.end)) return { status: 400 };
+      // Closed while the file was read: nobody would be told any more.
+      if (this.#closed) return { status: 503 };
       const ms = WAIT_TARGETS * now.end.targetDuration * 1000;
       await watched.until((end) => !end.blocks || isThere(wish, end), ms, gone);
       if (this.#closed) return { status: 503 };
@@ -49,7 +51,8 @@ export class LivePlaylists {
 
   /** Waits while a playlist announces the part at `file` (absolute) as the next one, and it is not there yet. */
   async part(file: string, gone: AbortSignal): Promise<void> {
-    if (this.#closed || (await stat(file).catch(() => undefined))) return;
+    if (await stat(file).catch(() => undefined)) return;
+    if (this.#closed) return;
     for (const watched of this.#known.values()) {
       if (watched.hinted !== file) continue;
       const ms = WAIT_TARGETS * (watched.end?.targetDuration ?? 0) * 1000;

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readDirectives } from '../../src/api/live-playlist.ts';
+import { LivePlaylists } from '../../src/api/live-playlists.ts';
 import { buildHttp } from '../../src/api/server.ts';
 import { TokenVerifier } from '../../src/auth/verify.ts';
 import { renderPlaylist } from '../../src/egress/outputs/hls/playlist.ts';
@@ -109,6 +111,11 @@ describe('a broadcast of low latency', () => {
     expect(performance.now() - askedAt).toBeGreaterThan(2900);
   });
 
+  it('may lie beside a recording of sound, which is shown as that', async () => {
+    await put('sound.mp3', 'sound');
+    expect((await fetch(`${base}/sound.mp3`)).headers.get('content-type')).toBe('audio/mpeg');
+  });
+
   it('is refused what it cannot be asked for', async () => {
     for (const [query, status] of [
       ['_HLS_msn=4', 400],
@@ -130,6 +137,21 @@ describe('a broadcast of low latency', () => {
     const response = await asked;
     expect(await response.text()).toBe('the part');
     expect(response.headers.get('content-type')).toBe('video/mp4');
+  });
+
+  it('is waited for by nobody once the server ends, also who is just about to', async () => {
+    const live = new LivePlaylists();
+    const { wish } = readDirectives(new URLSearchParams('_HLS_msn=3'));
+    const { signal } = new AbortController();
+    const file = join(folder, 'room', 'live.m3u8');
+    expect((await live.get(file, undefined, signal)).status).toBe(200);
+    const asked = [live.get(file, wish, signal), live.part(join(folder, 'room', 'p_5.m4s'), signal)];
+    live.close();
+    asked.push(live.get(file, wish, signal));
+    const answers = Promise.all(asked);
+    expect(await Promise.race([answers, sleep(500, 'waiting')])).toEqual([
+      ...[{ status: 503 }, undefined, { status: 503 }],
+    ]);
   });
 
   it('does not hold up the server’s end', async () => {
