@@ -3,7 +3,6 @@ import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { AssumeRoleCommand, STSClient } from '@aws-sdk/client-sts';
 import type { CheckedAgents } from '../outbound/index.ts';
 import { GuardError } from '../outbound/index.ts';
-import { s3RetryStrategy } from './s3-retry.ts';
 import { StorageError } from './types.ts';
 import type { S3Settings } from './types.ts';
 
@@ -21,11 +20,18 @@ const IDLE_MS = 15_000;
 /** Without a word of when they run out they are taken to last this long, ms: STS's default. */
 const DEFAULT_LIFE_MS = 3_600_000;
 
+/** How STS is asked. */
+export interface StsRequests {
+  maxAttempts: number;
+  retryStrategy: NonNullable<S3ClientConfig['retryStrategy']>;
+  /** Undefined: connects by itself. */
+  agents: CheckedAgents | undefined;
+}
+
 /** Without any the SDK looks for them in this process's surroundings. */
 export function withCredentials(
   settings: S3Settings,
-  maxAttempts: number,
-  agents: CheckedAgents | undefined,
+  requests: StsRequests,
 ): Pick<S3ClientConfig, 'credentials'> {
   const { accessKey, secret, sessionToken, assumeRole } = settings;
   const own =
@@ -35,8 +41,7 @@ export function withCredentials(
           ...{ accessKeyId: accessKey, secretAccessKey: secret },
           ...(sessionToken === '' ? {} : { sessionToken }),
         };
-  if (assumeRole)
-    return { credentials: roleCredentials({ ...settings, assumeRole }, own, maxAttempts, agents) };
+  if (assumeRole) return { credentials: roleCredentials({ ...settings, assumeRole }, own, requests) };
   return own ? { credentials: own } : {};
 }
 
@@ -50,13 +55,12 @@ function roleCredentials(
     assumeRole: NonNullable<S3Settings['assumeRole']>;
   },
   base: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined,
-  maxAttempts: number,
-  agents: CheckedAgents | undefined,
+  { maxAttempts, retryStrategy, agents }: StsRequests,
 ): () => Promise<RoleCredentials> {
   const { bucket, region, stsEndpoint, assumeRole } = settings;
   return async () => {
     const client = new STSClient({
-      ...{ region, maxAttempts, retryStrategy: s3RetryStrategy(maxAttempts) },
+      ...{ region, maxAttempts, retryStrategy },
       ...(stsEndpoint ? { endpoint: stsEndpoint } : {}),
       ...(base && { credentials: base }),
       requestHandler: {

@@ -54,25 +54,30 @@ export class S3Storage implements Storage {
     this.#host = settings.proxy ? `${host} through the proxy ${new URL(settings.proxy.url).host}` : host;
     this.#logger = logger.child({ bucket: settings.bucket });
     this.#agents = agents;
-    const { region, endpoint, forcePathStyle } = settings;
+    const { region, endpoint, forcePathStyle, proxy, stsEndpoint } = settings;
+    const retryStrategy = s3RetryStrategy(
+      maxAttempts,
+      (good) => {
+        this.#away = !good;
+      },
+      () => this.#closed,
+    );
     this.#client = new S3Client({
       region,
       forcePathStyle,
       ...(endpoint === '' ? {} : { endpoint }),
-      ...withCredentials(settings, maxAttempts, agents),
+      ...withCredentials(settings, {
+        ...{ maxAttempts, retryStrategy },
+        // An STS of the configuration's is trusted, wherever a request has the recordings go.
+        agents: proxy || !stsEndpoint ? agents : undefined,
+      }),
       // Stores that are not AWS know nothing of the newer checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       maxAttempts,
-      retryStrategy: s3RetryStrategy(
-        maxAttempts,
-        (good) => {
-          this.#away = !good;
-        },
-        () => this.#closed,
-      ),
+      retryStrategy,
       // See proxyAgents.
-      ...(settings.proxy && { expectContinueHeader: false }),
+      ...(proxy && { expectContinueHeader: false }),
       // It follows no redirects.
       requestHandler: {
         connectionTimeout: CONNECT_MS,

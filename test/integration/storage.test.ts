@@ -17,6 +17,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createAddressPolicy, proxyAgents } from '../../src/outbound/index.ts';
@@ -480,6 +481,7 @@ describe('an S3 upload with a role', () => {
   it("is stored with the role's credentials, asked for once and with the external id", async () => {
     const sts = await startSts({
       ...{ accessKey: 'BASE', secret: 'TOPSECRET-base', roleArn: arn, externalId: 'TOPSECRET-id' },
+      host: '127.0.0.2',
       credentials: { accessKey: swift.accessKey, secret: swift.secret, sessionToken: 'TOPSECRET-token' },
     });
     try {
@@ -491,6 +493,14 @@ describe('an S3 upload with a role', () => {
       await storage.putBytes('role/small.mp4', content.subarray(0, 10), { contentType: 'video/mp4' });
       expect(sha(await swift.get('recordings', 'role/parts.mp4'))).toBe(sha(content));
       expect(sts.given).toEqual([`sluice ${arn}`]);
+
+      // The operator's STS is asked although no request may lead there.
+      const named = s3({
+        ...{ ...base, endpoint: `${swift.endpoint}/` },
+        assumeRole: { arn, externalId: 'TOPSECRET-id' },
+      });
+      await named.putBytes('role/named', Buffer.from('x'), { contentType: 'a/b' });
+      expect(sts.given).toHaveLength(2);
 
       // Its own credentials alone are nobody's at the bucket.
       await expect(
@@ -518,15 +528,27 @@ describe('an S3 upload with a role', () => {
     }
   });
 
+  const unreachable = async () => ({
+    ...{ ...config.storage.s3, metadata: {}, tagging: '', contentDisposition: '' },
+    ...{ stsEndpoint: `http://127.0.0.1:${await freePort()}`, assumeRole: { arn, externalId: '' } },
+  });
+
   it('blames STS when it cannot be reached', async () => {
-    const stsEndpoint = `http://127.0.0.1:${await freePort()}`;
-    const plain = { metadata: {}, tagging: '', contentDisposition: '' };
-    const settings = { ...config.storage.s3, ...plain, stsEndpoint, assumeRole: { arn, externalId: '' } };
-    const storage = opened(new S3Storage(settings, logger, 2));
+    const storage = opened(new S3Storage(await unreachable(), logger, 2));
     await expect(storage.putBytes('a', Buffer.from('x'), { contentType: 'a/b' })).rejects.toMatchObject({
       blame: 'destination',
       code: 503,
     });
+  });
+
+  it('asks an STS no more that nobody waits for', async () => {
+    const storage = new S3Storage(await unreachable(), logger);
+    const failed = storage.putBytes('a', Buffer.from('x'), { contentType: 'a/b' }).catch(() => undefined);
+    await sleep(150);
+    const closed = performance.now();
+    await storage.close();
+    await failed;
+    expect(performance.now() - closed).toBeLessThan(2000);
   });
 });
 

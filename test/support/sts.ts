@@ -13,6 +13,8 @@ export interface StsOptions {
   externalId: string;
   /** What is answered. */
   credentials: { accessKey: string; secret: string; sessionToken: string };
+  /** Where it listens; default: 127.0.0.1. */
+  host?: string;
 }
 
 export interface Sts {
@@ -45,7 +47,7 @@ const failure = (code: string): string =>
   `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>`;
 
 export async function startSts(options: StsOptions): Promise<Sts> {
-  const { accessKey, secret, roleArn, externalId, credentials } = options;
+  const { accessKey, secret, roleArn, externalId, credentials, host = '127.0.0.1' } = options;
   const given: string[] = [];
   const answer = async (request: IncomingMessage): Promise<[number, string]> => {
     let body = '';
@@ -68,10 +70,10 @@ export async function startSts(options: StsOptions): Promise<Sts> {
       response.writeHead(status, { 'content-type': 'text/xml' }).end(text),
     );
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `http://${host}:${(server.address() as AddressInfo).port}`,
     given,
     close: async () => {
       server.closeAllConnections();
