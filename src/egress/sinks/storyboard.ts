@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import type { FileUpload } from '../../uploads/index.ts';
 import type { SegmentLog } from '../log/reader.ts';
 import type { ManifestFile } from '../manifest.ts';
-import { STORYBOARD_DEFAULTS, writeStoryboard } from '../outputs/storyboard/index.ts';
+import { MOST_FILES, STORYBOARD_DEFAULTS, writeStoryboard } from '../outputs/storyboard/index.ts';
 import { uploadNote } from './late.ts';
 import { folderOf } from './manifest.ts';
 import type { SinkContext, SinkUploads } from './types.ts';
 
 /** Uploads of an egress have numbers; these are the storyboards', behind those of outputs and manifests. */
 const FIRST_UPLOAD = 2000;
-const UPLOADS_EACH = 1000;
+const UPLOADS_EACH = MOST_FILES;
 
 export interface StoryboardOf {
   log: SegmentLog;

@@ -10,7 +10,7 @@ import { keyFrameBytes } from '../images/key-frame.ts';
 import { planStoryboard, storyboardVtt } from './plan.ts';
 import type { StoryboardPlan, StoryboardSettings } from './plan.ts';
 
-export { STORYBOARD_DEFAULTS } from './plan.ts';
+export { MOST_FILES, STORYBOARD_DEFAULTS } from './plan.ts';
 export type { StoryboardSettings } from './plan.ts';
 
 export interface StoryboardOptions {

@@ -17,6 +17,8 @@ export const STORYBOARD_DEFAULTS: StoryboardSettings = { interval: 10, width: 16
 
 /** A longer recording gets them further apart. */
 const MOST_PICTURES = 1000;
+/** Of a storyboard: a sheet a picture, where the settings are such; one for what is rounded; the WebVTT. */
+export const MOST_FILES = MOST_PICTURES + 2;
 
 export interface StoryboardPicture {
   /** Its first picture is shown. */
