@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLog } from '../../src/egress/log/reader.ts';
 import { writeStoryboard } from '../../src/egress/outputs/storyboard/index.ts';
-import { planStoryboard, storyboardVtt } from '../../src/egress/outputs/storyboard/plan.ts';
+import { MOST_FILES, planStoryboard, storyboardVtt } from '../../src/egress/outputs/storyboard/plan.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
 import { fadingLog, lookAt, secondOf } from '../support/fading-log.ts';
 import { chunkLine, silent, withFolder } from '../support/log-fixtures.ts';
@@ -60,16 +60,16 @@ describe('a storyboard', () => {
     withFolder(async (dir) => {
       const changed = join(dir, 'changed');
       await fadingLog({ dir: changed, seconds: 3.8 });
-      await fadingLog({ dir: changed, attempt: 2, seconds: 3.8, width: 320, height: 240 });
+      await fadingLog({ dir: changed, attempt: 2, offset: 4, seconds: 3.8, width: 320, height: 240 });
       const log = await readLog(changed);
-      // Both begin at zero: what is looked at is the order.
       const folder = join(dir, 'board');
       const made = await writeStoryboard({
         ...{ log, settings: { ...settings, interval: 0.1, columns: 4 }, folder, logger: silent },
         ...{ vttName: 'a.vtt', sheetName: () => 'a_00000.jpeg', sheetUri: () => 'a_00000.jpeg' },
       });
       expect(made).toMatchObject({ width: 64, height: 48 });
-      for (const [i, x] of [0, 64, 128, 192].slice(0, made?.pictures.length).entries()) {
+      expect(made?.pictures).toHaveLength(4);
+      for (const [i, x] of [0, 64, 128, 192].entries()) {
         const second = await shown(folder, { from: 0, to: 0, sheet: 'a_00000.jpeg', place: [x, 0, 64, 48] });
         expect(Math.abs(second - (i % 2) * 2), `picture ${i}`).toBeLessThan(0.15);
       }
@@ -105,6 +105,12 @@ describe('a storyboard', () => {
     const long = planStoryboard({ chunks: day, gaps: [], endNs: 0 }, { ...settings, interval: 1 });
     expect(long?.pictures.length).toBeLessThanOrEqual(1000);
     expect(long?.pictures.length).toBeGreaterThan(900);
+    // As many as there can be, each on a sheet of its own: they have a number each, and the WebVTT has one.
+    const dense = Array.from({ length: 1000 }, (_, i) => chunkLine(i * 2.001, i < 999 ? 2.001 : 0.5));
+    const alone = { ...settings, interval: 1, columns: 1, rows: 1 };
+    const most = planStoryboard({ chunks: dense, gaps: [], endNs: 0 }, alone);
+    expect(most?.sheets).toBe(1000);
+    expect(most!.sheets + 1).toBeLessThanOrEqual(MOST_FILES);
     expect(planStoryboard({ chunks: [], gaps: [], endNs: 0 }, settings)).toBeUndefined();
   });
 });

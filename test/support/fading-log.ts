@@ -13,6 +13,8 @@ const FPS = 25;
 export interface FadingOptions {
   dir: string;
   attempt?: number;
+  /** Egress-clock second its picture begins at; MPEG-TS. Default: 0. */
+  offset?: number;
   /** At most 13. */
   seconds: number;
   /** Between keyframes, and of a chunk. */
@@ -22,10 +24,10 @@ export interface FadingOptions {
   height?: number;
 }
 
-/** One attempt's chunks, closed and in the log; its picture begins at the egress's zero. */
+/** One attempt's chunks, closed and in the log; its picture begins black. */
 export async function fadingLog(options: FadingOptions): Promise<{ earlier: Chunk[]; chunks: Chunk[] }> {
   const { dir, attempt = 1, seconds, keyFrameInterval = 2, container = 'mpegts' } = options;
-  const { width = 160, height = 90 } = options;
+  const { width = 160, height = 90, offset = 0 } = options;
   const log = await SegmentLogWriter.open({
     ...{ dir, egressId: 'EG_1', attempt, epochMs: EPOCH_MS, container, logger: silent },
   });
@@ -46,13 +48,22 @@ export async function fadingLog(options: FadingOptions): Promise<{ earlier: Chun
     ...['-v', 'error', '-f', 'lavfi', '-i', picture, ...sound, ...codec, '-pix_fmt', 'yuv420p'],
     ...['-f', 'segment', '-segment_time', String(keyFrameInterval)],
     ...(container === 'mpegts'
-      ? ['-segment_format', 'mpegts', '-muxdelay', '0', '-muxpreload', '0', '-output_ts_offset', '3600']
+      ? [
+          '-segment_format',
+          'mpegts',
+          '-muxdelay',
+          '0',
+          '-muxpreload',
+          '0',
+          '-output_ts_offset',
+          String(3600 + offset),
+        ]
       : ['-segment_format', 'matroska']),
     join(log.folder, `r0-%06d.${extension}`),
   ]);
   const files = (await readdir(log.folder)).filter((name) => name.endsWith(`.${extension}`)).sort();
   for (const [i, file] of files.entries()) {
-    await log.addChunk({ file, startNs: i * keyFrameInterval * 1e9, durationNs: 0 });
+    await log.addChunk({ file, startNs: (offset + i * keyFrameInterval) * 1e9, durationNs: 0 });
   }
   await log.close();
   return { earlier: log.earlier.chunks, chunks };
