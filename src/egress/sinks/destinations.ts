@@ -1,6 +1,7 @@
 /** What takes the taps of an egress that streams: by its protocol, and at which quality. */
 import { TapFanout } from '../outputs/stream/index.ts';
 import type { DestinationStatus, TapFanoutOptions } from '../outputs/stream/index.ts';
+import { DestinationSet } from '../outputs/stream/set.ts';
 import { WebSocketOutput } from '../outputs/websocket/index.ts';
 import type { TapOrigin } from '../pipeline-run.ts';
 import type { EgressPlan, StreamOutput } from '../plan/types.ts';
@@ -75,50 +76,45 @@ class Qualities implements Destinations {
 
 /** WebSockets that each get the samples of the main tap. */
 class WebSockets implements Destinations {
-  readonly #options: TapFanoutOptions;
-  readonly #outputs = new Map<string, WebSocketOutput>();
+  readonly #outputs: DestinationSet<WebSocketOutput>;
   #muted: boolean;
   #run: number | undefined;
 
-  constructor(options: TapFanoutOptions, muted: boolean) {
-    this.#options = options;
+  constructor({ onStatus, ...options }: TapFanoutOptions, muted: boolean) {
     this.#muted = muted;
+    this.#outputs = new DestinationSet(
+      (url) =>
+        new WebSocketOutput({
+          ...{ ...options, url, muted: this.#muted },
+          onStatus: (status) => onStatus?.(url, status),
+        }),
+    );
   }
 
   push(data: Buffer, origin?: TapOrigin): void {
     const anew = origin?.run !== this.#run;
     this.#run = origin?.run;
-    for (const output of this.#outputs.values()) output.push(data, anew);
+    for (const output of this.#outputs.values) output.push(data, anew);
   }
 
   setMuted(muted: boolean): void {
     this.#muted = muted;
-    for (const output of this.#outputs.values()) output.setMuted(muted);
+    for (const output of this.#outputs.values) output.setMuted(muted);
   }
 
   add(url: string): DestinationStatus {
-    const there = this.#outputs.get(url);
-    if (there && there.status.endedAt === undefined) return there.status;
-    const { onStatus, ...options } = this.#options;
-    const output = new WebSocketOutput({
-      ...options,
-      url,
-      muted: this.#muted,
-      onStatus: (status) => onStatus?.(url, status),
-    });
-    this.#outputs.set(url, output);
-    return output.status;
+    return this.#outputs.add(url);
   }
 
   async remove(url: string): Promise<DestinationStatus | undefined> {
-    return this.#outputs.get(url)?.stop();
+    return this.#outputs.remove(url);
   }
 
   get statuses(): ReadonlyMap<string, DestinationStatus> {
-    return new Map([...this.#outputs].map(([url, { status }]) => [url, status]));
+    return this.#outputs.statuses;
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#outputs.values()].map((output) => output.stop()));
+    await this.#outputs.close();
   }
 }

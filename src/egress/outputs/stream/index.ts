@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { AddressPolicy } from '../../../outbound/index.ts';
 import { StreamDestination } from './destination.ts';
+import { DestinationSet } from './set.ts';
 import type { DestinationLimits, DestinationStatus } from './types.ts';
 import { TapUnits } from './units.ts';
 
@@ -20,14 +21,22 @@ export interface TapFanoutOptions {
 }
 
 export class TapFanout {
-  readonly #options: TapFanoutOptions;
-  readonly #destinations = new Map<string, StreamDestination>();
+  readonly #destinations: DestinationSet<StreamDestination>;
   readonly #units: TapUnits;
 
-  constructor(options: TapFanoutOptions) {
-    this.#options = options;
+  constructor({ logger, limits, caFile, policy, onStatus }: TapFanoutOptions) {
+    this.#destinations = new DestinationSet(
+      (url) =>
+        new StreamDestination({
+          ...{ url, logger },
+          ...(limits && { limits }),
+          ...(caFile !== undefined && { caFile }),
+          ...(policy && { policy }),
+          onStatus: (status) => onStatus?.(url, status),
+        }),
+    );
     this.#units = new TapUnits((unit) => {
-      for (const destination of this.#destinations.values()) destination.push(unit);
+      for (const destination of this.#destinations.values) destination.push(unit);
     });
   }
 
@@ -41,33 +50,21 @@ export class TapFanout {
    * @throws OutputError when the URL is none of ours
    */
   add(url: string): DestinationStatus {
-    const there = this.#destinations.get(url);
-    if (there && there.status.endedAt === undefined) return there.status;
-    const { logger, limits, caFile, policy, onStatus } = this.#options;
-    const destination = new StreamDestination({
-      url,
-      logger,
-      ...(limits ? { limits } : {}),
-      ...(caFile === undefined ? {} : { caFile }),
-      ...(policy ? { policy } : {}),
-      onStatus: (status) => onStatus?.(url, status),
-    });
-    this.#destinations.set(url, destination);
-    return destination.status;
+    return this.#destinations.add(url);
   }
 
   /** Ends a destination in order; undefined when there is none of that URL. */
   async remove(url: string): Promise<DestinationStatus | undefined> {
-    return this.#destinations.get(url)?.stop();
+    return this.#destinations.remove(url);
   }
 
   /** Every destination there ever was, by URL (with its key). */
   get statuses(): ReadonlyMap<string, DestinationStatus> {
-    return new Map([...this.#destinations].map(([url, { status }]) => [url, status]));
+    return this.#destinations.statuses;
   }
 
   /** Ends all of them in order. Safe to call twice. */
   async close(): Promise<void> {
-    await Promise.all([...this.#destinations.values()].map((destination) => destination.stop()));
+    await this.#destinations.close();
   }
 }
