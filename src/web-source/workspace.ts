@@ -1,13 +1,27 @@
 /** The folder of one page's processes: profile, sockets, cookies of the display. Nothing of it outlives them. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 
-/** Followed by the worker's process id, so that what a killed worker left behind can be told from what is in use. */
+/**
+ * Followed by the worker's process id and when it was started, so that what a killed worker left behind can be told
+ * from what is in use: in a container the next worker has the same id.
+ */
 const PREFIX = 'sluice-page-';
+
+/** When a process was started, in ticks since the machine was; undefined: there is none. */
+function startOf(pid: number): string | undefined {
+  try {
+    // Its name, in brackets, may hold anything. proc(5): the 22nd field, of which the third follows the name.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[22 - 3];
+  } catch {
+    return undefined;
+  }
+}
 
 /** Who the processes run as; undefined: as we do. */
 export interface Account {
@@ -55,7 +69,9 @@ export class Workspace {
 
   /** @throws Error when the temporary folder cannot be written */
   static async make(account: Account | undefined): Promise<Workspace> {
-    const path = await mkdtemp(join(placeFor(account), `${PREFIX}${process.pid}-`));
+    const path = await mkdtemp(
+      join(placeFor(account), `${PREFIX}${process.pid}-${startOf(process.pid) ?? 0}-`),
+    );
     const workspace = new Workspace(path);
     await chmod(path, 0o700);
     await mkdir(workspace.profile, { mode: 0o700 });
@@ -78,8 +94,8 @@ export class Workspace {
 export async function sweepWorkspaces(logger: Logger): Promise<void> {
   for (const place of new Set([tmpdir(), ...COMMON])) {
     for (const name of await readdir(place).catch(() => [])) {
-      const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+      const [, pid, start] = new RegExp(`^${PREFIX}(\\d+)-(\\d+)-`).exec(name) ?? [];
+      if (pid === undefined || startOf(Number(pid)) === start) continue;
       logger.info({ folder: name }, "removing what a worker that is gone left of a page's");
       await rm(join(place, name), { recursive: true, force: true }).catch((error: unknown) =>
         logger.warn({ err: error, folder: name }, "a page's folder was not removed"),
