@@ -2,13 +2,35 @@
 import type { AudioEncoding, Container, VideoEncoding } from './protocol.ts';
 
 /** Samples of an AAC frame. */
-const AAC_FRAME = 1024;
+export const AAC_FRAME = 1024;
 /** Samples of an Opus frame of 20 ms, at Opus's 48 kHz. */
 const OPUS_FRAME = 960;
 const OPUS_RATE = 48_000;
-/** Samples of an MP3 frame of MPEG-1, from 32 kHz on; half as many below. */
+/** Samples of an MP3 frame of MPEG-1; half as many of MPEG-2. */
 const MP3_FRAME = 1152;
+/** Hz. */
 const MPEG1_FROM = 32_000;
+
+/** Whether sound of a sampling rate, Hz, is MP3 of MPEG-1 (ISO/IEC 11172-3), not of MPEG-2 (13818-3). */
+export function isMpeg1(frequency: number): boolean {
+  return frequency >= MPEG1_FROM;
+}
+
+/** Samples of a frame of MP3 at a sampling rate, Hz. */
+export function mp3FrameSamples(frequency: number): number {
+  return isMpeg1(frequency) ? MP3_FRAME : MP3_FRAME / 2;
+}
+
+/** What a picture is to its encoder: how much, where 1 is 720p at 30 fps, and frames from keyframe to keyframe. */
+function sizeOf({ width, height, framerate, keyFrameInterval }: VideoEncoding): {
+  load: number;
+  gop: number;
+} {
+  return {
+    load: (width * height * framerate) / (1280 * 720 * 30),
+    gop: Math.max(1, Math.round(keyFrameInterval * framerate)),
+  };
+}
 
 /**
  * x264 for something that is recorded and broadcast at the same time.
@@ -20,9 +42,8 @@ const MPEG1_FROM = 32_000;
  * - One second of VBV: what a player with a small buffer and a stable uplink can follow.
  */
 export function h264Encoder(video: VideoEncoding, cpus: number, name = 'videoenc'): string {
-  const load = (video.width * video.height * video.framerate) / (1280 * 720 * 30);
+  const { load, gop } = sizeOf(video);
   const threads = Math.max(1, Math.min(cpus, Math.ceil(load) + 1, 8));
-  const gop = Math.max(1, Math.round(video.keyFrameInterval * video.framerate));
   const profile = video.profile === 'baseline' ? 'constrained-baseline' : video.profile;
   return [
     `x264enc name=${name} pass=cbr bitrate=${video.bitrate} vbv-buf-capacity=1000 speed-preset=${video.preset}`,
@@ -36,9 +57,8 @@ export function h264Encoder(video: VideoEncoding, cpus: number, name = 'videoenc
  * as the picture needs; VP9 shares its work between them by rows.
  */
 function vpxEncoder(video: VideoEncoding, cpus: number): string {
-  const load = (video.width * video.height * video.framerate) / (1280 * 720 * 30);
+  const { load, gop } = sizeOf(video);
   const threads = Math.max(1, Math.min(cpus, Math.ceil(load * 2), 8));
-  const gop = Math.max(1, Math.round(video.keyFrameInterval * video.framerate));
   return [
     `${video.codec}enc name=videoenc deadline=1 cpu-used=${video.codec === 'vp8' ? 6 : 8} threads=${threads}`,
     `end-usage=cbr target-bitrate=${video.bitrate * 1000} lag-in-frames=0 keyframe-max-dist=${gop}`,
@@ -64,7 +84,7 @@ export function audioFrame(audio: AudioEncoding): number {
     case 'aac':
       return AAC_FRAME;
     case 'mp3':
-      return audio.frequency >= MPEG1_FROM ? MP3_FRAME : MP3_FRAME / 2;
+      return mp3FrameSamples(audio.frequency);
     case 'opus':
       return Math.round((OPUS_FRAME * audio.frequency) / OPUS_RATE);
   }

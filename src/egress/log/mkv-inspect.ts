@@ -1,5 +1,6 @@
 /** What a Matroska chunk holds. Pure. */
 import { createHash } from 'node:crypto';
+import { AAC_FRAME, mp3FrameSamples } from '../../../pipelines/shared/encoders.ts';
 import type { AudioInspection, Inspection, VideoInspection } from './inspection.ts';
 import { scanMkv } from './mkv-scan.ts';
 import type { MkvBlock, MkvTrack } from './mkv-scan.ts';
@@ -92,8 +93,7 @@ function inspectAudio(track: MkvTrack, all: readonly MkvBlock[]): AudioInspectio
   };
 }
 
-/** Samples of a frame of AAC, or of MP3: 1152 of MPEG-1 (from 32 kHz on), half as many of MPEG-2. */
+/** Samples of a frame of AAC or of MP3. */
 function frameSamples(codec: string, sampleRate: number): number {
-  if (codec !== 'mp3') return 1024;
-  return sampleRate >= 32_000 ? 1152 : 576;
+  return codec === 'mp3' ? mp3FrameSamples(sampleRate) : AAC_FRAME;
 }

@@ -4,6 +4,7 @@
  */
 import { AudioCodec, VideoCodec } from '@livekit/protocol';
 import type { AudioEncoding, Container, VideoEncoding } from '../../../pipelines/shared/protocol.ts';
+import { isMpeg1 } from '../../../pipelines/shared/encoders.ts';
 import type { EgressPlan, FileOutput } from './types.ts';
 import type { EncodingChoice } from '../request/encoding.ts';
 import { invalid } from '../request/errors.ts';
@@ -22,7 +23,7 @@ const TAKES: Readonly<
 
 /** Sampling rates Opus knows (RFC 6716, section 2), Hz. */
 const OPUS_FREQUENCIES = [8000, 12_000, 16_000, 24_000, 48_000];
-/** kbit/s of MP3 (ISO/IEC 11172-3 from 32 kHz on, 13818-3 below), as far as the encoder takes them. */
+/** kbit/s of MP3, of MPEG-1 and of MPEG-2, as far as the encoder takes them. */
 const MP3_BITRATES = {
   high: [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
   low: [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160],
@@ -135,7 +136,7 @@ function audioFor(
     return { ...audio, codec, frequency };
   }
   if (codec === 'mp3') {
-    const rates = audio.frequency >= 32_000 ? MP3_BITRATES.high : MP3_BITRATES.low;
+    const rates = isMpeg1(audio.frequency) ? MP3_BITRATES.high : MP3_BITRATES.low;
     if (!rates.includes(audio.bitrate)) {
       throw invalid(
         'audio_bitrate',
