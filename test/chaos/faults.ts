@@ -14,6 +14,8 @@ const PULLED: readonly RecordingName[] = ['encoder', 'film'];
 const STREAM_BACK = 8;
 /** Minutes of a run whose long faults are as long as in the promises. */
 const FULL_MINUTES = 30;
+/** What is promised of a storage that is away, s. */
+export const STORAGE_AWAY_S = 600;
 /** The same for an ingress. */
 const INGRESS_BACK = 8;
 
@@ -178,8 +180,8 @@ export function faults(minutes: number, full = minutes >= FULL_MINUTES): Fault[]
     {
       name: 'storage away while a recording ends',
       targets: ['storage'],
-      cause: (rig) => storageAway(rig, full ? 600 : Math.round(Math.max(5, 6 * minutes))),
-      ...(full && { lasts: 600 }),
+      cause: (rig) => storageAway(rig, full ? STORAGE_AWAY_S : Math.round(Math.max(5, 6 * minutes))),
+      ...(full && { lasts: STORAGE_AWAY_S }),
       costs: [],
       settle: 1,
     },

@@ -1,13 +1,12 @@
 /**
- * `./sluice chaos --minutes N [--seed S] [--slack seconds] [--logs folder]`: random faults against everything at once, and then an
- * account of every second that was to be recorded. Exit code 1 when anything is missing without a reason, doubled,
- * not ended, or left behind.
+ * `./sluice chaos --minutes N [--full] [--seed S] [--slack seconds] [--logs folder]`: random faults against everything
+ * at once, and then an account of every second that was to be recorded. Exit code 1 when anything is missing without a
+ * reason, doubled, not ended, or left behind.
  */
 import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { EgressStatus } from '@livekit/protocol';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { endProcesses, markProcesses, remainingProcesses } from '../support/leftovers.ts';
@@ -16,6 +15,8 @@ import type { Account } from './account.ts';
 import { Chance } from './chance.ts';
 import { faults } from './faults.ts';
 import { observeAll } from './observe.ts';
+import { chaosOptions } from './options.ts';
+import type { ChaosOptions } from './options.ts';
 import { report } from './report.ts';
 import type { RecordingName } from './recordings.ts';
 import { Rig } from './rig.ts';
@@ -28,36 +29,7 @@ const QUIET_MS = 4000;
 
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 
-interface Options {
-  minutes: number;
-  seed: number;
-  /** Seconds every gap may be longer than promised, for machines that have other things to do. */
-  slack: number;
-  /** Long faults as long as was promised; undefined: in long runs. */
-  full: boolean | undefined;
-  logs: string | undefined;
-}
-
-function options(): Options {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '5' },
-      seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e6)) },
-      slack: { type: 'string', default: '0.5' },
-      full: { type: 'boolean' },
-      logs: { type: 'string' },
-    },
-  });
-  const [minutes, seed, slack] = [Number(values.minutes), Number(values.seed), Number(values.slack)];
-  if (!(minutes >= 0.2 && minutes <= 1440))
-    throw new Error(`--minutes ${values.minutes}: 0.2 to 1440 are possible`);
-  if (!Number.isInteger(seed) || seed < 1 || seed > 2_147_483_646)
-    throw new Error(`--seed ${values.seed}: a whole number from 1 to 2147483646 is needed`);
-  if (!(slack >= 0 && slack <= 10)) throw new Error(`--slack ${values.slack}: 0 to 10 are possible`);
-  return { minutes, seed, slack, full: values.full, logs: values.logs };
-}
-
-async function run({ minutes, seed, slack, full, logs }: Options): Promise<boolean> {
+async function run({ minutes, seed, slack, full, logs }: ChaosOptions): Promise<boolean> {
   const chance = new Chance(seed);
   say(`chaos of ${minutes} minutes, seed ${seed}`);
   const rig = await Rig.start(seed);
@@ -128,7 +100,7 @@ async function keep(rig: Rig, infos: ReadonlyMap<RecordingName, EgressInfo>, fol
 
 /** With a temp folder and a mark of its own, so that nothing that is left goes unseen. */
 async function main(): Promise<boolean> {
-  const chosen = options();
+  const chosen = chaosOptions(process.argv.slice(2));
   const folder = await mkdtemp(join(tmpdir(), 'sluice-chaos-'));
   process.env.TMPDIR = folder;
   const marker = markProcesses();

@@ -35,7 +35,8 @@ export async function storm(
   const running = new Set<Promise<void>>();
   const active = new Set<Fault>();
   const failures: string[] = [];
-  let deck: Fault[] = [];
+  // What lasts long has its turn first: later there might not be time for it any more.
+  let deck = chance.shuffled(faults).sort((one, other) => (other.lasts ?? 0) - (one.lasts ?? 0));
   /** When the first of the deck became the first. */
   let waitingSince = start;
 
@@ -54,7 +55,14 @@ export async function storm(
     // One that lasts (a storage away for ten minutes) is not waited for when it is its own turn again.
     const leftS = (start + ms - Date.now()) / 1000;
     const mayBegin = (fault: Fault): boolean => !active.has(fault) && (fault.lasts ?? 0) <= leftS;
-    if (!deck.some(mayBegin)) deck = chance.shuffled(faults);
+    if (!deck.some(mayBegin)) {
+      // Shuffled all the same, the seed would be used up by the clock.
+      if (!faults.some(mayBegin)) {
+        await sleep(100);
+        continue;
+      }
+      deck = chance.shuffled(faults);
+    }
     const waiting = deck.filter(mayBegin);
     // What needs much at once would never have its turn if others were always let past it.
     const rest = Date.now() - waitingSince > PATIENCE_MS ? waiting.slice(0, 1) : waiting;

@@ -2,6 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { account } from '../chaos/account.ts';
 import type { Excuse, Observed } from '../chaos/account.ts';
 import { Chance } from '../chaos/chance.ts';
+import type { Fault } from '../chaos/fault.ts';
+import { faults } from '../chaos/faults.ts';
+import { chaosOptions } from '../chaos/options.ts';
+import { storm } from '../chaos/storm.ts';
 
 const FPS = 10;
 
@@ -75,5 +79,42 @@ describe('chance', () => {
     expect(draws(7)).toEqual(draws(7));
     expect(draws(7)).not.toEqual(draws(8));
     expect(draws(7).slice(2).sort()).toEqual([1, 2, 3, 4, 5]);
+  });
+});
+
+describe('a storm', () => {
+  it('in full has room for its longest fault, or is refused', () => {
+    expect(() => chaosOptions(['--full', '--minutes', '10'])).toThrow('--minutes 12 or more');
+    const { minutes, full } = chaosOptions(['--full', '--minutes', '12']);
+    const longest = Math.max(...faults(minutes, full).map(({ lasts }) => lasts ?? 0));
+    expect(longest).toBe(600);
+    expect(minutes * 60).toBeGreaterThan(longest);
+    expect(chaosOptions(['--minutes', '5'])).toMatchObject({ minutes: 5, full: undefined });
+  });
+
+  it('draws nothing while no fault may begin: how long that is, is no matter of the seed', async () => {
+    const chance = new Chance(7);
+    const tooLong = faults(12, true).filter(({ lasts }) => lasts !== undefined);
+    expect(tooLong).toHaveLength(1);
+    const quiet = { chance, ms: 150, say: () => undefined };
+    expect(await storm({} as never, tooLong, quiet)).toEqual({ happened: [], failures: [] });
+    const once = new Chance(7);
+    once.shuffled(tooLong);
+    expect(chance.next()).toBe(once.next());
+  });
+
+  it('begins with what lasts long: at its end there is no time for it', async () => {
+    const fault = (name: string, lasts?: number): Fault => ({
+      ...{ name, targets: ['storage'], costs: [], settle: 0, cause: async () => name },
+      ...(lasts !== undefined && { lasts }),
+    });
+    const all = [fault('a'), fault('b'), fault('long', 0.1), fault('c')];
+    // A seed that draws `long` last, and a short wait.
+    const options = { chance: new Chance(156), ms: 120, say: () => undefined };
+    const { happened } = await storm({} as never, all, options);
+    expect(happened[0]?.what).toBe('long');
+  });
+      expect(happened[0]?.what).toBe('long');
+    }
   });
 });
