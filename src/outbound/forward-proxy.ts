@@ -4,7 +4,7 @@
  * machine's own programs could not go by themselves, so it asks for no password.
  */
 import { once } from 'node:events';
-import { Agent, createServer, request as httpRequest } from 'node:http';
+import { createServer, request as httpRequest } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -48,7 +48,6 @@ export async function startForwardProxy(options: ForwardProxyOptions): Promise<F
 class BrowserProxy implements ForwardProxy {
   readonly #options: ForwardProxyOptions;
   readonly #server: Server;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 32 });
   readonly #sockets = new Set<Duplex>();
   readonly #failures = new Map<string, string>();
   #closed = false;
@@ -87,8 +86,8 @@ class BrowserProxy implements ForwardProxy {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#agent.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    // Also one that is still being made, which is waited for.
+    for (const socket of this.#sockets) socket.destroy(new Error('the proxy is closed'));
     const closed = once(this.#server, 'close');
     this.#server.close();
     this.#server.closeAllConnections();
@@ -122,8 +121,7 @@ class BrowserProxy implements ForwardProxy {
     if (!target || !/:\d+$/.test(authority)) throw new GuardError('CONNECT wants host:port');
     const port = /:(\d+)$/.exec(authority)?.[1] ?? '';
     const socket = await this.#connected(await this.#resolve(target, port), Number(port), target.hostname);
-    if (this.#closed || client.destroyed) return void socket.destroy();
-    this.#keep(socket);
+    if (client.destroyed) return void socket.destroy();
     client.write('HTTP/1.1 200 Connected\r\n\r\n');
     if (head.length > 0) socket.write(head);
     socket.setNoDelay(true);
@@ -133,7 +131,9 @@ class BrowserProxy implements ForwardProxy {
   }
 
   async #connected(host: string, port: number, shown: string): Promise<Socket> {
+    if (this.#closed) throw new GuardError('the proxy is closed', { retry: true });
     const socket = connect({ host, port });
+    this.#keep(socket);
     const timer = setTimeout(() => socket.destroy(new Error('no connection within 10 s')), CONNECT_MS);
     try {
       await once(socket, 'connect');
@@ -145,7 +145,6 @@ class BrowserProxy implements ForwardProxy {
       throw error;
     } finally {
       clearTimeout(timer);
-      socket.on('error', () => undefined);
     }
   }
 
@@ -155,12 +154,15 @@ class BrowserProxy implements ForwardProxy {
     if (target?.protocol !== 'http:') throw new GuardError('only http:// is asked for this way');
     const port = target.port || '80';
     const host = await this.#resolve(target, port);
+    // One for each request: of a kept one nobody knows whether its server has just let go of it.
+    const socket = await this.#connected(host, Number(port), target.hostname);
+    if (response.closed) return void socket.destroy();
     const headers = Object.fromEntries(
       Object.entries(request.headers).filter(([name]) => !HOP_HEADERS.has(name)),
     );
     const asking = httpRequest({
       ...{ host, port, path: target.pathname + target.search, method: request.method },
-      ...{ headers: { ...headers, host: target.host }, agent: this.#agent },
+      ...{ headers: { ...headers, host: target.host }, createConnection: () => socket },
     });
     response.once('close', () => asking.destroy());
     request.pipe(asking);

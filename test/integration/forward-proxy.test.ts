@@ -93,6 +93,45 @@ describe('the proxy of a page', () => {
     expect(headers).not.toHaveProperty('proxy-connection');
   });
 
+  it('asks a server anew that has let go of its last connection, and says why one is not reached', async () => {
+    const moody = await listening(
+      createTcpServer((socket) => {
+        let asked = 0;
+        socket.on('error', () => undefined);
+        socket.on('data', () => {
+          if (++asked > 1) socket.resetAndDestroy();
+          else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        });
+      }),
+    );
+    const url = `http://127.0.0.1:${portOf(moody)}/`;
+    for (let turn = 0; turn < 2; turn++) {
+      const [answer, body] = await ask(open, url);
+      expect([answer.statusCode, body]).toEqual([200, 'ok']);
+    }
+    moody.close();
+    await once(moody, 'close');
+    const [answer] = await ask(open, url);
+    expect(answer.statusCode).toBe(502);
+    expect(open.failureOf('127.0.0.1')).toMatch(/^127\.0\.0\.1 cannot be reached: .*ECONNREFUSED/);
+  });
+
+  it('lets go of who does not answer when it is closed', async () => {
+    const silent = await listening(createTcpServer());
+    const proxy = await startForwardProxy({
+      policy: createAddressPolicy({ allowNetworks: ['127.0.0.0/8'], setting: '', logger: silentLogger }),
+      logger: silentLogger,
+    });
+    const asking = ask(proxy, `http://127.0.0.1:${portOf(silent)}/`).catch((error: unknown) => error);
+    const [socket] = (await once(silent, 'connection')) as [Socket];
+    socket.on('error', () => undefined).resume();
+    const gone = once(socket, 'close');
+    await proxy.close();
+    expect(await asking).toBeInstanceOf(Error);
+    await gone;
+    silent.close();
+  });
+
   it('tunnels what is allowed, and what is trusted although it is not', async () => {
     const target = `127.0.0.1:${portOf(echo)}`;
     expect(await tunnel(open, target)).toEqual(['HTTP/1.1 200 Connected', 'ping']);
