@@ -114,7 +114,4 @@ describe('a storm', () => {
     const { happened } = await storm({} as never, all, options);
     expect(happened[0]?.what).toBe('long');
   });
-      expect(happened[0]?.what).toBe('long');
-    }
-  });
 });
