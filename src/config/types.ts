@@ -146,9 +146,9 @@ export interface Config {
     /** Absolute. */
     readonly local: { readonly path: string };
     readonly s3: S3Config;
-    /** How long the end of an egress waits for its storage; then the upload goes on in the background. */
     /** Where roles that uploads assume are asked for; empty: AWS's STS of the region. */
     readonly stsEndpoint: string;
+    /** How long the end of an egress waits for its storage; then the upload goes on in the background. */
     readonly uploadWaitMs: number;
     /** Uploads older than this are not tried any more. */
     readonly uploadGiveUpMs: number;
