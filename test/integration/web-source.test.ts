@@ -1,6 +1,11 @@
 /** A page without the rest of an egress: only heard, only seen, and what it may do to hold things up. */
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { AudioEncoding, VideoEncoding } from '../../pipelines/shared/protocol.ts';
@@ -34,6 +39,22 @@ function renderers(browser: number): number[] {
   });
 }
 
+/** What an X server says first to who shows it no cookie: 0 no, 1 come in, 2 show one. */
+async function greeting(display: string): Promise<number | undefined> {
+  const socket = connect(`/tmp/.X11-unix/X${display.slice(1)}`);
+  // Byte order, version 11.0, and no authorization's name and data.
+  socket.write(Buffer.from([0x6c, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  return answer[0];
+}
+
+/** An address of this machine that WebRTC would take for one of the network. */
+function ownAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
+}
+
 describe('a page', () => {
   let pages: WebPages;
   let fragile = 0;
@@ -49,6 +70,17 @@ describe('a page', () => {
           ),
       '/unfinished': (_, response) =>
         response.writeHead(200, { 'content-type': 'text/html' }).end('<img src="/hangs?picture">'),
+      // Begins when it has gathered its candidates, or has had time for it.
+      '/webrtc': (request, response) =>
+        response.writeHead(200, { 'content-type': 'text/html' }).end(`<script type="module">
+          const urls = "stun:" + new URL(location).searchParams.get("stun");
+          const peer = new RTCPeerConnection({ iceServers: [{ urls }] });
+          peer.createDataChannel("any");
+          await peer.setLocalDescription();
+          while (peer.iceGatheringState !== "complete" && performance.now() < 3000)
+            await new Promise((done) => setTimeout(done, 50));
+          console.log("START_RECORDING");
+        </script>`),
       // Loads, does not finish, loads, and is there no more; a minute goes by each time it is not.
       '/fragile': (_, response) => {
         const turn = ++fragile;
@@ -134,6 +166,29 @@ describe('a page', () => {
     expect(said.join('\n')).toMatch(/\/alert\?token=/);
     expect(logged.join('\n')).not.toContain('TOPSECRET');
   });
+
+  it.concurrent(
+    'does not get past its proxy by WebRTC, nor anybody else to its display and sound',
+    async () => {
+      const stun = createSocket('udp4').bind(0, '0.0.0.0');
+      let heard = 0;
+      stun.on('message', () => heard++);
+      await once(stun, 'listening');
+      const path = `/webrtc?stun=${ownAddress()}:${stun.address().port}`;
+      try {
+        await withPage(path, { awaitStartSignal: true, startTimeoutMs: 20_000 }, async (source) => {
+          await source.open();
+          expect(heard, 'packets past the proxy').toBe(0);
+          const { display, xauthority, sound } = await source.surface();
+          expect(await greeting(display)).toBe(0);
+          const closed = [xauthority, dirname(sound!.server.replace(/^unix:/, ''))];
+          for (const file of closed) expect(statSync(file).mode & 0o077, file).toBe(0);
+        });
+      } finally {
+        stun.close();
+      }
+    },
+  );
 
   it.concurrent('has to begin in time where there is one', async () => {
     const opened = withPage('/silent', { awaitStartSignal: true, startTimeoutMs: 300 }, (source) =>
