@@ -109,9 +109,15 @@ describe('a pause', () => {
     }),
   );
 
-  it('stays out of what a killed worker has not listed', () =>
+  it.each([
+    { video: 'h264', audio: 'aac' },
+    { video: 'vp8', audio: 'opus' },
+    { video: 'none', audio: 'opus' },
+  ] as const)('stays out of what a killed worker has not listed: $video, $audio', (recipe) =>
     withFolder(async (dir) => {
-      const log = await record(dir, { video: 'h264', audio: 'aac' }, false);
+      const log = await record(dir, recipe, false);
       expect(log.endNs / 1e9).toBeCloseTo(PAUSE, 1);
-    }));
+      expect(log.chunks.every(({ truncatedBytes = 0 }) => truncatedBytes === 0)).toBe(true);
+    }),
+  );
 });

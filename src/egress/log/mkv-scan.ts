@@ -60,6 +60,8 @@ export interface MkvBlock {
   atNs: number;
   keyFrame: boolean;
   frame: Uint8Array;
+  /** Where its element begins, bytes. */
+  from: number;
 }
 
 export interface MkvScan {
@@ -126,7 +128,7 @@ function scanCluster(data: Uint8Array, cluster: EbmlElement, scale: number, scan
     }
     if (element.id === Id.timestamp) time = readUint(data, element);
     else if (time !== undefined && element.id === Id.simpleBlock)
-      addBlock(data, element, time, scale, scan, undefined);
+      addBlock(data, element, { from: element.from, time, scale, keyFrame: undefined }, scan);
     else if (time !== undefined && element.id === Id.blockGroup) addGroup(data, element, time, scale, scan);
     at = element.to;
     range.to = at;
@@ -150,17 +152,16 @@ function addGroup(data: Uint8Array, group: EbmlElement, time: number, scale: num
   } catch (error) {
     if (!(error instanceof InspectError)) throw error;
   }
-  if (block) addBlock(data, block, time, scale, scan, keyFrame);
+  if (block) addBlock(data, block, { from: group.from, time, scale, keyFrame }, scan);
 }
 
 function addBlock(
   data: Uint8Array,
   block: EbmlElement,
-  time: number,
-  scale: number,
+  at: { from: number; time: number; scale: number; keyFrame: boolean | undefined },
   scan: MkvScan,
-  keyFrame: boolean | undefined,
 ): void {
+  const { from, time, scale, keyFrame } = at;
   const first = data[block.content] ?? 0;
   // Track numbers above 127 never occur with our two tracks.
   if ((first & 0x80) === 0 || block.content + 4 > block.to) return;
@@ -173,6 +174,7 @@ function addBlock(
     atNs,
     keyFrame: keyFrame ?? (byte(data, block.content + 3) & 0x80) !== 0,
     frame: data.subarray(block.content + 4, block.to),
+    from,
   });
 }
 

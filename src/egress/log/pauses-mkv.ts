@@ -1,6 +1,6 @@
 /** A Matroska chunk without what came in a pause (pure): its header, and clusters of the blocks that stay. */
 import { scanMkv } from './mkv-scan.ts';
-import type { MkvBlock } from './mkv-scan.ts';
+import type { MkvBlock, MkvScan } from './mkv-scan.ts';
 import { keepOutsidePauses } from './pauses-rule.ts';
 import type { Pause } from './pauses-rule.ts';
 
@@ -9,11 +9,10 @@ const SCALE_NS = 1e6;
 /** A block's time in its cluster is a signed 16 bit number. */
 const MAX_RELATIVE = 30_000;
 
-/** Undefined when all of it stays; empty when nothing does. @throws InspectError */
-export function withoutPausesMkv(data: Uint8Array, pauses: readonly Pause[]): Uint8Array | undefined {
-  const { tracks, blocks, headerEnd } = scanMkv(data);
+/** For every block whether it stays. */
+function kept({ tracks, blocks }: MkvScan, pauses: readonly Pause[]): boolean[] {
   const isVideo = new Set(tracks.filter(({ type }) => type === 'video').map(({ number }) => number));
-  const keep = keepOutsidePauses(
+  return keepOutsidePauses(
     blocks.map(({ track, atNs, keyFrame }) => ({
       kind: isVideo.has(track) ? ('video' as const) : ('audio' as const),
       atNs,
@@ -21,6 +20,20 @@ export function withoutPausesMkv(data: Uint8Array, pauses: readonly Pause[]): Ui
     })),
     pauses,
   );
+}
+
+/** Bytes of a chunk before the first block that does not stay; 0 where that is the first of all. @throws InspectError */
+export function bytesBeforePauseMkv(data: Uint8Array, pauses: readonly Pause[]): number {
+  const scan = scanMkv(data);
+  const first = kept(scan, pauses).indexOf(false);
+  return first < 0 ? data.length : first === 0 ? 0 : (scan.blocks[first]?.from ?? data.length);
+}
+
+/** Undefined when all of it stays; empty when nothing does. @throws InspectError */
+export function withoutPausesMkv(data: Uint8Array, pauses: readonly Pause[]): Uint8Array | undefined {
+  const scan = scanMkv(data);
+  const { blocks, headerEnd } = scan;
+  const keep = kept(scan, pauses);
   if (keep.every(Boolean)) return undefined;
   const left = blocks.filter((_, i) => keep[i]);
   if (left.length === 0) return new Uint8Array(0);

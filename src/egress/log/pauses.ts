@@ -1,6 +1,6 @@
 /** Stretches of an egress that were not to be recorded, and what of a chunk lies outside of them. Pure. */
 import type { LogContainer } from './files.ts';
-import { withoutPausesMkv } from './pauses-mkv.ts';
+import { bytesBeforePauseMkv, withoutPausesMkv } from './pauses-mkv.ts';
 import { keptPes, withoutPausesTs } from './pauses-ts.ts';
 import type { Pause } from './pauses-rule.ts';
 import type { EventLine, GapLine } from './types.ts';
@@ -63,7 +63,8 @@ export function bytesBeforePause(
   pauses: readonly Pause[],
   nearNs: number,
 ): number {
-  if (pauses.length === 0 || container !== 'mpegts') return data.length;
+  if (pauses.length === 0) return data.length;
+  if (container === 'matroska') return bytesBeforePauseMkv(data, pauses);
   const first = keptPes(data, pauses, nearNs).find(({ keep }) => !keep);
   return first ? first.pes.from : data.length;
 }
