@@ -6,7 +6,7 @@ import { EncodedFileOutput, EgressStatus } from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { gridRegion, publish, trackIds } from '../support/callers.ts';
+import { gridRegion, publish, trackIds, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport, TileSpec } from '../../src/demo/content/analyse.ts';
 import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
@@ -35,8 +35,8 @@ describe('one process, three recordings', () => {
 
   const alice: TileSpec = { name: 'alice', color: 'red', from: 1.5 };
   const grid: TileSpec[] = [
-    { ...alice, region: gridRegion(0, 2) },
-    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2) },
+    { ...alice, region: gridRegion(0, 2, SMALL_CANVAS) },
+    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
   ];
 
   beforeAll(async () => {
@@ -46,7 +46,10 @@ describe('one process, three recordings', () => {
     publishers.push(await publish(sluice, ROOM, 'bob', { color: 'green' }));
     const { audio, video } = await trackIds(sluice, ROOM, 'alice');
     const started = [
-      await sluice.egress.startRoomCompositeEgress(ROOM, file('crash/room'), { layout: 'grid' }),
+      await sluice.egress.startRoomCompositeEgress(ROOM, file('crash/room'), {
+        layout: 'grid',
+        encodingOptions: SMALL,
+      }),
       await sluice.egress.startTrackCompositeEgress(ROOM, file('crash/alice'), {
         ...(audio && { audioTrackId: audio }),
         ...(video && { videoTrackId: video }),
@@ -153,6 +156,7 @@ describe('one process, three recordings', () => {
     beforeAll(async () => {
       const { egressId } = await sluice.egress.startRoomCompositeEgress(ROOM, file('crash/last'), {
         layout: 'grid',
+        encodingOptions: SMALL,
       });
       await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
       await sleep(4000);

@@ -18,7 +18,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { redactStreamUrl } from '../../src/redact.ts';
-import { gridRegion, publish, trackIds } from '../support/callers.ts';
+import { gridRegion, publish, trackIds, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport, TileFrame, TileReport, TileSpec } from '../../src/demo/content/analyse.ts';
 import { startRedis } from '../support/redis.ts';
@@ -89,8 +89,8 @@ describe('egresses that outlive their workers', () => {
 
   const alice: TileSpec = { name: 'alice', color: 'red', from: 1.5 };
   const grid: TileSpec[] = [
-    { ...alice, region: gridRegion(0, 2) },
-    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2) },
+    { ...alice, region: gridRegion(0, 2, SMALL_CANVAS) },
+    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
   ];
 
   async function info(egressId: string): Promise<string> {
@@ -144,7 +144,7 @@ describe('egresses that outlive their workers', () => {
           }),
           stream: new StreamOutput({ urls: [nginx.url('stays'), nginx.url('removed')] }),
         },
-        { layout: 'grid' },
+        { layout: 'grid', encodingOptions: SMALL },
       ),
       await sluice.egress.startTrackCompositeEgress(
         ROOM,

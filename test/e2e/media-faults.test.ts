@@ -7,7 +7,7 @@ import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ColorName, ContentReport, TileReport } from '../../src/demo/content/analyse.ts';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { gridRegion, quiet, trackIds } from '../support/callers.ts';
+import { gridRegion, quiet, trackIds, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import type { NetworkFaults } from '../support/network.ts';
 import { Sluice } from '../support/sluice.ts';
 import { WhipPath } from '../support/whip-path.ts';
@@ -57,7 +57,10 @@ describe('publishers at their worst', () => {
       );
     }
     const started = [
-      await sluice.egress.startRoomCompositeEgress(ROOM, file('faults/room'), { layout: 'grid' }),
+      await sluice.egress.startRoomCompositeEgress(ROOM, file('faults/room'), {
+        layout: 'grid',
+        encodingOptions: SMALL,
+      }),
     ];
     for (const color of ['red', 'green', 'blue']) {
       const { audio = '', video = '' } = await trackIds(sluice, ROOM, color);
@@ -82,7 +85,7 @@ describe('publishers at their worst', () => {
       name: ['red', 'green', 'blue'][index]!,
       color: (['red', 'green', 'blue'] as const)[index]!,
       from: FROM,
-      ...(!whole && { region: gridRegion(index, 3) }),
+      ...(!whole && { region: gridRegion(index, 3, SMALL_CANVAS) }),
     });
     const seen = await Promise.all(
       infos.map(({ fileResults }, index) =>

@@ -9,7 +9,7 @@ import { EncodedFileOutput, EgressStatus, S3Upload, SegmentedFileOutput } from '
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { publish, trackIds } from '../support/callers.ts';
+import { publish, trackIds, SMALL } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { API_KEY, API_SECRET, Sluice } from '../support/sluice.ts';
@@ -113,7 +113,7 @@ describe('recordings in S3', () => {
             segmentDuration: 2,
           }),
         },
-        { layout: 'grid' },
+        { layout: 'grid', encodingOptions: SMALL },
       ),
       sluice.egress.startTrackCompositeEgress(
         ROOM,

@@ -15,7 +15,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { redactStreamUrl } from '../../src/redact.ts';
-import { gridRegion, publish } from '../support/callers.ts';
+import { gridRegion, publish, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport, TileSpec } from '../../src/demo/content/analyse.ts';
 import { startNginxRtmp } from '../support/rtmp.ts';
@@ -89,7 +89,7 @@ describe('a recording with streams, one of which stands still for 20 s', () => {
   let steady: ContentReport;
   const refused: Record<string, string> = {};
 
-  const tile: TileSpec = { name: 'alice', color: 'red', region: gridRegion(0, 1) };
+  const tile: TileSpec = { name: 'alice', color: 'red', region: gridRegion(0, 1, SMALL_CANVAS) };
   const urls = () => ({
     stands: standing.url(KEYS.stands),
     steady: running.url(KEYS.steady),
@@ -109,7 +109,7 @@ describe('a recording with streams, one of which stands still for 20 s', () => {
         file: new EncodedFileOutput({ filepath: 'streams/room' }),
         stream: new StreamOutput({ protocol: StreamProtocol.RTMP, urls: [first, stands, steadyUrl] }),
       },
-      { layout: 'grid' },
+      { layout: 'grid', encodingOptions: SMALL },
     );
     const live = (egress: EgressInfo, name: keyof typeof KEYS) =>
       statusOf(egress, name)?.status === StreamInfo_Status.ACTIVE &&

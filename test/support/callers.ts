@@ -1,5 +1,6 @@
 /** Test participants in a room of a running Sluice, and where they are in its picture. */
 import { TrackType } from '@livekit/protocol';
+import { EncodingOptions } from 'livekit-server-sdk';
 import { pino } from 'pino';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher, TestPublisherOptions } from '../../src/demo/publisher.ts';
@@ -24,6 +25,10 @@ export async function publish(
     ...options,
   });
 }
+
+/** For rooms whose encoding is not what is looked at: a quarter of the default's picture, and of its cost. */
+export const SMALL_CANVAS = { width: 640, height: 360 };
+export const SMALL = new EncodingOptions({ ...SMALL_CANVAS, videoBitrate: 900 });
 
 /** Where picture `index` of `count` is in a grid, for sources of 16:9. */
 export function gridRegion(index: number, count: number, canvas = { width: 1280, height: 720 }): Rect {
