@@ -71,7 +71,7 @@ describe('a page', () => {
       '/unfinished': (_, response) =>
         response.writeHead(200, { 'content-type': 'text/html' }).end('<img src="/hangs?picture">'),
       // Begins when it has gathered its candidates, or has had time for it.
-      '/webrtc': (request, response) =>
+      '/webrtc': (_, response) =>
         response.writeHead(200, { 'content-type': 'text/html' }).end(`<script type="module">
           const urls = "stun:" + new URL(location).searchParams.get("stun");
           const peer = new RTCPeerConnection({ iceServers: [{ urls }] });
