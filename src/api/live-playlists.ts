@@ -39,10 +39,9 @@ export class LivePlaylists {
     if (!now) return { status: 404 };
     if (wish && now.end.blocks && !isThere(wish, now.end)) {
       if (isTooFar(wish, now.end)) return { status: 400 };
-      // Closed while the file was read: nobody would be told any more.
-      if (this.#closed) return { status: 503 };
       const ms = WAIT_TARGETS * now.end.targetDuration * 1000;
-      await watched.until((end) => !end.blocks || isThere(wish, end), ms, gone);
+      // Closed while the file was read: nobody would be told any more.
+      if (!this.#closed) await watched.until((end) => !end.blocks || isThere(wish, end), ms, gone);
       if (this.#closed) return { status: 503 };
       now = await watched.read();
     }
