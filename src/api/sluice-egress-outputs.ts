@@ -5,12 +5,15 @@ import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } fro
 import { z } from 'zod';
 import { wantedOutputs, withOutput } from '../egress/added-outputs.ts';
 import { isPage } from '../egress/page-source.ts';
+import { addedSegmentType } from '../egress/plan/hls.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
 import type { EgressPlan } from '../egress/plan/types.ts';
+import { hlsSchema } from '../egress/request/options.ts';
 import type { AddedOutput, EgressDesired } from '../store/types.ts';
 import { applied, changeRunning } from './change-running.ts';
 import type { RunningOptions } from './change-running.ts';
 import { withDeadline } from './deadline.ts';
+import type { HlsDefaults } from './egress-hls.ts';
 import { TwirpError } from './errors.ts';
 import { checkPlanned } from './outbound-urls.ts';
 import type { OutboundRules } from './outbound-urls.ts';
@@ -32,6 +35,8 @@ export const addOutputSchema = z.strictObject({
   segments: message.optional(),
   stream: message.optional(),
   images: message.optional(),
+  /** Of segments. */
+  hls: hlsSchema.pick({ segment_type: true }).optional(),
 });
 
 export const removeOutputSchema = z.strictObject({
@@ -41,6 +46,8 @@ export const removeOutputSchema = z.strictObject({
 
 export interface OutputsOptions extends RunningOptions {
   outbound: OutboundRules;
+  /** What the configuration says of HLS. */
+  hls?: HlsDefaults;
 }
 
 const TYPES: Readonly<Record<AddedOutput['type'], MessageType<Message>>> = {
@@ -59,6 +66,12 @@ function outputOf(body: z.infer<typeof addOutputSchema>): AddedOutput {
     throw new TwirpError(
       'invalid_argument',
       `request has missing or invalid field: output: give exactly one of ${types.join(', ')}`,
+    );
+  }
+  if (body.hls !== undefined && type !== 'segments') {
+    throw new TwirpError(
+      'invalid_argument',
+      'request has missing or invalid field: hls: it is of segments alone',
     );
   }
   const outputId = `EO_${randomUUID().replaceAll('-', '').slice(0, 12)}`;
@@ -88,12 +101,14 @@ export async function addOutput(
   options: OutputsOptions,
   body: z.infer<typeof addOutputSchema>,
 ): Promise<JsonObject> {
-  const added = outputOf(body);
+  const asked = outputOf(body);
+  const segmentTypeOf = ({ options: own }: EgressPlan) =>
+    asked.type === 'segments' && { segmentType: addedSegmentType(body.hls, own.hls, options.hls?.choice) };
   const record = await withDeadline('the store of egresses', options.store.get(body.egress_id));
   if (record) {
     const before = planOfRecord(record);
-    assertTakes(added, before, record.desired);
-    const { outputs, storages } = withOutput(before, added);
+    assertTakes(asked, before, record.desired);
+    const { outputs, storages } = withOutput(before, asked);
     const isNew = { outputs: outputs.slice(-1), storages: storages.slice(before.storages.length) };
     await checkPlanned(isNew, options.outbound);
   }
@@ -103,7 +118,8 @@ export async function addOutput(
       throw new TwirpError('resource_exhausted', `at most ${MAX_ADDED} outputs can be added to an egress`);
     }
     const before = planOfRecord({ ...latest, desired });
-    assertTakes(added, before, desired);
+    assertTakes(asked, before, desired);
+    const added = { ...asked, ...segmentTypeOf(before) };
     const plan = withOutput(before, added);
     const output = plan.outputs.at(-1);
     const urls = output?.type === 'stream' ? output.urls : [];
@@ -113,7 +129,7 @@ export async function addOutput(
       streamUrls: [...new Set([...desired.streamUrls, ...urls])],
     };
   });
-  return { output_id: added.outputId, egress: messageToJson(await applied(options.store, changed)) };
+  return { output_id: asked.outputId, egress: messageToJson(await applied(options.store, changed)) };
 }
 
 /** What was recorded for it until now is finished and stored. @throws TwirpError */

@@ -94,7 +94,9 @@ function fitting(output: EgressOutput, plan: EgressPlan): EgressOutput {
 export function withOutput(plan: EgressPlan, added: AddedOutput): EgressPlan {
   const storages = new StorageList();
   storages.plans.push(...plan.storages);
-  const output = fitting(parse(added, storages), plan);
+  const asked = fitting(parse(added, storages), plan);
+  const { segmentType = 'mpegts' } = added;
+  const output = asked.type === 'segments' ? { ...asked, segmentType } : asked;
   const own = plan.spans ?? ownIds(plan.outputs).map((outputId): OutputSpan => ({ outputId }));
   return {
     ...plan,

@@ -19,6 +19,8 @@ const addedOutputSchema = z.object({
   type: z.enum(['file', 'segments', 'stream', 'images']),
   /** Proto JSON of LiveKit's output message, secrets included: never shown, never logged. */
   json: z.string(),
+  /** Of segments; missing: MPEG-TS. */
+  segmentType: z.enum(['mpegts', 'fmp4']).exactOptional(),
   /** Wall clock from which on it is wanted, ms since the epoch. */
   fromMs: z.number(),
 });

@@ -88,7 +88,10 @@ describe('a recording that is changed while it runs', () => {
       String((await done('AddOutput', { egress_id: copy.egressId, ...output })).output_id);
     // Called as the file that is being recorded: neither is to write over the other.
     const added = await add({ file: { filepath: 'copy' } });
-    await add({ segments: { filename_prefix: 'late/part', playlist_name: 'late.m3u8' } });
+    await add({
+      ...{ segments: { filename_prefix: 'late/part', playlist_name: 'late.m3u8' } },
+      ...{ hls: { segment_type: 'fmp4' } },
+    });
     await add({ stream: { urls: [nginx.url('late-k3y')] } });
     await add({ images: { filename_prefix: 'pics/late', capture_interval: 1 } });
     await sleep(BEFORE_MS);
@@ -264,6 +267,7 @@ describe('a recording that is changed while it runs', () => {
     const late = assertPlaylist(await (await fetch(`${sluice.url}/files/late/late.m3u8`)).text());
     expect(late.ended).toBe(true);
     expect(late.segments.length).toBeGreaterThan(1);
+    expect(late.segments.every(({ uri }) => uri.endsWith('.m4s'))).toBe(true);
     const [recording] = await nginx.recordings('late-k3y');
     const streamed = await analyse(recording!, { tiles: [{ name: 'alice', color: 'red' }] });
     expect(streamed.tiles[0]!.read).toBeGreaterThan(30);

@@ -121,6 +121,36 @@ describe('sluice.Egress, of an egress that runs', () => {
     );
   });
 
+  it('makes a broadcast that is added of what it says itself, else the egress, else the configuration', async () => {
+    const start = async (options: unknown) => {
+      const room_composite = { room_name: 'demo', segment_outputs: [{ filename_prefix: 'own' }] };
+      const { body } = await call('StartEgress', { room_composite, options });
+      return String(body.egress_id);
+    };
+    const added = async (egress_id: string, hls?: unknown) => {
+      const { status, body } = await call('AddOutput', {
+        egress_id,
+        segments: { filename_prefix: 'x' },
+        hls,
+      });
+      expect([status, body.msg]).toEqual([200, undefined]);
+      const output = planOfRecord((await api.store.get(egress_id))!).outputs.at(-1);
+      return output?.type === 'segments' && [output.segmentType, output.lowLatency];
+    };
+    const plain = await start({});
+    expect(await added(plain)).toEqual(['mpegts', false]);
+    expect(await added(plain, { segment_type: 'fmp4' })).toEqual(['fmp4', false]);
+    const fragmented = await start({ hls: { segment_type: 'fmp4' } });
+    expect(await added(fragmented)).toEqual(['fmp4', false]);
+    expect(await added(fragmented, { segment_type: 'mpegts' })).toEqual(['mpegts', false]);
+    expect(await added(await start({ hls: { low_latency: true } }))).toEqual(['fmp4', false]);
+    const body = { egress_id: plain, segments: {}, hls: { low_latency: true } };
+    expect(await refused('AddOutput', body)).toContain('hls.low_latency: there is no such field');
+    expect(await refused('AddOutput', { egress_id: plain, images: {}, hls: {} })).toContain(
+      'hls: it is of segments alone',
+    );
+  });
+
   it('shows no paused page: it is paused when its stream is gone, and takes none while it is', async () => {
     const page = 'http://127.0.0.1:1/';
     const stream = { urls: ['rtmp://127.0.0.1:1/live/k3y'] };

@@ -29,6 +29,20 @@ function withChoice(
   };
 }
 
+/**
+ * Segments of an output that is added while its egress runs: as it says itself, else as the egress's own are, else as the
+ * configuration says. They have no low latency: its parts begin with the attempt, not with the output.
+ * @param own the options the egress was started with
+ */
+export function addedSegmentType(
+  asked: HlsChoice | undefined,
+  own: HlsChoice | undefined,
+  configured: HlsChoice | undefined,
+): SegmentsOutput['segmentType'] {
+  const ofOwn = own?.segment_type ?? (own?.low_latency ? 'fmp4' : undefined);
+  return asked?.segment_type ?? ofOwn ?? configured?.segment_type ?? 'mpegts';
+}
+
 /** @throws RequestError for options that contradict each other */
 export function withHlsOptions(plan: EgressPlan): EgressPlan {
   const choice = plan.options.hls;

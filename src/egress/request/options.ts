@@ -35,7 +35,7 @@ const storyboardSchema = z.strictObject({
   rows: z.int().min(1).max(20).exactOptional(),
 });
 
-const hlsSchema = z.strictObject({
+export const hlsSchema = z.strictObject({
   /** Default `mpegts`; of low latency, `fmp4`. */
   segment_type: z.enum(['mpegts', 'fmp4']).exactOptional(),
   /** LL-HLS: parts, preload hints, playlists that can be waited for. In the local storage only. */
