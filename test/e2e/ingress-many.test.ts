@@ -32,7 +32,7 @@ describe(`${COUNT} RTMP publishers on copy`, () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-many-'));
     await makeClip(join(folder, 'clip.flv'), {
-      ...{ seconds: 60, color: 'green', width: 320, height: 180, fps: 30, encode: COPYABLE_ENCODING },
+      ...{ seconds: 40, color: 'green', width: 320, height: 180, fps: 30, encode: COPYABLE_ENCODING },
     });
     sluice = await Sluice.start({
       env: { SLUICE_WORKER_MAX_INGRESS_JOBS: String(COUNT), SLUICE_INGRESS_GRACE: '1' },

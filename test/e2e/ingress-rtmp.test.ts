@@ -46,10 +46,10 @@ describe('RTMP push', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     await Promise.all([
       makeClip(join(folder, 'obs.flv'), {
-        ...{ seconds: 60, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 45, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
       }),
       makeClip(join(folder, 'plain.flv'), {
-        ...{ seconds: 30, color: 'green', width: 640, height: 360, fps: 30, encode: COPYABLE_ENCODING },
+        ...{ seconds: 20, color: 'green', width: 640, height: 360, fps: 30, encode: COPYABLE_ENCODING },
       }),
     ]);
     webhooks = await startWebhookServer(API_KEY, API_SECRET);

@@ -55,7 +55,7 @@ describe('an ingress that outlives its workers', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-takeover-'));
     await makeClip(join(folder, 'obs.flv'), {
-      ...{ seconds: 90, color: 'blue', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
+      ...{ seconds: 60, color: 'blue', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
     });
     redis = await startRedis();
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
