@@ -65,7 +65,7 @@ export class Engine {
     this.#pipeline = pipeline;
     // Each sink's end is told, not only that of all: an unread tap must not hold up the log's.
     pipeline.message_forward = true;
-    this.#log = new LogBranch(pipeline, init.log, this.#program.cut, init.clockOffsetNs, emit);
+    this.#log = new LogBranch(pipeline, init.log, this.#program.cut, emit);
     const renditions = init.program === 'composite' ? (init.renditions ?? []) : [];
     const taps = [...(init.tap ? [0] : []), ...renditions.map((_, index) => index + 1)];
     this.#taps = taps.map(
@@ -82,11 +82,10 @@ export class Engine {
     for (const tap of this.#taps) tap.open();
     this.#pipeline.set_state(Gst.State.PAUSED);
     // A later attempt goes on where the egress's clock is, not at zero; and what it took to come here has passed.
-    const { epochMs, clockOffsetNs } = this.#init;
-    const sinceMs = epochMs === undefined ? undefined : GLib.get_real_time() / 1000 - epochMs;
-    this.#pipeline.set_start_time(
-      sinceMs === undefined ? clockOffsetNs : Math.round(Math.max(0, sinceMs) * 1e6),
-    );
+    const sinceMs = GLib.get_real_time() / 1000 - this.#init.epochMs;
+    const originNs = Math.round(Math.max(0, sinceMs) * 1e6);
+    this.#pipeline.set_start_time(originNs);
+    this.#log.begin(originNs);
     if (this.#pipeline.set_state(Gst.State.PLAYING) === Gst.StateChangeReturn.FAILURE)
       throw new Error('the pipeline does not play');
     this.#program.started();

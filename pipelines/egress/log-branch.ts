@@ -30,30 +30,25 @@ export class LogBranch {
   readonly #pacing = new ChunkPacing(0);
   #index = 0;
   /** Running time at which the open chunk begins. */
-  #startNs: number;
+  #startNs = 0;
   /** What the sink's times are off by. */
   #baseNs: number | undefined;
 
-  /**
-   * @param pipeline holds {@link LOG_DESCRIPTION}
-   * @param originNs the pipeline's time zero on the egress clock
-   */
-  constructor(
-    pipeline: Gst.Bin,
-    target: LogTarget,
-    cut: Cut,
-    originNs: number,
-    emit: (event: PipelineEvent) => void,
-  ) {
+  /** @param pipeline holds {@link LOG_DESCRIPTION} */
+  constructor(pipeline: Gst.Bin, target: LogTarget, cut: Cut, emit: (event: PipelineEvent) => void) {
     this.#target = target;
     this.#cut = cut;
-    this.#startNs = originNs;
     this.#emit = emit;
     this.#sink = child(pipeline, 'log');
     setProperties(this.#sink, { location: GLib.build_filenamev([target.dir, target.pattern]) });
     const audioCut = cut === 'duration' && target.container === 'mpegts';
     setFromText(this.#sink, { 'next-file': audioCut ? 'max-duration' : 'key-frame' });
     this.#apply();
+  }
+
+  /** @param originNs where the egress clock is when the pipeline begins to play */
+  begin(originNs: number): void {
+    this.#startNs = originNs;
   }
 
   /** Whether a message of the bus is this branch's. */

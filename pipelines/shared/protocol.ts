@@ -68,13 +68,11 @@ export interface LogTarget {
 /** Copies one video and/or one audio track. Absent: the program has no such leg. */
 export interface PassthroughInit {
   program: 'passthrough';
-  /** Egress-clock position of this pipeline's time zero (0 in a first attempt). */
-  clockOffsetNs: number;
   /**
    * Wall clock of egress-clock zero, ms: the pipeline's time begins where that clock is at the moment it plays, however
-   * long it took to be built. Absent: at `clockOffsetNs`.
+   * long it took to be built.
    */
-  epochMs?: number;
+  epochMs: number;
   log: LogTarget;
   tap: boolean;
   /** mimeType of the copied video, e.g. `video/H264`, or null without video. */
@@ -86,9 +84,8 @@ export interface PassthroughInit {
 /** Any number of tracks, one picture, one sound. Also the transcode of a single track. */
 export interface CompositeInit {
   program: 'composite';
-  clockOffsetNs: number;
   /** As in {@link PassthroughInit}. */
-  epochMs?: number;
+  epochMs: number;
   log: LogTarget;
   tap: boolean;
   /** `pcm`: the tap carries the mixed sound as s16le, 48 kHz, mono, and nothing else. Default `muxed`, as in the log. */

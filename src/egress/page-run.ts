@@ -19,7 +19,7 @@ export class PageRun implements RunningPipeline {
       if (init.program !== 'composite' || !options.page) throw new Error('a page is encoded, not copied');
       const { display, xauthority, sound } = await options.page();
       const page = { display, xauthority, ...(sound && { sound }) };
-      await run.#process.begin({ ...init, page }, options.epochMs);
+      await run.#process.begin({ ...init, page });
       return run;
     } catch (error) {
       await run.kill();

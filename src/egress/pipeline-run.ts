@@ -66,14 +66,15 @@ export function initFor({
   program,
   wanted,
   log,
+  epochMs,
   stage: { background },
-}: Pick<PipelineRunOptions, 'plan' | 'program' | 'wanted' | 'log'> & {
+}: Pick<PipelineRunOptions, 'plan' | 'program' | 'wanted' | 'log' | 'epochMs'> & {
   stage: Pick<Stage, 'background'>;
 }): Init {
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
   const streams = plan.outputs.filter((output) => output.type === 'stream');
   const tap = streams.length > 0;
-  const common = { clockOffsetNs: 0, log: { ...log, ...soundChunks(plan) }, tap };
+  const common = { epochMs, log: { ...log, ...soundChunks(plan) }, tap };
   if (program.program === 'composite') {
     return {
       ...common,
@@ -119,7 +120,7 @@ export class PipelineRun {
   static async start(host: PipelineHost, options: PipelineRunOptions): Promise<PipelineRun> {
     const run = new PipelineRun(host, options);
     try {
-      await run.#process.begin(initFor(options), options.epochMs);
+      await run.#process.begin(initFor(options));
       run.sync(options.idle ? [] : options.wanted);
       return run;
     } catch (error) {

@@ -35,10 +35,9 @@ export class ProgramProcess {
     return this.#stopping;
   }
 
-  /** @param epochMs wall clock of egress-clock zero @throws when it cannot play */
-  async begin(init: Init, epochMs: number): Promise<void> {
-    const clockOffsetNs = Math.max(0, Date.now() - epochMs) * 1e6;
-    await this.#host.send({ cmd: 'init', ...init, clockOffsetNs, epochMs });
+  /** @throws when it cannot play */
+  async begin(init: Init): Promise<void> {
+    await this.#host.send({ cmd: 'init', ...init });
     await this.#host.send({ cmd: 'start' });
     if (!this.#host.running)
       throw new Error(`the pipeline died at its start: ${this.#host.exitReason ?? ''}`);

@@ -206,21 +206,23 @@ describe('composite through a real SFU', () => {
   test('a later attempt goes on where the clock of the egress is', async (context) => {
     const { router, start } = await pipelineRig(context);
     const published = await router.publish([red]);
-    const first = await start(COMPOSITE);
-    const epoch = performance.now();
+    const epochMs = Date.now();
+    const sinceNs = () => (Date.now() - epochMs) * 1e6;
+    const first = await start(COMPOSITE, { epochMs });
     await first.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
     await join_(router, first, 'red', published);
     await sleep(3500);
     await first.host.kill();
     await sleep(1000);
-    const clockOffsetNs = Math.round((performance.now() - epoch) * 1e6);
-    const second = await start(COMPOSITE, { clockOffsetNs, dir: first.dir, run: 1 });
+    const beforeNs = sinceNs();
+    const second = await start(COMPOSITE, { epochMs, dir: first.dir, run: 1 });
+    const afterNs = sinceNs();
     await second.host.send({ cmd: 'layout', tiles: [tile('red', LEFT)] });
     await join_(router, second, 'red', published);
     await sleep(4000);
     await second.stop();
-    expect(second.of('chunk')[0]?.startNs).toBeGreaterThanOrEqual(clockOffsetNs - AAC_FRAME_NS);
-    expect(second.of('chunk')[0]?.startNs).toBeLessThan(clockOffsetNs + 0.2e9);
+    expect(second.of('chunk')[0]?.startNs).toBeGreaterThanOrEqual(beforeNs - AAC_FRAME_NS);
+    expect(second.of('chunk')[0]?.startNs).toBeLessThan(afterNs + 0.2e9);
     const report = await analyse(await second.joined(), {
       tiles: [{ name: 'red', color: 'red', region: LEFT, from: 1 }],
     });

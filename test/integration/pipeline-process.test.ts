@@ -69,7 +69,7 @@ describe('the pipeline process', () => {
       host.send({
         cmd: 'init',
         ...AUDIO,
-        clockOffsetNs: 0,
+        epochMs: 0,
         log: { dir, pattern: 'a', container: 'mpegts' },
         tap: false,
       }),
@@ -213,7 +213,7 @@ describe('a program whose worker', () => {
     bare = new Bare();
     await bare.until('ready');
     const log = { dir, pattern: 'r0-%06d.ts', container: 'mpegts' };
-    bare.say({ cmd: 'init', ...PASSTHROUGH, clockOffsetNs: 0, log, tap: true });
+    bare.say({ cmd: 'init', ...PASSTHROUGH, epochMs: Date.now(), log, tap: true });
     bare.say({ cmd: 'start' });
     talk = setInterval(() => bare.say({ cmd: 'ping' }), 500);
   });

@@ -23,17 +23,15 @@ export const X264 = {
 
 type EventOf<E extends PipelineEvent['event']> = Extract<PipelineEvent, { event: E }>;
 type ProgramInit =
-  | Omit<PassthroughInit, 'log' | 'tap' | 'clockOffsetNs'>
-  | Omit<CompositeInit, 'log' | 'tap' | 'clockOffsetNs'>;
+  Omit<PassthroughInit, 'log' | 'tap' | 'epochMs'> | Omit<CompositeInit, 'log' | 'tap' | 'epochMs'>;
 
 export interface TestPipelineOptions {
   container?: 'mpegts' | 'matroska';
   tap?: boolean;
   /** Keep the taps' bytes in {@link TestPipeline.taps}. */
   keepTaps?: boolean;
-  clockOffsetNs?: number;
   soundChunkNs?: number;
-  /** Wall clock of egress-clock zero, ms. */
+  /** Wall clock of egress-clock zero, ms; now by default. */
   epochMs?: number;
   /** Folder of another pipeline's log, to go on in. */
   dir?: string;
@@ -50,7 +48,7 @@ export class TestPipeline {
   readonly dir: string;
 
   static async start(init: ProgramInit, options: TestPipelineOptions = {}): Promise<TestPipeline> {
-    const { container = 'mpegts', tap = true, clockOffsetNs = 0, run = 0 } = options;
+    const { container = 'mpegts', tap = true, run = 0 } = options;
     const host = await PipelineHost.start({ logger: silentLogger });
     const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'sluice-pipeline-')));
     const extension = container === 'mpegts' ? 'ts' : 'mkv';
@@ -59,9 +57,8 @@ export class TestPipeline {
       const { soundChunkNs } = options;
       const pattern = `r${run}-%06d.${extension}`;
       const log = { dir, pattern, container, ...(soundChunkNs !== undefined && { soundChunkNs }) };
-      const { epochMs } = options;
-      const clock = { clockOffsetNs, ...(epochMs !== undefined && { epochMs }) };
-      await host.send({ cmd: 'init', ...init, ...clock, log, tap });
+      const { epochMs = Date.now() } = options;
+      await host.send({ cmd: 'init', ...init, epochMs, log, tap });
       await host.send({ cmd: 'start' });
       return pipeline;
     } catch (error) {
