@@ -84,6 +84,27 @@ describe('parts', () => {
     for (const step of [1, 187, 1000]) expect(packaged(chunks, { step })).toEqual(whole);
   });
 
+  it('are the same when another packager goes on behind a segment', () => {
+    const bytes = [0, 2, 4, 6, 8, 10, 12].map((startS) => buildTs(slow(startS, 2, 12)));
+    const pack = (packager: Packager, from: number) =>
+      bytes.slice(from).map((each) => {
+        packager.begin(RUN, 0);
+        return [...packager.push(each), ...packager.end(each.length)];
+      });
+    const whole = pack(new Packager(OPTIONS), 0);
+    // A segment ends with the first units of the chunk behind it.
+    const ends = whole.flatMap((out, i) =>
+      out.flatMap((each) => (each.type === 'segment' ? [{ i, segment: each }] : [])),
+    );
+    expect(ends.length).toBeGreaterThan(2);
+    for (const { i, segment } of ends) {
+      const { next } = segment;
+      if (!next) throw new Error('no state');
+      const out = whole.slice(i).flat();
+      expect(pack(new Packager(OPTIONS, next), i).flat()).toEqual(out.slice(out.indexOf(segment) + 1));
+    }
+  });
+
   it('hold their length whatever the frame rate is', () => {
     for (const fps of [2, 5, 12, 30]) {
       const chunks = [0, 2, 4, 6].map((startS) => ({ units: slow(startS, 2, fps) }));

@@ -5,6 +5,7 @@
  *       attempt-1/index.jsonl     append-only, one {@link IndexLine} a line
  *       attempt-1/r0-000000.ts    chunks: each starts with PAT, PMT and a keyframe (TS) or a whole header (Matroska)
  *       attempt-2/index.jsonl     first line says how much of attempt 1 counts
+ *       attempt-2/broadcast-0.jsonl   which segments of fragmented MP4 are stored; no part of the log: it may be missing
  *
  * `attempt` counts jobs (another worker took over), `run` pipelines within one job (the process was restarted).
  * Times are on the egress clock: nanoseconds since the egress started, whichever attempt.

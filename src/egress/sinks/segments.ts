@@ -142,6 +142,8 @@ export class SegmentsSink implements Sink {
     return openBroadcast({
       ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs },
       ...(live && { live: { attempt, folder: attemptDir(logDir, attempt) } }),
+      // Of what is in the storage it was asked to go to: a later attempt begins there again.
+      ...(prefix === '' && { index: { logDir, attempt, output: index } }),
       segmentPrefix: prefix + segmentPrefix,
       playlistKey: prefix + playlistKey,
       ...(livePlaylistKey !== undefined && { livePlaylistKey: prefix + livePlaylistKey }),

@@ -9,10 +9,12 @@ import type { BroadcastOutput, HlsOptions, HlsResult, HlsStatus } from '../index
 import { initKey, partKey, relativeUri, segmentKey } from '../names.ts';
 import { longestSegmentNs, renderPlaylist, targetDurationFor } from '../playlist.ts';
 import { BroadcastStore } from '../store.ts';
-import { BroadcastList } from './list.ts';
+import { BroadcastList, KEPT_TARGETS } from './list.ts';
 import { GrowingChunk } from './growing.ts';
 import { Packager } from './packager.ts';
-import type { FinishedSegment, Packaged, Part } from './packager.ts';
+import type { FinishedSegment, Packaged, PackagerState, Part } from './packager.ts';
+import { SegmentIndex } from './segment-index.ts';
+import type { ChunkPlace, SegmentIndexOptions, StoredInit } from './segment-index.ts';
 
 export interface FragmentedOptions extends HlsOptions {
   /** Wall clock of egress-clock zero, ms. */
@@ -27,6 +29,8 @@ export interface FragmentedOptions extends HlsOptions {
         folder: string;
       }
     | undefined;
+  /** Where its segments are told of, for an attempt that takes over; absent: that packages the whole log again. */
+  index?: SegmentIndexOptions;
 }
 
 /** How often the growing chunk is looked at, ms: a picture's length. */
@@ -38,13 +42,16 @@ const MEDIA_TYPE = 'video/mp4';
 export class FragmentedOutput implements BroadcastOutput {
   readonly #options: FragmentedOptions;
   readonly #targetDuration: number;
-  readonly #packager: Packager;
+  #packager: Packager;
+  readonly #index: SegmentIndex | undefined;
   readonly #growing: GrowingChunk | undefined;
   readonly #queue: OutputQueue;
   readonly #store: BroadcastStore;
   readonly #list: BroadcastList;
   /** Initialization segments that are stored. */
-  readonly #inits: { bytes: Buffer; key: string }[] = [];
+  readonly #inits: StoredInit[] = [];
+  /** The chunk that is packaged, and what was before it. */
+  #place: ChunkPlace = { attempt: 0, run: 0, number: 0, chunksBefore: 0, bytesBefore: 0 };
   #timer: NodeJS.Timeout | undefined;
   /** What grows is not read before the log has a chunk that begins at or behind this, egress clock, ns. */
   #readsFromNs = -Infinity;
@@ -52,13 +59,10 @@ export class FragmentedOutput implements BroadcastOutput {
   constructor(options: FragmentedOptions) {
     this.#options = options;
     this.#queue = new OutputQueue({ ...options, what: 'HLS output' });
-    const { segmentDuration, partDuration, live, earlier, over } = options;
-    this.#targetDuration = targetDurationFor(segmentDuration);
-    this.#packager = new Packager({
-      segmentDuration,
-      longestSegment: longestSegmentNs(this.#targetDuration) / 1e9,
-      ...(partDuration !== undefined && { partDuration }),
-    });
+    const { live, earlier, over, index } = options;
+    this.#targetDuration = targetDurationFor(options.segmentDuration);
+    this.#packager = this.#newPackager();
+    this.#index = index && new SegmentIndex(index, options.logger);
     this.#store = new BroadcastStore(options, this.#queue.closed);
     this.#list = new BroadcastList(this.#targetDuration);
     this.#growing = live && new GrowingChunk(live.folder);
@@ -106,12 +110,51 @@ export class FragmentedOutput implements BroadcastOutput {
     await this.#growing?.close();
   }
 
+  #newPackager(from?: PackagerState): Packager {
+    const { segmentDuration, partDuration } = this.#options;
+    return new Packager(
+      {
+        segmentDuration,
+        longestSegment: longestSegmentNs(this.#targetDuration) / 1e9,
+        ...(partDuration !== undefined && { partDuration }),
+      },
+      from,
+    );
+  }
+
+  #begin({ attempt, run, number }: Pick<Chunk, 'attempt' | 'run' | 'number'>, nearNs: number): void {
+    this.#place = { ...this.#place, attempt, run, number };
+    this.#packager.begin({ attempt, run }, nearNs);
+  }
+
+  /** The log has the chunk. */
+  #passed({ bytes }: Chunk): void {
+    this.#place.chunksBefore += 1;
+    this.#place.bytesBefore += bytes;
+  }
+
+  /** Leaves out what is stored and old: what players may still ask for the parts of is packaged again. */
+  async #resume(earlier: readonly Chunk[]): Promise<readonly Chunk[]> {
+    const last = earlier.at(-1);
+    if (!last) return earlier;
+    const { partDuration = 0 } = this.#options;
+    const near = (KEPT_TARGETS + 1) * this.#targetDuration + OLD_PARTS * partDuration;
+    const resumed = await this.#index?.resume(earlier, last.startNs - near * 1e9);
+    if (!resumed) return earlier;
+    this.#packager = this.#newPackager(resumed.state);
+    this.#list.restore(resumed.segments);
+    this.#inits.push(...resumed.inits);
+    for (const chunk of earlier.slice(0, resumed.position)) this.#passed(chunk);
+    return earlier.slice(resumed.position);
+  }
+
   /** What earlier attempts have left is packaged again: it comes out the same, and what is stored of it stays. */
   async #takeUp(earlier: readonly Chunk[]): Promise<void> {
-    for (const chunk of earlier) {
-      this.#packager.begin(chunk, chunk.startNs);
+    for (const chunk of await this.#resume(earlier)) {
+      this.#begin(chunk, chunk.startNs);
       await this.#handle(this.#packager.push(await readChunk(chunk)), true);
       await this.#handle(this.#packager.end(chunk.bytes), true);
+      this.#passed(chunk);
     }
     // The attempt that follows is another stream in any case.
     await this.#handle(this.#packager.flush(), true);
@@ -134,10 +177,11 @@ export class FragmentedOutput implements BroadcastOutput {
     } else {
       // The log has left out the one that was read.
       if (current) await this.#handle(this.#packager.end(0));
-      this.#packager.begin(chunk, chunk.startNs);
+      this.#begin(chunk, chunk.startNs);
       await this.#handle(this.#packager.push(data));
     }
     await this.#handle(this.#packager.end(chunk.bytes));
+    this.#passed(chunk);
     await growing?.passed(chunk);
     // Of a chunk in which the egress goes on, the log alone knows what counts.
     if (chunk.startNs >= this.#readsFromNs) this.#readsFromNs = -Infinity;
@@ -159,8 +203,8 @@ export class FragmentedOutput implements BroadcastOutput {
     const growing = this.#growing;
     if (!growing || !live || this.#readsFromNs > -Infinity) return;
     if ((await growing.look()) && growing.current) {
-      const { run } = growing.current;
-      this.#packager.begin({ attempt: live.attempt, run }, (Date.now() - epochMs) * 1e6);
+      const { run, number } = growing.current;
+      this.#begin({ attempt: live.attempt, run, number }, (Date.now() - epochMs) * 1e6);
     }
     const packaged = this.#packager.push(await growing.read());
     if (packaged.length === 0) return;
@@ -182,7 +226,7 @@ export class FragmentedOutput implements BroadcastOutput {
     const { segmentPrefix } = this.#options;
     const { startNs, discontinuity, configs } = part.segment;
     const key = partKey(segmentPrefix, part.number);
-    const initKey = await this.#keepInit(configs, earlier);
+    const { key: initKey } = await this.#keepInit(configs, earlier);
     if (!earlier) await this.#store.putFleeting(key, part.data, MEDIA_TYPE);
     const { durationNs, independent } = part;
     this.#list.addPart(
@@ -191,24 +235,28 @@ export class FragmentedOutput implements BroadcastOutput {
     );
   }
 
-  async #keepSegment({ start, durationNs, data }: FinishedSegment, earlier: boolean): Promise<void> {
+  async #keepSegment({ start, durationNs, data, next }: FinishedSegment, earlier: boolean): Promise<void> {
     const { segmentPrefix, suffix } = this.#options;
     const wallMs = this.#wallMs(start.startNs);
     const key = segmentKey(segmentPrefix, suffix, start.index, wallMs, '.m4s');
-    const initKey = await this.#keepInit(start.configs, earlier);
+    const init = await this.#keepInit(start.configs, earlier);
     await this.#store.putMedia(key, data, MEDIA_TYPE, earlier);
     const { index, discontinuity } = start;
-    this.#list.addSegment({ key, index, durationNs, wallMs, discontinuity, initKey, bytes: data.length });
+    const initKey = init.key;
+    const listed = { key, index, durationNs, wallMs, discontinuity, initKey, bytes: data.length };
+    this.#list.addSegment(listed);
+    await this.#index?.add(listed, init, next && { place: this.#place, state: next });
   }
 
-  async #keepInit(configs: TrackConfigs, earlier: boolean): Promise<string> {
+  async #keepInit(configs: TrackConfigs, earlier: boolean): Promise<StoredInit> {
     const bytes = initSegment(configs);
     const there = this.#inits.find((init) => init.bytes.equals(bytes));
-    if (there) return there.key;
+    if (there) return there;
     const key = initKey(this.#options.segmentPrefix, this.#inits.length + 1);
     await this.#store.putMedia(key, bytes, MEDIA_TYPE, earlier);
-    this.#inits.push({ bytes, key });
-    return key;
+    const init = { bytes, key };
+    this.#inits.push(init);
+    return init;
   }
 
   #wallMs(ns: number): number {

@@ -27,7 +27,7 @@ export interface ListedSegment extends Head {
 /** Parts are listed for this many target durations from the end (RFC 8216bis, 4.4.4.9), */
 const LISTED_TARGETS = 3;
 /** and can be loaded for this many: who has an older playlist still asks for them. */
-const KEPT_TARGETS = 6;
+export const KEPT_TARGETS = 6;
 
 export class BroadcastList {
   readonly segments: ListedSegment[] = [];
@@ -44,6 +44,15 @@ export class BroadcastList {
   /** @param targetDuration s */
   constructor(targetDuration: number) {
     this.#targetNs = targetDuration * 1e9;
+  }
+
+  /** What an earlier attempt has published, and is so old that nobody asks for its parts. */
+  restore(segments: readonly ListedSegment[]): void {
+    this.segments.push(...segments);
+    this.#lengthNs = this.#lengthFrom(0);
+    this.#bytes = segments.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#listedFrom = segments.length;
+    this.#news = true;
   }
 
   get status(): HlsStatus {

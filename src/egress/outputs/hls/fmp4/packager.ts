@@ -11,6 +11,7 @@ import type { AudioConfig, TrackConfigs } from '../../../../media/fmp4/config.ts
 import { ChunkDemuxer } from './demuxer.ts';
 import type { Ticks, Unit } from './demuxer.ts';
 import { PartBuilder } from './part.ts';
+import type { PartState } from './part.ts';
 
 export interface Part {
   type: 'part';
@@ -40,6 +41,8 @@ export interface FinishedSegment {
   durationNs: number;
   /** Its parts', joined. */
   data: Buffer;
+  /** Where it ended because a chunk has begun: what another packager needs to go on with that chunk. */
+  next: PackagerState | undefined;
 }
 
 export type Packaged = Part | FinishedSegment;
@@ -48,6 +51,16 @@ export type Packaged = Part | FinishedSegment;
 export interface ChunkId {
   attempt: number;
   run: number;
+}
+
+/** A packager between two segments, before the first unit of a chunk. It holds nothing of the media. */
+export interface PackagerState extends PartState {
+  nextSegment: number;
+  nextPart: number;
+  /** The chunk that begins, and where the one before it did. */
+  chunk: ChunkId;
+  chunkStart: Ticks;
+  configs: TrackConfigs;
 }
 
 export interface PackagerOptions {
@@ -110,11 +123,20 @@ export class Packager {
   #breaks = false;
   #out: Packaged[] = [];
 
-  constructor({ segmentDuration, longestSegment, partDuration }: PackagerOptions) {
+  /** @param from goes on where another one was; the chunk it tells of is to begin */
+  constructor({ segmentDuration, longestSegment, partDuration }: PackagerOptions, from?: PackagerState) {
     this.#wanted = segmentDuration * TS_CLOCK;
     this.#longest = Math.floor(longestSegment * TS_CLOCK);
     this.#target = partDuration === undefined ? this.#longest : Math.floor(partDuration * TS_CLOCK);
     this.#grid = partDuration === undefined ? this.#longest : gridOf(this.#wanted, this.#target);
+    if (!from) return;
+    this.#held = undefined;
+    this.#builder = new PartBuilder(from);
+    this.#chunk = from.chunk;
+    this.#chunkStart = from.chunkStart;
+    this.#configs = from.configs;
+    this.#nextSegment = from.nextSegment;
+    this.#nextPart = from.nextPart;
   }
 
   /** Number of the next part. */
@@ -209,7 +231,8 @@ export class Packager {
   /** A segment may end where a chunk does. */
   #startChunk(unit: Unit): void {
     this.#atChunkStart = false;
-    if (this.#chunkStart !== undefined) this.#chunkLength = unit.dts - this.#chunkStart;
+    const before = this.#chunkStart;
+    if (before !== undefined) this.#chunkLength = unit.dts - before;
     this.#chunkStart = unit.dts;
     const segment = this.#segment;
     if (!segment) return;
@@ -219,7 +242,7 @@ export class Packager {
     }
     const length = unit.dts - segment.at;
     if (length >= this.#wanted * NEAR_ENOUGH || length + this.#chunkLength > this.#longest) {
-      this.#close(unit.dts);
+      this.#close(unit.dts, before);
     }
   }
 
@@ -267,12 +290,12 @@ export class Packager {
     this.#part(at);
   }
 
-  /** Ends the segment at `at`, where the next one's first sample is. */
-  #close(at: Ticks): void {
+  /** Ends the segment at `at`, where the next one's first sample is. @param before where the chunk before it began */
+  #close(at: Ticks, before?: Ticks): void {
     while (at - this.#partAt > this.#target) this.#endPart(this.#boundary({ kind: 'video', dts: at }), at);
     this.#builder.settle(at);
     if (at > this.#partAt) this.#part(at);
-    this.#endSegment(at);
+    this.#endSegment(at, before);
   }
 
   /** What follows is another stream. @param at where it begins, if it is known that nothing is missing. */
@@ -299,7 +322,7 @@ export class Packager {
     this.#partAt = end;
   }
 
-  #endSegment(at: Ticks): void {
+  #endSegment(at: Ticks, before?: Ticks): void {
     const segment = this.#segment;
     if (!segment) return;
     this.#segment = undefined;
@@ -308,7 +331,19 @@ export class Packager {
       return;
     }
     const durationNs = spanNs(segment.at, at);
-    this.#out.push({ type: 'segment', start: segment.start, durationNs, data: Buffer.concat(segment.parts) });
+    const data = Buffer.concat(segment.parts);
+    const next = before === undefined ? undefined : this.#state(before);
+    this.#out.push({ type: 'segment', start: segment.start, durationNs, data, next });
+  }
+
+  #state(chunkStart: Ticks): PackagerState | undefined {
+    const [parts, chunk] = [this.#builder.state, this.#chunk];
+    if (!parts || !chunk) return undefined;
+    const { attempt, run } = chunk;
+    return {
+      ...{ ...parts, chunk: { attempt, run }, chunkStart, configs: this.#configs },
+      ...{ nextSegment: this.#nextSegment, nextPart: this.#nextPart },
+    };
   }
 }
 

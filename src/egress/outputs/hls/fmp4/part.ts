@@ -13,6 +13,14 @@ const DEFAULT_PICTURE: Ticks = TS_CLOCK / 30;
 /** Times of sound this near to where the sound before ends are rounding, samples. */
 const ROUNDING = 64;
 
+/** What goes from one part into the next, between two parts. */
+export interface PartState {
+  /** Where the next frame of sound should begin, samples, and where sound ends, ticks. Undefined before any. */
+  sound?: { next: number; end: Ticks } | undefined;
+  /** Where pictures end (undefined before any), and how long the last one was, ticks. */
+  picture: { end?: Ticks | undefined; lastDuration: Ticks };
+}
+
 export class PartBuilder {
   #video: Sample[] = [];
   #videoAt: Ticks | undefined;
@@ -26,6 +34,28 @@ export class PartBuilder {
   #lastDuration: Ticks = DEFAULT_PICTURE;
   #audioEnd: Ticks = -Infinity;
   #videoEnd: Ticks = -Infinity;
+
+  /** @param from goes on behind parts that another builder has made */
+  constructor(from?: PartState) {
+    if (!from) return;
+    this.#audioNext = from.sound?.next;
+    this.#audioEnd = from.sound?.end ?? -Infinity;
+    this.#videoEnd = from.picture.end ?? -Infinity;
+    this.#lastDuration = from.picture.lastDuration;
+  }
+
+  /** Undefined in the middle of a part. */
+  get state(): PartState | undefined {
+    if (this.#waiting || this.#video.length > 0 || this.#audio.length > 0) return undefined;
+    const next = this.#audioNext;
+    return {
+      ...(next !== undefined && { sound: { next, end: this.#audioEnd } }),
+      picture: {
+        ...(this.#videoEnd > -Infinity && { end: this.#videoEnd }),
+        lastDuration: this.#lastDuration,
+      },
+    };
+  }
 
   /** End of what was added, ticks; of the picture where there is one, for segments are cut at pictures. */
   get end(): Ticks {
