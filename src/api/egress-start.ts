@@ -103,10 +103,11 @@ export async function checkRequest(
   { outbound, signingKeys }: Pick<EgressStartOptions, 'outbound' | 'signingKeys'>,
   context: PlanContext,
 ): Promise<EgressPlan> {
-  await checkOutbound(requestUrls(request), outbound.policy);
+  // What it may name at all, and how much of it, comes before anything is looked up.
   const plan = planEgress(request, context);
   checkSigningKeys(request.webhooks, signingKeys);
-  await checkPlanned(plan, outbound);
+  await checkOutbound(requestUrls(request), outbound.policy);
+  await checkPlanned(plan, outbound, request instanceof TrackEgressRequest ? 'websocket_url' : 'urls');
   return plan;
 }
 

@@ -1,10 +1,5 @@
 /** Where a request would have us connect to, held to the outbound policy before anything is begun. */
-import {
-  RoomCompositeEgressRequest,
-  StartEgressRequest,
-  TrackEgressRequest,
-  WebEgressRequest,
-} from '@livekit/protocol';
+import { RoomCompositeEgressRequest, StartEgressRequest, WebEgressRequest } from '@livekit/protocol';
 import type { EgressPlan } from '../egress/plan/types.ts';
 import { invalid } from '../egress/request/errors.ts';
 import { reachedUrl, showStreamUrl } from '../egress/request/stream-url.ts';
@@ -48,14 +43,9 @@ export async function checkOutbound(urls: readonly NamedUrl[], policy: AddressPo
   );
 }
 
-/** URLs that stand in the request and in no plan, or would be refused for another reason first. */
+/** URLs that stand in the request and not among the outputs and storages of its plan. */
 export function requestUrls(request: StartRequest): NamedUrl[] {
-  const urls = request.webhooks.map(({ url }) => ({ field: 'webhooks.url', url }));
-  urls.push(...pageUrls(request));
-  if (request instanceof TrackEgressRequest && request.output.case === 'websocketUrl') {
-    urls.push({ field: 'websocket_url', url: request.output.value });
-  }
-  return urls;
+  return [...request.webhooks.map(({ url }) => ({ field: 'webhooks.url', url })), ...pageUrls(request)];
 }
 
 /** The page a browser would be shown, when there is one. */
@@ -73,13 +63,15 @@ function pageUrls(request: StartRequest): NamedUrl[] {
 
 /**
  * Everywhere a plan leads to, held to the rules, and that its storages can be opened.
+ * @param streamField what the request calls URLs of streams, for messages
  * @throws RequestError
  */
 export async function checkPlanned(
   plan: Pick<EgressPlan, 'outputs' | 'storages'>,
   { policy, storage }: OutboundRules,
+  streamField = 'urls',
 ): Promise<void> {
-  await checkOutbound(plannedUrls(plan, storage.s3.endpoint), policy);
+  await checkOutbound(plannedUrls(plan, storage.s3.endpoint, streamField), policy);
   for (const each of plan.storages) {
     if (each.type !== 's3') continue;
     try {
@@ -95,10 +87,13 @@ export async function checkPlanned(
 function plannedUrls(
   { outputs, storages }: Pick<EgressPlan, 'outputs' | 'storages'>,
   trustedEndpoint: string,
+  streamField: string,
 ): NamedUrl[] {
   return [
     ...outputs.flatMap((output) =>
-      output.type === 'stream' ? output.urls.map((url) => ({ field: 'urls', url: reachedUrl(url) })) : [],
+      output.type === 'stream'
+        ? output.urls.map((url) => ({ field: streamField, url: reachedUrl(url) }))
+        : [],
     ),
     ...storages.flatMap((storage) =>
       storage.type === 's3' && storage.s3.endpoint !== '' && storage.s3.endpoint !== trustedEndpoint
