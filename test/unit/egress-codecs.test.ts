@@ -186,6 +186,8 @@ describe('keyframes', () => {
     [25, 0, 35],
     [29, 0, 29],
     [60, 0, 105],
+    // 0.3 s are more than three frames, and less than four.
+    [12, 0.3, 3],
   ])(
     'at %i fps, asked for every %i s, make segments of 7 s exactly',
     (framerate, keyFrameInterval, frames) => {

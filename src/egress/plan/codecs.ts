@@ -147,18 +147,19 @@ function audioFor(
   return { ...audio, codec, ...(codec === 'aac' && asked.options && { exact: true }) };
 }
 
+/** A product of decimals that should be whole may lie this much below. */
+const ROUNDING = 1e-6;
+
 /**
  * Keyframes a whole number of frames apart, such that a segment is exactly as long as it was asked for: the interval
- * is made shorter until it fits.
+ * is made shorter until it fits, and is never longer than it was asked for, but for a frame at least.
  */
 function exactKeyFrames(video: VideoEncoding, { outputs }: EgressPlan): VideoEncoding {
   const segments = outputs.find((output) => output.type === 'segments');
   if (!segments) return video;
   const frames = segments.segmentDuration * Math.round(video.framerate);
-  let parts = Math.max(
-    1,
-    Math.ceil(frames / Math.max(1, Math.round(video.keyFrameInterval * video.framerate))),
-  );
+  const wanted = Math.max(1, Math.floor(video.keyFrameInterval * video.framerate + ROUNDING));
+  let parts = Math.ceil(frames / wanted);
   while (frames % parts !== 0 && parts < frames) parts++;
   return { ...video, keyFrameInterval: frames / parts / Math.round(video.framerate) };
 }

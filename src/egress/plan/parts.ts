@@ -2,7 +2,7 @@
 import { AudioMixing } from '@livekit/protocol';
 import type { WebhookConfig } from '@livekit/protocol';
 import { LAYOUT_NAMES } from './types.ts';
-import type { AudioMixingName, EgressOutput, EgressPlan, EgressSource, LayoutName } from './types.ts';
+import type { AudioMixingName, EgressPlan, EgressSource, LayoutName } from './types.ts';
 import { DEFAULT_KEY_FRAME_INTERVAL } from './presets.ts';
 import type { Encoding, EncodingChoice } from '../request/encoding.ts';
 import { invalid } from '../request/errors.ts';
@@ -17,20 +17,9 @@ export interface PlanContext {
   options?: EgressOptions;
 }
 
-/**
- * Keyframes such that segments can be cut at their own length: the interval asked for (default 2 s), made
- * shorter until it fits the segment duration a whole number of times.
- */
-function keyFrameInterval(requested: number | undefined, outputs: readonly EgressOutput[]): number {
-  const wanted = requested ?? DEFAULT_KEY_FRAME_INTERVAL;
-  const segments = outputs.find((output) => output.type === 'segments');
-  if (!segments) return wanted;
-  return segments.segmentDuration / Math.ceil(segments.segmentDuration / wanted);
-}
-
-export function picture(encoding: Encoding, outputs: readonly EgressOutput[]): EgressPlan['video'] {
-  const interval = keyFrameInterval(encoding.requestedKeyFrameInterval, outputs);
-  return { ...encoding.video, keyFrameInterval: interval };
+/** A picture as it is asked for; where it is cut into segments keyframes come closer, see settleCodecs. */
+export function picture({ video, requestedKeyFrameInterval }: Encoding): EgressPlan['video'] {
+  return { ...video, keyFrameInterval: requestedKeyFrameInterval ?? DEFAULT_KEY_FRAME_INTERVAL };
 }
 
 /** @throws RequestError */

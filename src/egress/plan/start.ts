@@ -7,6 +7,7 @@ import {
   ParticipantInfo_Kind,
 } from '@livekit/protocol';
 import type { AudioRoute as AudioRouteRequest, MediaSource, StartEgressRequest } from '@livekit/protocol';
+import { idOf, planEncoded } from './encoded.ts';
 import { checkCommon, checkEither, checkPageUrl, choiceOf, picture, roomSource } from './parts.ts';
 import type { PlanContext } from './parts.ts';
 import type { AudioChannelName, AudioRoute, EgressPlan, EgressSource, ParticipantKindName } from './types.ts';
@@ -15,7 +16,7 @@ import type { EncodingChoice } from '../request/encoding.ts';
 import { isKnownValue } from '../request/enums.ts';
 import { invalid } from '../request/errors.ts';
 import { listed } from '../request/listed.ts';
-import { directFile, encodedOutputs } from '../request/outputs.ts';
+import { directFile } from '../request/outputs.ts';
 import { StorageList } from '../request/storage.ts';
 import { checkWebhooks } from '../request/webhooks.ts';
 
@@ -147,12 +148,11 @@ function planPassthrough(
   const outputs = [directFile(new DirectFileOutput({ filepath, disableManifest, output }), storages)];
   const encoding = encodingOf({ case: undefined });
   return {
-    egressId: context.egressId,
-    options: context.options ?? {},
+    ...idOf(context),
     roomName: request.roomName,
     source: { type: 'tracks', audioTrackId, videoTrackId: video?.trackId },
     choice: { program: 'auto' },
-    video: video ? picture(encoding, outputs) : null,
+    video: video ? picture(encoding) : null,
     audio: audio ? encoding.audio : null,
     outputs,
     storages: storages.plans,
@@ -181,19 +181,12 @@ export function planStart(request: StartEgressRequest, context: PlanContext): Eg
   if (options.case === 'preset' && options.value === EncodingOptionsPreset.PASSTHROUGH) {
     return planPassthrough(request, source, context);
   }
-  const storages = new StorageList();
-  const encoding = encodingOf(options);
-  const outputs = encodedOutputs(listed(request), storages);
   const { video, audio } = legsOf(source);
-  return {
-    egressId: context.egressId,
-    options: context.options ?? {},
+  return planEncoded({ ...listed(request), options }, context, {
     roomName: source.type === 'web' ? '' : request.roomName,
     source,
     choice: source.type === 'media' ? choiceOf(options) : { program: 'composite' },
-    video: video ? picture(encoding, outputs) : null,
-    audio: audio ? encoding.audio : null,
-    outputs,
-    storages: storages.plans,
-  };
+    picture: video,
+    sound: audio,
+  });
 }

@@ -6,40 +6,15 @@ import type {
   TrackEgressRequest,
   WebEgressRequest,
 } from '@livekit/protocol';
+import { idOf, planEncoded } from './encoded.ts';
 import { checkCommon, checkEither, checkPageUrl, choiceOf, mixingOf, picture, roomSource } from './parts.ts';
 import type { PlanContext } from './parts.ts';
 import type { EgressPlan } from './types.ts';
 import { encodingOf } from '../request/encoding.ts';
-import type { EncodingChoice } from '../request/encoding.ts';
 import { invalid } from '../request/errors.ts';
-import { directFile, encodedOutputs, webSocketOutput } from '../request/outputs.ts';
+import { directFile, webSocketOutput } from '../request/outputs.ts';
 import { StorageList } from '../request/storage.ts';
 import { checkWebhooks } from '../request/webhooks.ts';
-
-/** What a request without options of Sluice's own is planned with. */
-const idOf = ({ egressId, options = {} }: PlanContext) => ({ egressId, options });
-
-/** What all requests that encode have in common; `picture` and `sound` say what is recorded. */
-function planEncoded(
-  request: Parameters<typeof encodedOutputs>[0] & { options: EncodingChoice },
-  context: PlanContext,
-  what: Pick<EgressPlan, 'roomName' | 'source' | 'choice'> & { picture: boolean; sound: boolean },
-): EgressPlan {
-  const storages = new StorageList();
-  const encoding = encodingOf(request.options);
-  const outputs = encodedOutputs(request, storages);
-  const { roomName, source, choice } = what;
-  return {
-    ...idOf(context),
-    roomName,
-    source,
-    choice,
-    video: what.picture ? picture(encoding, outputs) : null,
-    audio: what.sound ? encoding.audio : null,
-    outputs,
-    storages: storages.plans,
-  };
-}
 
 export function planRoomComposite(request: RoomCompositeEgressRequest, context: PlanContext): EgressPlan {
   checkCommon(request);
@@ -117,7 +92,7 @@ export function planTrack(request: TrackEgressRequest, context: PlanContext): Eg
       videoTrackId: audio ? undefined : trackId,
     },
     choice: { program: 'auto' },
-    video: audio ? null : picture(encoding, outputs),
+    video: audio ? null : picture(encoding),
     audio: audio ? encoding.audio : null,
     outputs,
     storages: storages.plans,
