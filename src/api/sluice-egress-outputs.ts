@@ -1,6 +1,6 @@
 /** Outputs of a running egress, added and removed. */
 import { randomUUID } from 'node:crypto';
-import type { JsonObject, JsonValue, Message, MessageType } from '@bufbuild/protobuf';
+import type { JsonObject, Message, MessageType } from '@bufbuild/protobuf';
 import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } from '@livekit/protocol';
 import { z } from 'zod';
 import { wantedOutputs, withOutput } from '../egress/added-outputs.ts';
@@ -17,24 +17,19 @@ import type { HlsDefaults } from './egress-hls.ts';
 import { TwirpError } from './errors.ts';
 import { checkPlanned } from './outbound-urls.ts';
 import type { OutboundRules } from './outbound-urls.ts';
-import { messageFromJson, messageToJson } from './protojson.ts';
+import { exactlyOne, messageFromJson, messageJson, messageToJson } from './protojson.ts';
 import { egressId } from './sluice-egress-running.ts';
 
 /** More are a mistake. */
 const MAX_ADDED = 64;
 
-const message = z.custom<JsonValue>(
-  (value) => typeof value === 'object' && value !== null,
-  'it must be an object',
-);
-
 /** Exactly one of LiveKit's output messages, in its own JSON. */
 export const addOutputSchema = z.strictObject({
   egress_id: egressId,
-  file: message.optional(),
-  segments: message.optional(),
-  stream: message.optional(),
-  images: message.optional(),
+  file: messageJson.optional(),
+  segments: messageJson.optional(),
+  stream: messageJson.optional(),
+  images: messageJson.optional(),
   /** Of segments. */
   hls: hlsSchema.pick({ segment_type: true }).optional(),
 });
@@ -59,15 +54,7 @@ const TYPES: Readonly<Record<AddedOutput['type'], MessageType<Message>>> = {
 
 /** @throws TwirpError unless exactly one output is there, in LiveKit's JSON */
 function outputOf(body: z.infer<typeof addOutputSchema>): AddedOutput {
-  const types = Object.keys(TYPES) as AddedOutput['type'][];
-  const [type, ...more] = types.filter((each) => body[each] !== undefined);
-  const json = type === undefined ? undefined : body[type];
-  if (type === undefined || json === undefined || more.length > 0) {
-    throw new TwirpError(
-      'invalid_argument',
-      `request has missing or invalid field: output: give exactly one of ${types.join(', ')}`,
-    );
-  }
+  const { name: type, json } = exactlyOne(body, Object.keys(TYPES) as AddedOutput['type'][], 'output');
   if (body.hls !== undefined && type !== 'segments') {
     throw new TwirpError(
       'invalid_argument',

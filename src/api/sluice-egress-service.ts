@@ -14,26 +14,20 @@ import { parseOptions } from '../egress/request/options.ts';
 import type { StartRequest } from '../egress/request/types.ts';
 import { startEgress } from './egress-start.ts';
 import type { EgressServiceOptions } from './egress-service.ts';
-import { TwirpError } from './errors.ts';
-import { messageFromJson, messageToJson } from './protojson.ts';
+import { exactlyOne, messageFromJson, messageJson, messageToJson } from './protojson.ts';
 import { jsonRpc } from './rpc.ts';
 import type { RpcContext, RpcService } from './rpc.ts';
 import { runningMethods } from './sluice-egress-methods.ts';
 
-const message = z.custom<JsonValue>(
-  (value) => typeof value === 'object' && value !== null,
-  'it must be an object',
-);
-
 /** Exactly one of LiveKit's requests, in its own JSON, and {@link parseOptions}'s options. */
 const startSchema = z.strictObject({
-  room_composite: message.optional(),
-  web: message.optional(),
-  participant: message.optional(),
-  track_composite: message.optional(),
-  track: message.optional(),
+  room_composite: messageJson.optional(),
+  web: messageJson.optional(),
+  participant: messageJson.optional(),
+  track_composite: messageJson.optional(),
+  track: messageJson.optional(),
   /** v2's StartEgressRequest. */
-  start: message.optional(),
+  start: messageJson.optional(),
   options: z.unknown().optional(),
 });
 
@@ -51,14 +45,7 @@ const DECODERS: Readonly<Record<Exclude<keyof StartBody, 'options'>, (json: Json
 /** @throws TwirpError unless exactly one request is there */
 function requestOf(body: StartBody): StartRequest {
   const names = Object.keys(DECODERS) as (keyof typeof DECODERS)[];
-  const [name, ...more] = names.filter((each) => body[each] !== undefined);
-  const json = name === undefined ? undefined : body[name];
-  if (name === undefined || json === undefined || more.length > 0) {
-    throw new TwirpError(
-      'invalid_argument',
-      `request has missing or invalid field: request: give exactly one of ${names.join(', ')}`,
-    );
-  }
+  const { name, json } = exactlyOne(body, names, 'request');
   return DECODERS[name](json);
 }
 
