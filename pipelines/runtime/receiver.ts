@@ -53,6 +53,8 @@ export class Receiver {
   readonly #lastPacket: Gst.Element;
   readonly #session: GObject.Object;
   #jitterBuffers: Gst.Element[] = [];
+  /** Elements of rtpbin when its jitterbuffers were looked for last. */
+  #children = 0;
   #offsetNs = 0;
   /** Sequence number of the last packet that was measured, or that left before the offset was changed. */
   #seenSeqnum: number | undefined;
@@ -154,7 +156,11 @@ export class Receiver {
    * numbers is loss, the passing of time is not.
    */
   tune(): void {
-    this.#jitterBuffers = this.#findJitterBuffers();
+    const rtpBin = childBin(this.bin, RECEIVER.rtp);
+    const children = rtpBin.get_children_count();
+    if (children === this.#children) return;
+    this.#children = children;
+    this.#jitterBuffers = findJitterBuffers(rtpBin);
     for (const jitterBuffer of this.#jitterBuffers) setProperties(jitterBuffer, { 'rtx-next-seqnum': false });
   }
 
@@ -186,11 +192,9 @@ export class Receiver {
     const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
     return { seqnum: view.getUint16(2), rtp: view.getUint32(4), runningNs: Number(buffer.pts) };
   }
+}
 
-  /** rtpbin makes one for every SSRC when its first packet comes: the track's, and that of bandwidth probes. */
-  #findJitterBuffers(): Gst.Element[] {
-    return allElements(childBin(this.bin, RECEIVER.rtp)).filter(
-      (element) => element.get_factory()?.get_name() === 'rtpjitterbuffer',
-    );
-  }
+/** rtpbin makes one for every SSRC when its first packet comes: the track's, and that of bandwidth probes. */
+function findJitterBuffers(rtpBin: Gst.Bin): Gst.Element[] {
+  return allElements(rtpBin).filter((element) => element.get_factory()?.get_name() === 'rtpjitterbuffer');
 }
