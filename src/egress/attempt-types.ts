@@ -1,11 +1,12 @@
 /** What an attempt needs, why it ends and how. */
 import type { Logger } from 'pino';
 import { BridgeCloseCode } from '../bridge/protocol.ts';
-import type { EgressDesired, EgressStore } from '../store/types.ts';
+import type { EgressDesired, EgressRecord, EgressStore } from '../store/types.ts';
 import type { PageFactory } from './page-source.ts';
 import type { PipelineRunFactory } from './pipeline-run.ts';
 import type { EgressPlan } from './plan/types.ts';
 import type { SinksFactory } from './sinks/index.ts';
+import type { StatusKeeper } from './status.ts';
 
 /** How an attempt ended; only `ended` means that the egress is over. */
 export type AttemptOutcome = 'ended' | 'superseded' | 'handed-over';
@@ -24,6 +25,17 @@ export const CLOSE_CAUSES: ReadonlyMap<number, Cause> = new Map<number, Cause>([
   [BridgeCloseCode.roomClosed, { type: 'finish', reason: 'Source closed' }],
   [BridgeCloseCode.removed, { type: 'finish', reason: 'Removed from the room' }],
 ]);
+
+/** One attempt at an egress, for what does a part of it. */
+export interface AttemptContext {
+  deps: AttemptDeps;
+  record: EgressRecord;
+  attempt: number;
+  status: StatusKeeper;
+  logger: Logger;
+  /** Ends the attempt; the first cause counts. */
+  end: (cause: Cause) => void;
+}
 
 export interface AttemptDeps {
   store: EgressStore;
