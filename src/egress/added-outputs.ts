@@ -7,6 +7,7 @@ import {
 } from '@livekit/protocol';
 import type { AddedOutput, EgressDesired } from '../store/types.ts';
 import { containerFor } from './plan/codecs.ts';
+import { isForImages } from './plan/images.ts';
 import type { EgressOutput, EgressPlan, FileOutput, OutputSpan } from './plan/types.ts';
 import { invalid } from './request/errors.ts';
 import { encodedOutputs } from './request/outputs.ts';
@@ -62,6 +63,12 @@ function fileOf(file: FileOutput, plan: EgressPlan): FileOutput {
 
 /** @throws RequestError where it does not go together with what is being recorded */
 function fitting(output: EgressOutput, plan: EgressPlan): EgressOutput {
+  if (output.type !== 'images' && isForImages(plan)) {
+    throw invalid(
+      output.type,
+      'the egress makes images alone, of two pictures a second without sound: start another one for it',
+    );
+  }
   const isTrack = plan.outputs.some((each) => each.type === 'file' && each.fileType === 'auto');
   switch (output.type) {
     case 'file':

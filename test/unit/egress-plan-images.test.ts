@@ -1,6 +1,12 @@
 /** What a request may ask of images and storyboards. */
-import { ImageFileSuffix, ImageOutput, RoomCompositeEgressRequest } from '@livekit/protocol';
+import {
+  EncodedFileOutput,
+  ImageFileSuffix,
+  ImageOutput,
+  RoomCompositeEgressRequest,
+} from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
+import { withOutput } from '../../src/egress/added-outputs.ts';
 import { planEgress } from '../../src/egress/plan/plan.ts';
 import { imagePrefix } from '../../src/egress/filename.ts';
 
@@ -19,6 +25,22 @@ describe('images outputs', () => {
         ...{ disableManifest: false, storage: 0 },
       },
     ]);
+  });
+
+  it('cost as little as they show where nothing else is made of a room', () => {
+    const imageOutputs = [new ImageOutput()];
+    const alone = plan({ imageOutputs });
+    expect(alone).toMatchObject({ audio: null, source: { videoOnly: true } });
+    expect(alone.video).toMatchObject({ width: 1280, height: 720, framerate: 2, keyFrameInterval: 0.5 });
+    const beside = plan({ imageOutputs, fileOutputs: [new EncodedFileOutput()] });
+    expect(beside.audio).not.toBeNull();
+    expect(beside.video).toMatchObject({ framerate: 30 });
+    const file = { outputId: 'OU_1', type: 'file' as const, json: '{}', fromMs: 1 };
+    expect(() => withOutput(alone, file)).toThrow(/images alone/);
+    expect(
+      withOutput(alone, { ...file, type: 'images', json: '{"filenamePrefix":"b"}' }).outputs,
+    ).toHaveLength(2);
+    expect(withOutput(beside, { ...file, json: '{"filepath":"b"}' }).outputs).toHaveLength(3);
   });
 
   it('keep what is asked, several at once', () => {

@@ -13,7 +13,7 @@ import { withRunningOutputs } from '../added-outputs.ts';
 import { settleCodecs } from './codecs.ts';
 import type { PlanContext } from './parts.ts';
 import { withHlsOptions } from './hls.ts';
-import { checkImages } from './images.ts';
+import { checkImages, thinForImages } from './images.ts';
 import { checkWebSockets, withStreamQualities } from './streams.ts';
 import { planStart } from './start.ts';
 import type { EgressPlan } from './types.ts';
@@ -55,7 +55,7 @@ export function planEgress(request: StartRequest, context: PlanContext): EgressP
   checkLegs(choice, { picture: asked.video !== null, sound: asked.audio !== null });
   checkWebSockets(asked);
   checkImages(asked);
-  return settleCodecs(asked, choice, wantsOwnKind(request));
+  return thinForImages(settleCodecs(asked, choice, wantsOwnKind(request)));
 }
 
 /**
