@@ -1,8 +1,6 @@
 /** Streams of one egress that do not disturb each other: one stands still, others come and go. */
-import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { StreamInfo_Status } from '@livekit/protocol';
 import {
   EncodedFileOutput,
@@ -18,6 +16,7 @@ import { redactStreamUrl } from '../../src/redact.ts';
 import { gridRegion, publish, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport, TileSpec } from '../../src/demo/content/analyse.ts';
+import { afterLongestGap, videoPackets } from '../support/packets.ts';
 import { startNginxRtmp } from '../support/rtmp.ts';
 import type { NginxRtmp } from '../support/rtmp.ts';
 import { Sluice } from '../support/sluice.ts';
@@ -31,35 +30,6 @@ const KEYS = {
   first: 'k3y-of-the-first-one',
   added: 'k3y-of-the-added-one',
 };
-
-const run = promisify(execFile);
-
-interface Packet {
-  time: number;
-  keyframe: boolean;
-}
-
-async function videoPackets(file: string): Promise<Packet[]> {
-  const { stdout } = await run('ffprobe', [
-    ...['-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=pts_time,flags', '-of', 'csv=p=0'],
-    file,
-  ]);
-  return stdout
-    .trim()
-    .split('\n')
-    .map((line) => line.split(','))
-    .map(([time = '', flags = '']) => ({ time: Number(time), keyframe: flags.includes('K') }));
-}
-
-/** The packet a stream went on with after its longest gap, and how long that was, seconds. */
-function afterLongestGap(packets: readonly Packet[]): { packet: Packet; gap: number } {
-  let found = { packet: packets[0]!, gap: 0 };
-  packets.forEach((packet, index) => {
-    const gap = index === 0 ? 0 : packet.time - packets[index - 1]!.time;
-    if (gap > found.gap) found = { packet, gap };
-  });
-  return found;
-}
 
 async function sizeOf(files: readonly string[]): Promise<number> {
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));

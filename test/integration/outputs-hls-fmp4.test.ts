@@ -1,11 +1,10 @@
 /** HLS of fragmented MP4 and LL-HLS made of real chunks, read back by FFmpeg and by the RFC's rules. */
-import { appendFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { appendFile, open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readLog } from '../../src/egress/log/reader.ts';
-import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
-import type { Chunk } from '../../src/egress/log/types.ts';
+import type { SegmentLogWriter } from '../../src/egress/log/writer.ts';
 import { FragmentedOutput } from '../../src/egress/outputs/hls/fmp4/index.ts';
 import type { FragmentedOptions } from '../../src/egress/outputs/hls/fmp4/index.ts';
 import { ffprobePackets } from '../../src/demo/content/ffprobe.ts';
@@ -16,6 +15,7 @@ import { assertPlaylist } from '../support/hls-rules.ts';
 import { assertFollows, assertLowLatency } from '../support/ll-hls-rules.ts';
 import type { ReadLowLatency } from '../support/ll-hls-rules.ts';
 import { MemoryStorage, silent, withFolder } from '../support/log-fixtures.ts';
+import { closedChunks, openLog, saveObjects } from '../support/closed-chunks.ts';
 
 const PLAYLIST = 'room/list.m3u8';
 const LIVE = 'room/live.m3u8';
@@ -35,30 +35,6 @@ function output(storage: MemoryStorage, change: Partial<FragmentedOptions> = {})
     logger: silent,
     ...change,
   });
-}
-
-function openLog(dir: string, attempt: number): Promise<SegmentLogWriter> {
-  return SegmentLogWriter.open({
-    ...{ dir, egressId: 'EG_1', attempt, epochMs: EPOCH_MS, container: 'mpegts', logger: silent },
-  });
-}
-
-/** An attempt's chunks, closed and in the log. */
-async function closedChunks(
-  dir: string,
-  attempt: number,
-  takes: readonly Omit<ChunkRecipe, 'folder'>[],
-): Promise<{ earlier: Chunk[]; chunks: Chunk[] }> {
-  const log = await openLog(dir, attempt);
-  const chunks: Chunk[] = [];
-  log.onChunk((chunk) => chunks.push(chunk));
-  for (const take of takes) {
-    for (const file of await makeChunks({ ...take, folder: log.folder })) {
-      await log.addChunk({ file, startNs: (take.offset ?? 0) * 1e9, durationNs: 0 });
-    }
-  }
-  await log.close();
-  return { earlier: log.earlier.chunks, chunks };
 }
 
 /** Remembers every version of a playlist. */
@@ -117,19 +93,10 @@ async function chunkFiles(dir: string, take: Omit<ChunkRecipe, 'folder'>) {
   return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(join(folder, name)) })));
 }
 
-/** Puts a storage's objects on disk, for FFmpeg to read. */
-async function save(storage: MemoryStorage, folder: string): Promise<string> {
-  for (const [key, bytes] of storage.objects) {
-    await mkdir(dirname(join(folder, key)), { recursive: true });
-    await writeFile(join(folder, key), bytes);
-  }
-  return join(folder, PLAYLIST);
-}
-
 describe('fragmented MP4', () => {
   it('holds every picture and all sound, and each segment can be the first', () =>
     withFolder(async (dir) => {
-      const { chunks } = await closedChunks(dir, 1, [{ seconds: 13, pattern: 'ball' }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 13, pattern: 'ball' }]);
       const storage = new MemoryStorage();
       const hls = output(storage, { livePlaylistKey: LIVE });
       for (const chunk of chunks) hls.push(chunk);
@@ -148,7 +115,7 @@ describe('fragmented MP4', () => {
       expect(Math.abs((list.segments[1]?.date ?? 0) - EPOCH_MS - 4000)).toBeLessThan(50);
       expect(result).toMatchObject({ segments: 4 });
 
-      const path = await save(storage, join(dir, 'out'));
+      const path = await saveObjects(storage, join(dir, 'out'), PLAYLIST);
       expect(await ffprobePackets(path, 'v:0')).toHaveLength(390);
       const sound = chunks.reduce((sum, { audioFrames }) => sum + audioFrames, 0);
       expect(await ffprobePackets(path, 'a:0')).toHaveLength(sound);
@@ -166,7 +133,7 @@ describe('fragmented MP4', () => {
 
   it('changes its initialization segment with the picture’s size, and plays through it', () =>
     withFolder(async (dir) => {
-      const { chunks } = await closedChunks(dir, 1, [
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [
         { seconds: 4, width: 320, height: 240 },
         { run: 1, offset: 4, seconds: 4, width: 480, height: 360 },
       ]);
@@ -177,31 +144,35 @@ describe('fragmented MP4', () => {
       const list = assertPlaylist(storage.text(PLAYLIST));
       expect(list.segments.map(({ discontinuity }) => discontinuity)).toEqual([false, true]);
       expect(storage.text(PLAYLIST)).toContain('#EXT-X-MAP:URI="seg_init_2.mp4"');
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(240);
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(240);
     }));
 
   it('of sound alone', () =>
     withFolder(async (dir) => {
-      const { chunks } = await closedChunks(dir, 1, [{ seconds: 6, video: 'none', audio: 'aac' }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 6, video: 'none', audio: 'aac' }]);
       const storage = new MemoryStorage();
       const hls = output(storage, { segmentDuration: 2 });
       for (const chunk of chunks) hls.push(chunk);
       await hls.finish();
       assertPlaylist(storage.text(PLAYLIST));
-      const path = await save(storage, join(dir, 'out'));
+      const path = await saveObjects(storage, join(dir, 'out'), PLAYLIST);
       const sound = chunks.reduce((sum, { audioFrames }) => sum + audioFrames, 0);
       expect(await ffprobePackets(path, 'a:0')).toHaveLength(sound);
     }));
 
   it('holds the target duration where keyframes do not come', () =>
     withFolder(async (dir) => {
-      const { chunks } = await closedChunks(dir, 1, [{ seconds: 15, gop: 3000 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 15, gop: 3000 }]);
       const storage = new MemoryStorage();
       const hls = output(storage, { segmentDuration: 2 });
       for (const chunk of chunks) hls.push(chunk);
       await hls.finish();
       expect(assertPlaylist(storage.text(PLAYLIST)).targetDuration).toBe(3);
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(450);
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(450);
     }));
 });
 
@@ -209,7 +180,7 @@ describe('LL-HLS', () => {
   it('publishes parts of the chunk that grows, which are what the segment is made of', () =>
     withFolder(async (dir) => {
       const files = await chunkFiles(dir, { seconds: 13, pattern: 'ball' });
-      const log = await openLog(dir, 1);
+      const log = await openLog(EPOCH_MS, dir, 1);
       const storage = new PlaylistStorage(PLAYLIST);
       const hls = output(storage, { partDuration: PART, live: { attempt: 1, folder: log.folder } });
       log.onChunk((chunk) => hls.push(chunk));
@@ -235,13 +206,15 @@ describe('LL-HLS', () => {
       }
       // Nothing of them is left.
       expect([...storage.objects.keys()].filter((key) => key.includes('_part_'))).toEqual([]);
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(390);
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(390);
     }));
 
   it('goes on after a takeover with the same parts, and those of the lost attempt go', () =>
     withFolder(async (dir) => {
       const files = await chunkFiles(dir, { seconds: 9, pattern: 'ball' });
-      const log = await openLog(dir, 1);
+      const log = await openLog(EPOCH_MS, dir, 1);
       const storage = new PlaylistStorage(LIVE);
       const low = (attempt: number, folder: string) =>
         ({ livePlaylistKey: LIVE, partDuration: PART, live: { attempt, folder } }) as const;
@@ -254,7 +227,7 @@ describe('LL-HLS', () => {
       await log.close();
 
       const later = await chunkFiles(dir, { offset: 12, seconds: 5, pattern: 'ball' });
-      const second = await openLog(dir, 2);
+      const second = await openLog(EPOCH_MS, dir, 2);
       expect(second.earlier.chunks.length).toBeGreaterThan(3);
       // PlaylistStorage holds the two attempts' playlists against each other.
       const hls = output(storage, { ...low(2, second.folder), earlier: second.earlier.chunks });
@@ -266,7 +239,7 @@ describe('LL-HLS', () => {
       expect(list.segments.map(({ discontinuity }) => discontinuity)).toEqual([false, false, true, false]);
       expect(Math.abs((list.segments[2]?.date ?? 0) - EPOCH_MS - 12_000)).toBeLessThan(50);
       expect([...storage.objects.keys()].filter((key) => key.includes('_part_'))).toEqual([]);
-      const path = await save(storage, join(dir, 'out'));
+      const path = await saveObjects(storage, join(dir, 'out'), PLAYLIST);
       const pictures = second.earlier.videoFrames + 150;
       expect(await ffprobePackets(path, 'v:0')).toHaveLength(pictures);
     }));
@@ -274,7 +247,7 @@ describe('LL-HLS', () => {
   it('shows nothing of a pause, although it is in the chunk that grows', () =>
     withFolder(async (dir) => {
       const files = await chunkFiles(dir, { seconds: 11, pattern: 'ball' });
-      const log = await openLog(dir, 1);
+      const log = await openLog(EPOCH_MS, dir, 1);
       const storage = new PlaylistStorage(PLAYLIST);
       const hls = output(storage, { partDuration: PART, live: { attempt: 1, folder: log.folder } });
       log.onChunk((chunk) => hls.push(chunk));
@@ -300,8 +273,8 @@ describe('LL-HLS', () => {
       expect(list.segments.map(({ discontinuity }) => discontinuity)).toEqual([false, true]);
       const whole = await readLog(dir);
       expect(whole.videoFrames).toBeLessThan(240);
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(
-        whole.videoFrames,
-      );
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(whole.videoFrames);
     }));
 });

@@ -1,19 +1,15 @@
 /** HLS made of real chunks, read back by FFmpeg and by the RFC's rules. */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Chunk } from '../../src/egress/log/types.ts';
 import { readLog } from '../../src/egress/log/reader.ts';
-import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
 import { HlsOutput } from '../../src/egress/outputs/hls/index.ts';
 import type { HlsOptions } from '../../src/egress/outputs/hls/index.ts';
 import { StorageError } from '../../src/storage/types.ts';
-import { makeChunks } from '../support/chunks.ts';
-import type { ChunkRecipe } from '../support/chunks.ts';
 import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { EPOCH_MS, MemoryStorage, silent, withFolder } from '../support/log-fixtures.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
+import { closedChunks, saveObjects } from '../support/closed-chunks.ts';
 
 const PLAYLIST = 'room/list.m3u8';
 const LIVE = 'room/live.m3u8';
@@ -32,44 +28,10 @@ function output(storage: MemoryStorage, change: Partial<HlsOptions> = {}): HlsOu
   });
 }
 
-/** An attempt's chunks, closed and in the log. */
-async function attempt(
-  dir: string,
-  number: number,
-  takes: readonly Omit<ChunkRecipe, 'folder'>[],
-): Promise<{ earlier: Chunk[]; chunks: Chunk[] }> {
-  const log = await SegmentLogWriter.open({
-    dir,
-    egressId: 'EG_1',
-    attempt: number,
-    epochMs: EPOCH_MS,
-    container: 'mpegts',
-    logger: silent,
-  });
-  const chunks: Chunk[] = [];
-  log.onChunk((chunk) => chunks.push(chunk));
-  for (const take of takes) {
-    for (const file of await makeChunks({ ...take, folder: log.folder })) {
-      await log.addChunk({ file, startNs: (take.offset ?? 0) * 1e9, durationNs: 0 });
-    }
-  }
-  await log.close();
-  return { earlier: log.earlier.chunks, chunks };
-}
-
-/** Puts a storage's objects on disk, for FFmpeg to read. */
-async function save(storage: MemoryStorage, folder: string): Promise<string> {
-  for (const [key, bytes] of storage.objects) {
-    await mkdir(dirname(join(folder, key)), { recursive: true });
-    await writeFile(join(folder, key), bytes);
-  }
-  return join(folder, PLAYLIST);
-}
-
 describe('a broadcast', () => {
   it('is stored as it goes, playlists last, and ends as VOD', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 26, pattern: 'ball' }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 26, pattern: 'ball' }]);
       const storage = new MemoryStorage();
       const texts: string[] = [];
       const hls = output(storage, { onUpdate: () => texts.push(storage.text(PLAYLIST)) });
@@ -100,7 +62,7 @@ describe('a broadcast', () => {
       expect(result).toMatchObject({ segments: 7, playlist: { key: PLAYLIST }, livePlaylist: { key: LIVE } });
       expect(result.durationNs / 1e9).toBeCloseTo(26, 0);
 
-      const path = await save(storage, join(dir, 'out'));
+      const path = await saveObjects(storage, join(dir, 'out'), PLAYLIST);
       const packets = await ffprobePackets(path, 'v:0');
       expect(packets).toHaveLength(780);
       expect((await ffprobePackets(path, 'a:0')).length).toBe(
@@ -117,7 +79,7 @@ describe('a broadcast', () => {
 
   it('holds the target duration where keyframes do not come', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 15, gop: 3000 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 15, gop: 3000 }]);
       expect(chunks).toHaveLength(1);
       const storage = new MemoryStorage();
       const hls = output(storage, { segmentDuration: 2 });
@@ -126,12 +88,14 @@ describe('a broadcast', () => {
       const list = assertPlaylist(storage.text(PLAYLIST));
       expect(list.targetDuration).toBe(3);
       expect(list.segments.length).toBeGreaterThanOrEqual(5);
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(450);
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(450);
     }));
 
   it('marks another picture size with a discontinuity, and plays through it', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [
         { seconds: 4, width: 320, height: 240 },
         { run: 1, offset: 4, seconds: 4, width: 480, height: 360 },
       ]);
@@ -141,14 +105,14 @@ describe('a broadcast', () => {
       await hls.finish();
       const list = assertPlaylist(storage.text(PLAYLIST));
       expect(list.segments.map(({ discontinuity }) => discontinuity)).toEqual([false, true]);
-      const frames = await ffprobeFrames(await save(storage, join(dir, 'out')));
+      const frames = await ffprobeFrames(await saveObjects(storage, join(dir, 'out'), PLAYLIST));
       expect(frames.filter(({ width }) => width === 320)).toHaveLength(120);
       expect(frames.filter(({ width }) => width === 480)).toHaveLength(120);
     }));
 
   it('can name its segments by time', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 8 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 8 }]);
       const storage = new MemoryStorage();
       const hls = output(storage, { suffix: 'timestamp' });
       for (const chunk of chunks) hls.push(chunk);
@@ -164,7 +128,7 @@ describe('another attempt', () => {
   it('goes on where the first was, without storing again what is there', () =>
     withFolder(async (dir) => {
       const storage = new MemoryStorage();
-      const first = await attempt(dir, 1, [{ seconds: 10 }]);
+      const first = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 10 }]);
       const before = output(storage);
       for (const chunk of first.chunks) before.push(chunk);
       await expect.poll(() => before.status.segments).toBe(2);
@@ -174,7 +138,7 @@ describe('another attempt', () => {
       expect(assertPlaylist(texts).ended).toBe(false);
       storage.puts.length = 0;
 
-      const second = await attempt(dir, 2, [{ offset: 15, seconds: 8 }]);
+      const second = await closedChunks(EPOCH_MS, dir, 2, [{ offset: 15, seconds: 8 }]);
       const after = output(storage, { earlier: second.earlier });
       for (const chunk of second.chunks) after.push(chunk);
       await after.finish();
@@ -195,16 +159,16 @@ describe('another attempt', () => {
       ]);
       expect(Math.abs((list.segments[3]?.date ?? 0) - EPOCH_MS - 15_000)).toBeLessThan(50);
       const log = await readLog(dir);
-      expect(await ffprobePackets(await save(storage, join(dir, 'out')), 'v:0')).toHaveLength(
-        log.videoFrames,
-      );
+      expect(
+        await ffprobePackets(await saveObjects(storage, join(dir, 'out'), PLAYLIST), 'v:0'),
+      ).toHaveLength(log.videoFrames);
     }));
 });
 
 describe('a superseded attempt', () => {
   it('writes nothing more: no segment, no playlist', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 12 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 12 }]);
       const storage = new MemoryStorage();
       let superseded = false;
       const failures: string[] = [];
@@ -230,7 +194,7 @@ describe('a superseded attempt', () => {
 describe('a store that fails', () => {
   it('is tried again when it is its own fault', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 4 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 4 }]);
       const storage = new MemoryStorage();
       storage.failures.push(
         new StorageError('destination', 503, 'busy'),
@@ -243,7 +207,7 @@ describe('a store that fails', () => {
 
   it('ends the output when it is the request’s', () =>
     withFolder(async (dir) => {
-      const { chunks } = await attempt(dir, 1, [{ seconds: 8 }]);
+      const { chunks } = await closedChunks(EPOCH_MS, dir, 1, [{ seconds: 8 }]);
       const storage = new MemoryStorage();
       storage.failures.push(new StorageError('user', 403, 'no such bucket'));
       const failures: string[] = [];

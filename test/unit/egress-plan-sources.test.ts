@@ -8,27 +8,17 @@ import {
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { echoed } from '../../src/egress/request/echo.ts';
-import { RequestError } from '../../src/egress/request/errors.ts';
 import { loadOptions, parseOptions, storeOptions } from '../../src/egress/request/options.ts';
 import { planEgress, planOfRecord } from '../../src/egress/plan/plan.ts';
 import { storeRequest } from '../../src/egress/request/types.ts';
 import { initialInfo } from '../../src/egress/info.ts';
+import { refusalOf } from '../support/refusal.ts';
 
 const egressId = 'EG_test';
 const file = { file: { filepath: 'a.mp4' } };
 const start = (more: Record<string, JsonValue>) =>
   StartEgressRequest.fromJson({ roomName: 'demo', outputs: [file], ...more });
 const plan = (request: Parameters<typeof planEgress>[0]) => planEgress(request, { egressId });
-
-function refusal(request: Parameters<typeof planEgress>[0]): RequestError {
-  try {
-    plan(request);
-  } catch (error) {
-    if (error instanceof RequestError) return error;
-    throw error;
-  }
-  throw new Error('the request was not refused');
-}
 
 describe('a participant', () => {
   const participant = (more: Record<string, JsonValue> = {}) =>
@@ -58,7 +48,7 @@ describe('a participant', () => {
   });
 
   it('has to be named', () => {
-    expect(refusal(participant({ identity: '' }))).toMatchObject({
+    expect(refusalOf(() => plan(participant({ identity: '' })))).toMatchObject({
       code: 'invalid_argument',
       field: 'identity',
     });
@@ -205,7 +195,7 @@ describe('StartEgress', () => {
       /file_type has to be empty/,
     ],
   ])('refuses %s', (_what, more, message) => {
-    const error = refusal(start(more));
+    const error = refusalOf(() => plan(start(more)));
     expect(error.code).toBe('invalid_argument');
     expect(error.message).toMatch(message);
   });
