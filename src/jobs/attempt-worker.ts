@@ -2,12 +2,14 @@
 import { Worker } from 'bullmq';
 import type { Job as QueueJob } from 'bullmq';
 import type { Logger } from 'pino';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Leases } from '../store/leases.ts';
 import { AdmissionGate } from './admission-gate.ts';
 import type { JobAdmission } from './admission-gate.ts';
 import { QUEUE_PREFIX } from './queues.ts';
 import type { AttemptId, QueueConnection } from './queues.ts';
+import { handOverInTurn } from './hand-over.ts';
 import { Presence, Vouching, attemptLeases } from './vouching.ts';
 
 /** BullMQ's lock on a running job; renewed at half-time. */
@@ -49,8 +51,8 @@ export interface AttemptWorkerOptions<Job> {
    * run, which is then stored already.
    */
   take: (id: AttemptId, logger: Logger) => Promise<RunningAttempt | 'refused' | 'ended'>;
-  /** Moves the fence past an attempt that was handed over and queues the next one. */
-  goOn: (id: AttemptId) => Promise<void>;
+  /** Moves the fence past an attempt that was handed over and queues the next one: that, unless there is nothing more. */
+  goOn: (id: AttemptId) => Promise<AttemptId | undefined>;
   /** Its bindings name what runs. */
   loggerOf: (id: AttemptId) => Logger;
   logger: Logger;
@@ -61,9 +63,16 @@ function end(running: RunningAttempt, how: Ending): void {
   else running.handOver();
 }
 
+interface Runs {
+  attempt: number;
+  running: RunningAttempt;
+  /** The attempt that goes on with it, when it has ended here. */
+  next: Promise<AttemptId | undefined>;
+}
+
 export class AttemptWorker<Job> {
   readonly #options: AttemptWorkerOptions<Job>;
-  readonly #running = new Map<string, { attempt: number; running: RunningAttempt }>();
+  readonly #running = new Map<string, Runs>();
   /** Leases of every job here, also of those that do not run yet. */
   readonly #taken = new Set<string>();
   readonly #leases: Leases;
@@ -125,7 +134,8 @@ export class AttemptWorker<Job> {
     this.#gate?.close();
     const closed = this.#worker.close();
     this.#closing = how === 'finish' ? how : await this.#drained();
-    for (const { running } of this.#running.values()) end(running, this.#closing);
+    if (this.#closing === 'finish') for (const { running } of this.#running.values()) end(running, 'finish');
+    else void this.#handOver();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), deadlineMs);
@@ -154,6 +164,18 @@ export class AttemptWorker<Job> {
     return 'hand-over';
   }
 
+  /** Never rejects. */
+  async #handOver(): Promise<void> {
+    const { leaseOf } = this.#options;
+    const jobs = [...this.#running.values()].map(({ running, next }) => ({
+      handOver: () => running.handOver(),
+      next,
+    }));
+    const isTaken = async (id: AttemptId) => (await this.#leases.live()).has(leaseOf(id));
+    // Another worker's machine is as large as this one, as far as can be known.
+    await handOverInTurn(jobs, isTaken, Math.max(1, Math.floor(availableParallelism() / 2)));
+  }
+
   /** Others take it when there is no room for it here. */
   async #admitted(job: QueueJob<Job>, token: string | undefined): Promise<AttemptOutcome | 'refused'> {
     const id = this.#options.idOf(job.data);
@@ -180,15 +202,17 @@ export class AttemptWorker<Job> {
   async #run(id: AttemptId, log: Logger): Promise<AttemptOutcome | 'refused'> {
     const running = await this.#options.take(id, log);
     if (typeof running === 'string') return running;
-    this.#running.set(id.id, { attempt: id.attempt, running });
+    const { promise: next, resolve } = Promise.withResolvers<AttemptId | undefined>();
+    this.#running.set(id.id, { attempt: id.attempt, running, next });
     // Taken just before the worker was told to close.
     if (this.#closing) end(running, this.#closing);
     try {
       const outcome = await running.run();
       log.info({ outcome }, 'job done');
-      if (outcome === 'handed-over') await this.#options.goOn(id);
+      if (outcome === 'handed-over') resolve(await this.#options.goOn(id));
       return outcome;
     } finally {
+      resolve(undefined);
       if (this.#running.get(id.id)?.attempt === id.attempt) this.#running.delete(id.id);
     }
   }

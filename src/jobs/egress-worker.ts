@@ -42,7 +42,9 @@ export class EgressWorker extends AttemptWorker<EgressJob> {
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);
-        if (next !== undefined) await queue.add(id, next, { first: true });
+        if (next === undefined) return undefined;
+        await queue.add(id, next, { first: true });
+        return { id, attempt: next };
       },
       loggerOf: ({ id, attempt }) => logger.child({ egressId: id, attempt }),
       logger,

@@ -41,7 +41,9 @@ export class IngressWorker extends AttemptWorker<IngressJob> {
       take: (id, log) => take(id, log, options),
       goOn: async ({ id, attempt }) => {
         const next = await store.raiseAttempt(id, attempt);
-        if (next !== undefined) await queue.add(id, next, { first: true });
+        if (next === undefined) return undefined;
+        await queue.add(id, next, { first: true });
+        return { id, attempt: next };
       },
       loggerOf: ({ id, attempt }) => logger.child({ ingressId: id, attempt }),
       logger,
