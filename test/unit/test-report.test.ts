@@ -89,6 +89,8 @@ describe('what a run is to blame for and none of its tests', () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-left-'));
     try {
       const path = join(folder, 'left');
+      // The run this is a test of may be asked for it, too.
+      vi.stubEnv(LEFT_VARIABLE, undefined);
       noteLeft(['nobody asks']);
       vi.stubEnv(LEFT_VARIABLE, path);
       noteLeft([]);
