@@ -65,7 +65,9 @@ export class Tracks {
       receiver.close();
       throw error;
     }
-    this.#tracks.set(trackId, { receiver, flow: new FlowWatch(monotonicMs(), connect.muted), format: '' });
+    const flow = new FlowWatch(monotonicMs(), connect.muted);
+    this.#tracks.set(trackId, { receiver, flow, format: '' });
+    this.#program.show(trackId, flow.flowing);
     this.#sync.add(trackId, connect.syncGroup, connect.kind);
     this.#pipeline.add(receiver.bin);
     const linked = receiver.src.link(pad);

@@ -13,6 +13,8 @@ export class FlowWatch {
   constructor(nowMs: number, muted: boolean) {
     this.#lastMs = nowMs;
     this.#muted = muted;
+    // Nothing of it can be seen before it comes.
+    this.#flowing = !muted;
   }
 
   /** Whether the track is to be seen: it is not muted, and packets came lately. */

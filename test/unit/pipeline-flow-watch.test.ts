@@ -14,9 +14,9 @@ function play(rows: readonly Row[], muted = false): void {
   }
 }
 
-test('flows with its first packet', () =>
+test('is shown from its first frame on, which is before its first packet has been counted', () =>
   play([
-    [100, 0, undefined, false],
+    [100, 0, undefined, true],
     [200, 5, undefined, true],
   ]));
 
