@@ -90,7 +90,7 @@ export class StreamDestination {
         this.#logger.info('parameter sets changed: connecting anew');
         continue;
       }
-      const wait = retries.next(end.activeMs, this.#condition.everLive);
+      const wait = retries.next(end.activeMs, this.#condition.everLive, end.ours);
       if (end.forGood || wait === undefined) {
         this.#condition.givenUp(end.reason);
         return;
@@ -120,7 +120,7 @@ export class StreamDestination {
     first: TapUnit,
   ): Promise<
     | { type: 'parameters'; unit: TapUnit }
-    | { type: 'failed'; reason: string; activeMs: number; forGood?: boolean }
+    | { type: 'failed'; reason: string; activeMs: number; forGood?: boolean; ours?: boolean }
   > {
     const { policy, caFile } = this.#options;
     let way: Way;
@@ -151,8 +151,8 @@ export class StreamDestination {
         await feed.write(unit, unit === first, over);
       }
       if (!feed.broken.aborted) await feed.finish(FINISH_MS);
-      const told = await feed.reason();
-      return { type: 'failed', reason: way.failure() ?? told, activeMs: feed.activeMs };
+      const [told, ours] = [await feed.reason(), await feed.crashed()];
+      return { type: 'failed', reason: way.failure() ?? told, activeMs: feed.activeMs, ours };
     } finally {
       await feed.kill();
       await way.close();

@@ -29,6 +29,8 @@ export class FfmpegFeed {
   #waiting = 0;
   #movedAt = performance.now();
   #stalled = false;
+  /** We have ended it, or told it to end. */
+  #told = false;
 
   constructor(options: FfmpegFeedOptions) {
     this.#options = options;
@@ -85,11 +87,13 @@ export class FfmpegFeed {
 
   /** Ends the input and waits until it is sent; at most `graceMs`. */
   async finish(graceMs: number): Promise<void> {
+    this.#told = true;
     await this.#process.stop(graceMs);
   }
 
   /** Ends the process at once. */
   async kill(): Promise<void> {
+    this.#told = true;
     clearInterval(this.#watch);
     await this.#process.kill();
   }
@@ -103,6 +107,12 @@ export class FfmpegFeed {
     return this.#activeSince === undefined
       ? `${host} did not answer within ${seconds} s`
       : `${host} took no data for ${seconds} s`;
+  }
+
+  /** Whether a signal has ended it that was not ours: killed, out of memory, crashed; answers when it has ended. */
+  async crashed(): Promise<boolean> {
+    const { signal } = await this.#process.exited;
+    return signal !== null && !this.#stalled && !this.#told;
   }
 
   #check(): void {

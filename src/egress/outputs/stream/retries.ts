@@ -27,13 +27,12 @@ export class Retries {
   /**
    * @param activeMs how long the connection that failed was live
    * @param everLive whether any was
+   * @param ours it ended for a fault of ours: the destination does not have to be spared
    * @returns how long to wait, ms; undefined: it is given up
    */
-  next(activeMs: number, everLive: boolean): number | undefined {
-    if (activeMs >= STABLE_MS) {
-      this.#failingSince = Date.now();
-      this.#pause = BACKOFF_MS.first;
-    }
+  next(activeMs: number, everLive: boolean, ours = false): number | undefined {
+    if (activeMs >= STABLE_MS) this.#failingSince = Date.now();
+    if (activeMs >= STABLE_MS || ours) this.#pause = BACKOFF_MS.first;
     this.begin();
     const limit = everLive ? this.#limits.retryMs : this.#limits.connectMs;
     const wait = Math.round(this.#pause * (0.75 + Math.random() / 2));
