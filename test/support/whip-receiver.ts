@@ -147,6 +147,8 @@ export function h264Pictures(packets: readonly RtpPacket[]): ReceivedPicture[] {
     const whole = payload.payload as Buffer | undefined;
     if (whole) picture.data = Buffer.concat([picture.data, whole]);
   }
+  // Who stops sending may do so within a picture.
+  if (packets.at(-1)?.header.marker === false) pictures.pop();
   for (const picture of pictures) {
     for (let i = 0; i + 4 < picture.data.length; i++)
       if (picture.data.readUInt32BE(i) === 1) picture.nals.push(picture.data[i + 4]! & 31);
