@@ -260,7 +260,8 @@ describe('H.264 and Opus, copied', () => {
         .map(({ pts }) => pts!);
       const steady = Object.values(windows('second')) as [number, number][];
       for (const [from, to] of steady) {
-        const inside = times.filter((time) => time >= from - 0.5 && time < to);
+        // A recording that begins may ask twice before the first answer has come.
+        const inside = times.filter((time) => time >= from && time < to);
         expect(inside.length).toBeGreaterThanOrEqual(Math.floor((to - from) / CADENCE_SECONDS));
         const distances = inside.slice(1).map((time, i) => time - inside[i]!);
         for (const distance of distances) expect(Math.abs(distance - CADENCE_SECONDS)).toBeLessThan(0.35);
@@ -307,7 +308,7 @@ describe('H.264 and Opus, copied', () => {
       const [whole] = report(name).tiles;
       // Until its first packet has come, a recording is silent; and at its end what is mixed at a time is filled up.
       const { duration } = report(name);
-      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1 && from < duration - 0.1);
+      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1 && from < duration - 0.15);
       expect(gaps).toHaveLength(1);
       const [gap] = gaps;
       expect(Math.abs(gap!.to - gap!.from - MUTE_MS / 1000)).toBeLessThan(0.3);
