@@ -69,7 +69,7 @@ export class Composite implements Program {
     const pcm = init.tap && init.tapFormat === 'pcm';
     if (pcm && !audio) throw new Error('a tap of sound needs sound');
     if (audio) {
-      const mixed = mixedAudio(audio, 'F32LE', init.tap, pcm ? PCM_TEE : '');
+      const mixed = mixedAudio(audio, 'F32LE', init.tap || init.live === true, pcm ? PCM_TEE : '');
       parts.push(`${mixed} ${soundTee(init)}! queue name=audioleg ! ${muxPad(container, 'audio')}`);
       if (init.page) parts.push(...pageSound(init.page, audio));
     }

@@ -82,7 +82,9 @@ export class Passthrough implements Program {
       // The muxer refuses a change of caps; silence may have come before the track and what its packets say of it.
       return [`${leg('audioleg')} ! capssetter join=false replace=true caps="${OPUS}" ! ${pad}`];
     }
-    return [`${mixedAudio(audio.encoding, 'S16LE', this.#init.tap)} ! queue name=mixedleg ! ${pad}`];
+    return [
+      `${mixedAudio(audio.encoding, 'S16LE', this.#init.tap || this.#init.live === true)} ! queue name=mixedleg ! ${pad}`,
+    ];
   }
 
   attach(pipeline: Gst.Pipeline): void {

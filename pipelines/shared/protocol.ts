@@ -75,6 +75,8 @@ export interface PassthroughInit {
   epochMs: number;
   log: LogTarget;
   tap: boolean;
+  /** What is logged is watched as it comes, as what a tap carries is: nothing is put off to be cheaper. */
+  live?: boolean;
   /** mimeType of the copied video, e.g. `video/H264`, or null without video. */
   video: { mimeType: string } | null;
   /** `copy` keeps Opus (Matroska only); otherwise decoded, mixed with silence and encoded. */
@@ -88,6 +90,8 @@ export interface CompositeInit {
   epochMs: number;
   log: LogTarget;
   tap: boolean;
+  /** As in {@link PassthroughInit}. */
+  live?: boolean;
   /** `pcm`: the tap carries the mixed sound as s16le, 48 kHz, mono, and nothing else. Default `muxed`, as in the log. */
   tapFormat?: 'muxed' | 'pcm';
   video: (VideoEncoding & { background: string }) | null;

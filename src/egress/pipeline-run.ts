@@ -74,7 +74,8 @@ export function initFor({
   // A tap nobody reads would cost a thread in the pipeline and half of what Node does for a recording.
   const streams = plan.outputs.filter((output) => output.type === 'stream');
   const tap = streams.length > 0;
-  const common = { epochMs, log: { ...log, ...soundChunks(plan) }, tap };
+  const live = plan.outputs.some((output) => output.type === 'segments' && output.lowLatency);
+  const common = { epochMs, log: { ...log, ...soundChunks(plan) }, tap, ...(live && { live }) };
   if (program.program === 'composite') {
     return {
       ...common,
