@@ -5,6 +5,8 @@ import type { AttemptId } from './queues.ts';
 /** How long another worker may take to take a job, ms; after that the rest is handed over at once. */
 const TAKEN_MS = 1500;
 const LOOK_MS = 50;
+/** How long all of it may take for one job, its end here included, ms: one that hangs is not to keep the others. */
+const MOVED_MS = 4000;
 
 /** A job that runs here. */
 export interface LeavingJob {
@@ -29,8 +31,16 @@ export async function handOverInTurn(
   const lane = async (): Promise<void> => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
       job.handOver();
-      const next = hurried ? undefined : await job.next.catch(() => undefined);
-      if (next && !(await taken(next))) hurried = true;
+      if (!hurried && !(await moved(job))) hurried = true;
+    }
+  };
+  const moved = async ({ next }: LeavingJob): Promise<boolean> => {
+    const late = new AbortController();
+    const gone = next.then((id) => id === undefined || taken(id));
+    try {
+      return await Promise.race([gone, sleep(MOVED_MS, false, { signal: late.signal })]);
+    } finally {
+      late.abort();
     }
   };
   const taken = async (id: AttemptId): Promise<boolean> => {

@@ -37,6 +37,16 @@ describe('handing over', () => {
     expect(performance.now() - began).toBeLessThan(3000);
   });
 
+  it('does not let one that never ends here keep the others', async () => {
+    const { made, told } = jobs(3);
+    const stuck = { next: new Promise<undefined>(() => undefined), handOver: () => void told.push('stuck') };
+    const done = handOverInTurn([stuck, ...made], () => Promise.resolve(true), 1);
+    await sleep(100);
+    expect(told).toEqual(['stuck']);
+    await done;
+    expect(told).toHaveLength(4);
+  });
+
   it('waits for nobody where a job has ended here', async () => {
     const told: number[] = [];
     const made = [0, 1, 2, 3].map((index) => ({
