@@ -3,8 +3,9 @@
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
  * the processor to itself may not hold while three others encode, which says nothing about Sluice; a fault of
- * Sluice's fails alone too. So a few failed files get a second run, one after the other, and are named for it. What the first run left behind,
- * and errors nobody caught in it, are no test's: they fail the suite whatever the second run says.
+ * Sluice's fails alone too. So a few failed files get a second run, one after the other, and are named for it. What
+ * the first run left behind, and errors nobody caught in it, are no test's: they fail the suite whatever the second
+ * run says.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
