@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 const SECOND = 1000;
-/** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
-const AT_ONCE = 4;
+/**
+ * Beside files of e2e (scripts/test.ts). Most of these wait for media as it plays. What comes too late for that reason
+ * is run again, alone.
+ */
+const AT_ONCE = 2;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
   'admission',
@@ -37,6 +40,8 @@ const TOGETHER = [
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
+    // Files share a process, and what it has imported: for every fifth second of the suite's processor time.
+    isolate: false,
     // Of tests in a file that may run at once. Set here: Vitest hands no project what its command line says of it.
     maxConcurrency: process.env.TEST_ALONE ? 1 : 3,
     projects: [

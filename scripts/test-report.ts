@@ -25,6 +25,22 @@ const AT_MOST = 8;
 /** @throws ZodError when it is not a report. */
 export const parseReport = (value: unknown): Report => ReportSchema.parse(value);
 
+/** Reports of runs of different files as one. */
+export function merged(reports: readonly Report[]): Report {
+  const sum = (name: keyof Report): number =>
+    reports.reduce((total, report) => total + Number(report[name]), 0);
+  return {
+    ...reports[0],
+    numTotalTests: sum('numTotalTests'),
+    numPassedTests: sum('numPassedTests'),
+    numFailedTests: sum('numFailedTests'),
+    numPendingTests: sum('numPendingTests'),
+    numTodoTests: sum('numTodoTests'),
+    success: reports.every(({ success }) => success),
+    testResults: reports.flatMap(({ testResults }) => testResults),
+  };
+}
+
 /** Absolute paths of the files with a failed test, or that failed as a whole. */
 export function failedFiles({ testResults }: Report): string[] {
   return testResults.filter(({ status }) => status === 'failed').map(({ name }) => name);

@@ -1,5 +1,10 @@
 /**
- * The whole suite, as `./sluice test` runs it: Vitest, then once more, alone, what failed beside others.
+ * The whole suite, as `./sluice test` runs it: two Vitests beside one another, then once more, alone, what failed
+ * beside others.
+ *
+ * Most tests wait for media as it plays, whatever the machine could do meanwhile. So the parts' tests fill the time
+ * in which those of whole servers wait; Vitest itself runs its projects one after the other or with as many workers
+ * for each.
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
  * the processor to itself may not hold while three others encode, which says nothing about Sluice; a fault of
@@ -7,30 +12,66 @@
  * the first run left behind, and errors nobody caught in it, are no test's: they fail the suite whatever the second
  * run says.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { failedFiles, parseReport, runAgain, withSecondRun } from './test-report.ts';
+import { failedFiles, merged, parseReport, runAgain, withSecondRun } from './test-report.ts';
+import type { ChildProcess } from 'node:child_process';
 import type { Report } from './test-report.ts';
 import { LEFT_VARIABLE, readLeft } from './test-left.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const LEFT_REPORTER = join(ROOT, 'scripts/test-left.ts');
+/** Projects of vitest.config.ts that run beside one another: of about the same length. */
+const HALVES = [
+  ['unit', 'integration'],
+  ['e2e-together', 'e2e'],
+];
+
+/** Vitests that run. */
+const children = new Set<ChildProcess>();
 
 const say = (line: string): void => void process.stderr.write(`sluice: ${line}\n`);
 
-/** Runs Vitest with these arguments, and these variables added to its environment. @returns its exit code. */
-function vitest(args: readonly string[], report: string, variables: NodeJS.ProcessEnv = {}): number {
+interface Run {
+  /** Vitest's exit code. */
+  status: number;
+  /** Null when Vitest did not come as far as writing one. */
+  report: Report | null;
+}
+
+/**
+ * Runs Vitest with these arguments, and these variables added to its environment.
+ * @param beside it writes whole lines, among those of another
+ */
+async function vitest(
+  args: readonly string[],
+  path: string,
+  variables: NodeJS.ProcessEnv = {},
+  beside = false,
+): Promise<Run> {
   const reporters = args.some((arg) => arg.startsWith('--reporter')) ? [] : ['--reporter=default'];
-  const own = ['--reporter=json', `--outputFile.json=${report}`, `--reporter=${LEFT_REPORTER}`];
-  const all = [VITEST, 'run', ...args, ...reporters, ...own];
-  const env = { ...process.env, ...variables };
-  const { status, error } = spawnSync(process.execPath, all, { cwd: ROOT, stdio: 'inherit', env });
-  if (error) throw error;
-  return status ?? 1;
+  const own = ['--reporter=json', `--outputFile.json=${path}`, `--reporter=${LEFT_REPORTER}`];
+  const colour = beside && process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
+  const child = spawn(process.execPath, [VITEST, 'run', ...args, ...reporters, ...own], {
+    cwd: ROOT,
+    stdio: beside ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+    env: { ...process.env, ...colour, ...variables },
+  });
+  children.add(child);
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const)
+    if (from) createInterface({ input: from }).on('line', (line) => to.write(`${line}\n`));
+  const [code] = (await once(child, 'close')) as [number | null];
+  children.delete(child);
+  return { status: code ?? 1, report: readReport(path) };
 }
 
 function readReport(path: string): Report | null {
@@ -41,29 +82,48 @@ function readReport(path: string): Report | null {
   }
 }
 
+/** The first run: both halves at once, unless the arguments choose. */
+async function firstRun(args: readonly string[], folder: string, variables: NodeJS.ProcessEnv): Promise<Run> {
+  const chosen = args.some((arg) => !arg.startsWith('-') || arg.startsWith('--project'));
+  if (chosen) return vitest(args, join(folder, 'first.json'), variables);
+  const runs = await Promise.all(
+    HALVES.map((projects, index) =>
+      vitest(
+        [...projects.map((project) => `--project=${project}`), ...args],
+        join(folder, `first-${index}.json`),
+        variables,
+        true,
+      ),
+    ),
+  );
+  const reports = runs.map(({ report }) => report);
+  return {
+    status: runs.find(({ status }) => status !== 0)?.status ?? 0,
+    report: reports.every((report) => report !== null) ? merged(reports) : null,
+  };
+}
+
 /** @returns the exit code. */
-function main(args: readonly string[], folder: string): number {
+async function main(args: readonly string[], folder: string): Promise<number> {
   const asked = args.find((arg) => arg.startsWith('--outputFile.json='))?.slice('--outputFile.json='.length);
   const rest = args.filter((arg) => !arg.startsWith('--outputFile.json=') && arg !== '--reporter=json');
-  const first = join(folder, 'first.json');
   const leftPath = join(folder, 'left');
-  const status = vitest(rest, first, { [LEFT_VARIABLE]: leftPath });
-  const report = readReport(first);
+  const { status, report } = await firstRun(rest, folder, { [LEFT_VARIABLE]: leftPath });
   if (report && asked !== undefined) writeFileSync(asked, JSON.stringify(report));
   if (status === 0 || !report) return status;
   const files = runAgain(report, ROOT);
   if (files.length === 0) return status;
 
   say(`once more, alone: ${files.map((file) => relative(ROOT, file)).join(', ')}`);
-  const second = join(folder, 'second.json');
-  const secondStatus = vitest([...files, '--no-file-parallelism'], second, { TEST_ALONE: '1' });
-  const secondReport = readReport(second);
+  const second = await vitest([...files, '--no-file-parallelism'], join(folder, 'second.json'), {
+    TEST_ALONE: '1',
+  });
   const left = readLeft(leftPath);
   for (const line of left) say(`the first run: ${line}`);
-  const code = secondStatus || (left.length > 0 ? 1 : 0);
-  if (!secondReport) return code;
-  if (asked !== undefined) writeFileSync(asked, JSON.stringify(withSecondRun(report, secondReport, left)));
-  const still = failedFiles(secondReport);
+  const code = second.status || (left.length > 0 ? 1 : 0);
+  if (!second.report) return code;
+  if (asked !== undefined) writeFileSync(asked, JSON.stringify(withSecondRun(report, second.report, left)));
+  const still = failedFiles(second.report);
   for (const file of files) {
     const outcome = still.includes(file) ? 'failed again alone' : 'failed beside others, passed alone';
     say(`${relative(ROOT, file)}: ${outcome}`);
@@ -71,9 +131,14 @@ function main(args: readonly string[], folder: string): number {
   return code;
 }
 
+// A terminal tells every process of its group, and this waits until Vitest has ended what it runs.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => {
+  for (const child of children) child.kill('SIGTERM');
+});
 const folder = mkdtempSync(join(tmpdir(), 'sluice-report-'));
 try {
-  process.exitCode = main(process.argv.slice(2), folder);
+  process.exitCode = await main(process.argv.slice(2), folder);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

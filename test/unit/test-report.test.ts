@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import LeftReporter, { LEFT_VARIABLE, noteLeft, readLeft } from '../../scripts/test-left.ts';
-import { failedFiles, parseReport, runAgain, withSecondRun } from '../../scripts/test-report.ts';
+import { failedFiles, merged, parseReport, runAgain, withSecondRun } from '../../scripts/test-report.ts';
 
 const ROOT = '/repo';
 const file = (name: string, ...statuses: string[]) => ({
@@ -79,6 +79,23 @@ describe('a second run of what failed beside others', () => {
   it('makes no success of a run that left something behind, or whose error nobody caught', () => {
     const again = [report(file('e2e/a.test.ts', 'failed')), report(file('e2e/a.test.ts', 'passed'))] as const;
     expect(withSecondRun(...again, ['left behind: process 1: x']).success).toBe(false);
+  });
+});
+
+describe('two runs beside one another', () => {
+  it('have one report, of the files and tests of both', () => {
+    const parts = report(file('unit/a.test.ts', 'passed', 'skipped'));
+    const whole = report(file('e2e/b.test.ts', 'passed', 'failed'));
+    const both = merged([parts, whole]);
+    expect(both).toMatchObject({
+      numTotalTests: 4,
+      numPassedTests: 2,
+      numFailedTests: 1,
+      numPendingTests: 1,
+    });
+    expect(both.success).toBe(false);
+    expect(failedFiles(both)).toEqual([`${ROOT}/test/e2e/b.test.ts`]);
+    expect(merged([parts, parts]).success).toBe(true);
   });
 });
 
