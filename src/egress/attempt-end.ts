@@ -30,7 +30,7 @@ export interface AttemptParts extends Partial<AttemptOutputs> {
 }
 
 /** How things stand when an attempt ends. */
-export interface AttemptEnd {
+interface AttemptEnd {
   cause: Cause;
   /** Wall clock of the last media, ms. */
   endedAtMs: number;

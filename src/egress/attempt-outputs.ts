@@ -16,7 +16,7 @@ export interface AttemptOutputs {
   sinks: Sinks;
 }
 
-export interface RecordedSource {
+interface RecordedSource {
   program: Program;
   /** Wall clock of egress-clock zero, ms. */
   epochMs: number;

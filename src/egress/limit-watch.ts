@@ -9,7 +9,7 @@ const MAX_TIMER_MS = 86_400_000;
 /** A change waits a few seconds at most; chunks last two, and one less only where the picture begins anew. */
 const CHUNKS_KEPT = 64;
 
-export interface LimitWatchOptions {
+interface LimitWatchOptions {
   plan: EgressPlan;
   /** Chunks of earlier attempts. */
   earlier: readonly Chunk[];

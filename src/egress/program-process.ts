@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Init } from '../../pipelines/shared/protocol.ts';
 import type { PipelineHost } from '../pipeline/host.ts';
 
-export interface ProgramProcessOptions {
+interface ProgramProcessOptions {
   logger: Logger;
   /** The process is gone without having been asked. */
   onDied: (reason: string) => void;

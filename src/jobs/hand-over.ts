@@ -9,7 +9,7 @@ const LOOK_MS = 50;
 const MOVED_MS = 4000;
 
 /** A job that runs here. */
-export interface LeavingJob {
+interface LeavingJob {
   handOver(): void;
   /** Settles when it has ended here, with the attempt that goes on with it, if any; never rejects. */
   next: Promise<AttemptId | undefined>;

@@ -11,7 +11,10 @@ import type { Sluice } from './sluice.ts';
 
 export const quiet = pino({ level: process.env.SLUICE_TEST_LOG ?? 'silent' });
 
-/** Publishes a test participant over WHIP. */
+/**
+ * Publishes a test participant over WHIP: of 320×180, whose parts can still be read in a recording, at two thirds of the
+ * processor time of the usual 640×360.
+ */
 export async function publish(
   sluice: Sluice,
   room: string,
@@ -22,6 +25,8 @@ export async function publish(
     whipUrl: `${sluice.url}/whip`,
     token: await sluice.token(identity, { room, canPublish: true }),
     logger: quiet,
+    width: 320,
+    height: 180,
     ...options,
   });
 }

@@ -1,7 +1,7 @@
 /** What an output that follows the log does, one piece after the other, until it has ended, failed or been closed. */
 import type { Logger } from 'pino';
 
-export interface OutputQueueOptions {
+interface OutputQueueOptions {
   /** For messages: `HLS output`. */
   what: string;
   logger: Logger;

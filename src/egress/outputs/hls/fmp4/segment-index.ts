@@ -31,7 +31,7 @@ export interface ChunkPlace {
 }
 
 /** Where its segment ended with a chunk: the state of the packager when the next chunk begins. */
-export interface Checkpoint {
+interface Checkpoint {
   place: ChunkPlace;
   state: PackagerState;
 }
@@ -41,7 +41,7 @@ export interface StoredInit {
   bytes: Buffer;
 }
 
-export interface Resumed {
+interface Resumed {
   segments: ListedSegment[];
   inits: StoredInit[];
   state: PackagerState;
