@@ -70,7 +70,7 @@ export class LimitWatch {
     const most = options.limits?.file?.max_size;
     if (output?.type !== 'file' || most === undefined) return;
     const span = spans?.[index];
-    if (!isIn(spanOf(span, this.#options.epochMs), chunk.startNs)) return;
+    if (!isIn(spanOf(span, this.#options.epochMs), chunk)) return;
     const bytes = (this.#bytes.get(index) ?? 0) + bytesOf(chunk, this.#plan, output.fileType);
     this.#bytes.set(index, bytes);
     if (bytes >= most && span?.toMs === undefined) this.#reached(`the file has its ${most} bytes`);

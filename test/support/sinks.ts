@@ -4,6 +4,7 @@ import { EgressInfo, EgressStatus, RoomCompositeEgressRequest } from '@livekit/p
 import { attemptDir } from '../../src/egress/log/files.ts';
 import type { Chunk } from '../../src/egress/log/types.ts';
 import { SegmentLogWriter } from '../../src/egress/log/writer.ts';
+import type { EgressPlan } from '../../src/egress/plan/types.ts';
 import { planOfRecord } from '../../src/egress/plan/plan.ts';
 import { createSinks } from '../../src/egress/sinks/index.ts';
 import type { Sinks } from '../../src/egress/sinks/index.ts';
@@ -37,6 +38,8 @@ export interface BroadcastSinks {
   sinks: Sinks;
   log: SegmentLogWriter;
   info: EgressInfo;
+  /** Of the request. */
+  plan: EgressPlan;
   /** What was left to the background. */
   queued: Upload[];
   failures: Error[];
@@ -73,11 +76,12 @@ export async function broadcastSinks(options: BroadcastSinksOptions): Promise<Br
   const status = new StatusKeeper({
     ...{ store, info, attempt, appliedRevision: 0, logger: silent, onSuperseded: () => undefined },
   });
+  const plan = planOfRecord(record);
   const queued: Upload[] = [];
   const failures: Error[] = [];
   const sinks = await createSinks(
     {
-      ...{ plan: planOfRecord(record), record, attempt, logDir: dir, earlier: log.earlier, status, epochMs },
+      ...{ plan, record, attempt, logDir: dir, earlier: log.earlier, status, epochMs },
       program: { program: 'composite', container: 'mpegts', copyAudio: false, reason: 'a test' },
       ...{ tracks: [], room: { roomId: 'RM_1', name: 'demo', metadata: '' }, logger: silent },
       assertCurrent: () => status.assertCurrent(),
@@ -98,7 +102,7 @@ export async function broadcastSinks(options: BroadcastSinksOptions): Promise<Br
   const nameOf = (number: number) => `r0-${String(number).padStart(6, '0')}.ts`;
   const pathOf = (number: number) => join(attemptDir(dir, attempt), nameOf(number));
   return {
-    ...{ sinks, log, info, queued, failures, pathOf },
+    ...{ sinks, log, info, plan, queued, failures, pathOf },
     async addChunk(number, at = number * 2) {
       await writeChunk(pathOf(number), at);
       await log.addChunk({ file: nameOf(number), startNs: at * 1e9, durationNs: 2e9 });

@@ -1,6 +1,8 @@
 /** What an egress's outputs do when their storage fails, and when one of them is removed. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { SegmentedFileOutput } from '@livekit/protocol';
+import { withRunningOutputs } from '../../src/egress/added-outputs.ts';
 import { readLog } from '../../src/egress/log/reader.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import type { PutOptions, StoredObject } from '../../src/storage/types.ts';
@@ -157,4 +159,32 @@ describe('a broadcast that was removed', () => {
       await rig.sinks.close();
       await rig.log.close();
     }));
+});
+
+describe('a broadcast that is added', () => {
+  it.each([
+    ['with the keyframe that came for it', 3.9, ['late_00000.ts 4', 'late_00001.ts 2']],
+    // Not seconds later, where the next one happens to be.
+    ['before it was asked for, where no keyframe came near', 2.5, ['late_00000.ts 4', 'late_00001.ts 4']],
+  ])('begins %s, although its storage opens it late', (_, fromS, segments) =>
+    withFolder(async (dir) => {
+      const storage = new MemoryStorage();
+      const rig = await broadcastSinks({ dir, attempt: 1, epochMs: EPOCH_MS, storage });
+      for (let i = 0; i < 4; i++) await rig.addChunk(i);
+      const added = {
+        ...{ outputId: 'late', type: 'segments' as const, fromMs: EPOCH_MS + fromS * 1000 },
+        json: new SegmentedFileOutput({
+          ...{ filenamePrefix: 'late', playlistName: 'late', segmentDuration: 4, disableManifest: true },
+        }).toJsonString(),
+      };
+      await rig.sinks.grow(withRunningOutputs(rig.plan, { outputs: [added] }));
+      await rig.addChunk(4);
+      await rig.log.close();
+      expect(await rig.sinks.finish(await readLog(dir))).toBe('done');
+      await rig.sinks.close();
+      const playlist = storage.text('late.m3u8').matchAll(/#EXTINF:([\d.]+).*\n(.*)/g);
+      expect([...playlist].map(([, seconds, name]) => `${name} ${Number(seconds)}`)).toEqual(segments);
+      expect(storage.text('list.m3u8').match(/#EXTINF/g)).toHaveLength(3);
+    }),
+  );
 });

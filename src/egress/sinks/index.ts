@@ -22,6 +22,8 @@ import type { NameClaims, Sink, SinkContext, SinkUploads, StorageFactory } from 
 
 export type { SinkContext } from './types.ts';
 
+/** Chunks that an output asked for before they were closed, and opened after, still gets; they last about two seconds. */
+const CHUNKS_KEPT = 64;
 /** How long the end of an output that is removed waits for the chunk with it, ms. */
 const REMOVED_WAIT_MS = 4000;
 
@@ -39,6 +41,7 @@ export class Sinks {
   readonly #opener: SinkOpener;
   readonly #sinks: SpannedSink[] = [];
   readonly #ending: Promise<unknown>[] = [];
+  #newest: readonly Chunk[] = [];
   /** The newest that is known: changes of outputs wait for each other, wishes do not. */
   #desired: EgressDesired | undefined;
 
@@ -47,7 +50,7 @@ export class Sinks {
   }
 
   /**
-   * Opens the outputs of the plan that are not open yet: they get what comes from now on. One that was added to the
+   * Opens the outputs of the plan that are not open yet: they get what has come since they were asked for. One that was added to the
    * request's own and cannot be opened is left out, with a remark: the egress goes on without it, in later attempts too.
    * @throws what an output of the request's own throws, when every other one is open
    */
@@ -59,6 +62,8 @@ export class Sinks {
     for (const each of opened) {
       if (each.status === 'rejected') continue;
       this.#sinks.push(each.value);
+      // Opening may take a storage longer than a chunk lasts.
+      for (const chunk of this.#newest) each.value.onChunk(chunk);
       if (this.#desired) each.value.sink.onDesired?.(this.#desired);
     }
     for (const each of opened) if (each.status === 'rejected') throw each.reason;
@@ -89,6 +94,7 @@ export class Sinks {
   }
 
   onChunk(chunk: Chunk): void {
+    this.#newest = [...this.#newest, chunk].slice(-CHUNKS_KEPT);
     for (const each of this.#sinks) each.onChunk(chunk);
   }
 

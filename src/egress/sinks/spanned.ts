@@ -6,8 +6,13 @@ import type { Sink } from './types.ts';
 
 /** A keyframe asked for at a moment comes a little before or after it, ns. */
 const NEAR_NS = 0.4e9;
+/**
+ * Where none comes for this long, ns, the output begins with the chunk before, that holds the moment: rather more than
+ * was asked for than less. An encoder that is short of processor time may be late, a publisher may never answer.
+ */
+const LATE_NS = 1e9;
 
-/** Egress clock, ns. */
+/** What was asked for, on the egress clock, ns; an output is made of whole chunks, see {@link isIn}. */
 export interface Span {
   fromNs: number;
   toNs: number;
@@ -18,18 +23,21 @@ export const WHOLE: Span = { fromNs: -Infinity, toNs: Infinity };
 /** @param epochMs wall clock of egress-clock zero */
 export function spanOf(span: OutputSpan | undefined, epochMs: number): Span {
   return {
-    fromNs: span?.fromMs === undefined ? -Infinity : (span.fromMs - epochMs) * 1e6 - NEAR_NS,
+    fromNs: span?.fromMs === undefined ? -Infinity : (span.fromMs - epochMs) * 1e6,
     toNs: span?.toMs === undefined ? Infinity : (span.toMs - epochMs) * 1e6,
   };
 }
 
-/** Whether a moment lies in it. */
-export const isIn = ({ fromNs, toNs }: Span, atNs: number): boolean => atNs >= fromNs && atNs < toNs;
+/** Whether a chunk belongs to it: one that begins in it, or that holds its beginning with no keyframe near. */
+export const isIn = (
+  { fromNs, toNs }: Span,
+  { startNs, durationNs }: Pick<Chunk, 'startNs' | 'durationNs'>,
+): boolean => startNs < toNs && (startNs >= fromNs - NEAR_NS || startNs + durationNs > fromNs + LATE_NS);
 
-/** The chunks that begin in the span, and what is known of them. Pure. */
+/** The span's chunks, and what is known of them. Pure. */
 export function partOf(log: SegmentLog, span: Span): SegmentLog {
   if (span.fromNs === -Infinity && span.toNs === Infinity) return log;
-  const chunks = log.chunks.filter(({ startNs }) => isIn(span, startNs));
+  const chunks = log.chunks.filter((chunk) => isIn(span, chunk));
   const [first] = chunks;
   const last = chunks.at(-1);
   const startNs = first?.startNs ?? 0;
@@ -78,7 +86,7 @@ export class SpannedSink implements Sink {
   }
 
   onChunk(chunk: Chunk): void {
-    if (isIn(this.#span, chunk.startNs)) this.#sink.onChunk?.(chunk);
+    if (isIn(this.#span, chunk)) this.#sink.onChunk?.(chunk);
     if (chunk.startNs + chunk.durationNs >= this.#span.toNs) this.#reached?.();
   }
 
