@@ -105,7 +105,17 @@ async function look(
     const down = size.height / stream.height!;
     return { x: x * across, y: y * down, width: width * across, height: height * down };
   };
-  const places = regions.map((list) => list.map(({ region }) => shrink(region)));
+  // A place is read once in a picture, however many tiles look at it.
+  const places = new Map<string, { place: Rect; tiles: [tile: number, region: number][] }>();
+  regions.forEach((list, tile) =>
+    list.forEach(({ region }, index) => {
+      const place = shrink(region);
+      const key = [place.x, place.y, place.width, place.height].join();
+      const known = places.get(key) ?? { place, tiles: [] };
+      known.tiles.push([tile, index]);
+      places.set(key, known);
+    }),
+  );
   const motion = new MotionDetector();
   const moved: boolean[] = [];
   const black: boolean[] = [];
@@ -114,7 +124,12 @@ async function look(
     const result = motion.look(picture);
     moved.push(result.moved);
     black.push(result.black);
-    places.forEach((list, tile) => readings[tile]!.push(list.map((region) => readTile(picture, region))));
+    const read: Reading[] = regions.map(() => []);
+    for (const { place, tiles } of places.values()) {
+      const frame = readTile(picture, place);
+      for (const [tile, index] of tiles) read[tile]![index] = frame;
+    }
+    read.forEach((reading, tile) => readings[tile]!.push(reading));
   });
   if (raw.length !== moved.length) throw new Error(`${moved.length} pictures but ${raw.length} times`);
   if (raw.length === 0) return null;
@@ -171,14 +186,34 @@ async function listen(
   const rate = stream.sampleRate ?? 48_000;
   const loudness = new Loudness(rate);
   const pitches = options.tiles.map(({ pitch, color }) => pitch ?? PITCHES[color]);
-  const beepTones = pitches.map((pitch) => new ToneTracker(pitch, rate, BEEP_WINDOW, BEEP_HOP));
-  const humTones = pitches.map((pitch) => new ToneTracker(humPitch(pitch), rate, HUM_WINDOW, HUM_HOP));
+  // Listened for once each, however many tiles are of that pitch.
+  const tones = new Map(
+    pitches.map((pitch) => [
+      pitch,
+      {
+        beep: new ToneTracker(pitch, rate, BEEP_WINDOW, BEEP_HOP),
+        hum: new ToneTracker(humPitch(pitch), rate, HUM_WINDOW, HUM_HOP),
+      },
+    ]),
+  );
   const timeline = await readAudio(input, rate, options.channel, (samples) => {
     loudness.push(samples);
-    for (const tone of [...beepTones, ...humTones]) tone.push(samples);
+    for (const { beep, hum } of tones.values()) {
+      beep.push(samples);
+      hum.push(samples);
+    }
   });
   if (!timeline) return null;
   const first = timeline.firstTime - start;
+  const heard = new Map(
+    [...tones].map(([pitch, { beep, hum }]) => [
+      pitch,
+      {
+        beeps: beepOnsets(beep).map((onset) => first + onset),
+        hum: hum.amplitudes.map((amplitude, i) => ({ time: first + hum.timeOf(i), amplitude })),
+      },
+    ]),
+  );
   return {
     report: {
       codec: stream.codec,
@@ -192,13 +227,7 @@ async function listen(
       silence: loudness.silence(first, (options.silenceMs ?? 200) / 1000),
       peak: loudness.peak,
     },
-    tiles: beepTones.map((tone, index) => ({
-      beeps: beepOnsets(tone).map((onset) => first + onset),
-      hum: humTones[index]!.amplitudes.map((amplitude, i) => ({
-        time: first + humTones[index]!.timeOf(i),
-        amplitude,
-      })),
-    })),
+    tiles: pitches.map((pitch) => heard.get(pitch)!),
     errors: timeline.errors,
   };
 }

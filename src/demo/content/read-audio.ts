@@ -27,23 +27,34 @@ export async function readAudio(
   hear: (samples: Float32Array) => void,
 ): Promise<AudioTimeline | null> {
   const pan = channel ? `pan=mono|c0=${channel === 'left' ? 'FL' : 'FR'}` : 'aformat=channel_layouts=mono';
-  const arguments_ = (...output: string[]) => [
-    ...['-v', 'error', '-nostdin', '-copyts', '-i', input, '-map', '0:a:0', '-vn', '-sn', '-dn'],
-    ...['-af', `${pan},aformat=sample_fmts=flt:sample_rates=${rate}`, '-c:a', 'pcm_f32le', ...output],
-  ];
+  const frames: FrameTime[] = [];
+  const placer = new Placer(frames, rate, hear);
+  // Samples and their frames' times come by pipes of their own: whichever is first waits for the other.
   let listing = '';
-  await streamTool('ffmpeg', arguments_('-f', 'framecrc', 'pipe:1'), {
-    1: (chunk) => (listing += chunk.toString('latin1')),
-  });
-  const frames = parseFrameTimes(listing);
+  let header = '';
+  const list = (text: string) => {
+    listing += text;
+    const whole = listing.lastIndexOf('\n') + 1;
+    if (whole === 0) return;
+    const lines = listing.slice(0, whole);
+    listing = listing.slice(whole);
+    // What is said before the first frame goes for all of them.
+    if (frames.length === 0) header += lines.replace(/^[^#].*\n/gm, '');
+    frames.push(...parseFrameTimes(header + lines));
+    placer.place();
+  };
+  const { stderr } = await streamTool(
+    'ffmpeg',
+    [
+      ...['-v', 'error', '-nostdin', '-copyts', '-i', input, '-map', '0:a:0', '-vn', '-sn', '-dn'],
+      ...['-af', `${pan},aformat=sample_fmts=flt:sample_rates=${rate}`, '-c:a', 'pcm_f32le'],
+      ...['-f', 'tee', '[f=f32le]pipe:1|[f=framecrc]pipe:3'],
+    ],
+    { 1: (chunk) => placer.push(chunk), 3: (chunk) => list(chunk.toString('latin1')) },
+  );
   const first = frames[0];
   if (!first) return null;
-  const placer = new Placer(frames, rate, hear);
-  const { stderr } = await streamTool('ffmpeg', arguments_('-f', 'f32le', 'pipe:1'), {
-    1: (chunk) => {
-      placer.push(chunk);
-    },
-  });
+  placer.end();
   const last = frames[frames.length - 1]!;
   return {
     firstTime: first.time,
@@ -77,7 +88,7 @@ class Placer {
   #leftInFrame = 0;
   /** Samples to leave out because the frame before reached into this one. */
   #overlap = 0;
-  #rest: Buffer = Buffer.alloc(0);
+  #waiting: Buffer[] = [];
 
   constructor(frames: readonly FrameTime[], rate: number, hear: (samples: Float32Array) => void) {
     this.#frames = frames;
@@ -86,12 +97,19 @@ class Placer {
   }
 
   push(chunk: Buffer): void {
-    const bytes = this.#rest.length ? Buffer.concat([this.#rest, chunk]) : chunk;
+    this.#waiting.push(chunk);
+    this.place();
+  }
+
+  /** Hands on what has both come and a time. */
+  place(): void {
+    if (this.#leftInFrame === 0 && this.#frame === this.#frames.length) return;
+    const bytes = this.#waiting.length === 1 ? this.#waiting[0]! : Buffer.concat(this.#waiting);
     const count = Math.floor(bytes.length / 4);
-    const samples = new Float32Array(count);
-    for (let i = 0; i < count; i++) samples[i] = bytes.readFloatLE(i * 4);
-    this.#rest = bytes.subarray(count * 4);
-    for (let offset = 0; offset < count;) {
+    // A piece need not begin where a float may lie.
+    const samples = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + count * 4));
+    let offset = 0;
+    while (offset < count && (this.#leftInFrame > 0 || this.#frame < this.#frames.length)) {
       if (this.#leftInFrame === 0) this.#nextFrame();
       const length = Math.min(this.#leftInFrame, count - offset);
       const dropped = Math.min(this.#overlap, length);
@@ -100,11 +118,18 @@ class Placer {
       this.#leftInFrame -= length;
       offset += length;
     }
+    const rest = bytes.subarray(offset * 4);
+    this.#waiting = rest.length > 0 ? [rest] : [];
+  }
+
+  /** @throws Error when there are samples without a time */
+  end(): void {
+    if (this.#waiting.some(({ length }) => length >= 4))
+      throw new Error('there are more samples than frames');
   }
 
   #nextFrame(): void {
-    const frame = this.#frames[this.#frame++];
-    if (!frame) throw new Error('the second decoding of the sound has more samples than the first');
+    const frame = this.#frames[this.#frame++]!;
     this.#leftInFrame = Math.round(frame.duration * this.#rate);
     const due = Math.round((frame.time - this.#frames[0]!.time) * this.#rate);
     const ahead = due - this.#position;
