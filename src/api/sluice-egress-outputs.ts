@@ -5,7 +5,6 @@ import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } fro
 import { z } from 'zod';
 import { wantedOutputs, withOutput } from '../egress/added-outputs.ts';
 import { isPage } from '../egress/page-source.ts';
-import { addedSegmentType } from '../egress/plan/hls.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
 import type { EgressPlan } from '../egress/plan/types.ts';
 import { hlsSchema } from '../egress/request/options.ts';
@@ -13,6 +12,7 @@ import type { AddedOutput, EgressDesired } from '../store/types.ts';
 import { applied, changeRunning } from './change-running.ts';
 import type { RunningOptions } from './change-running.ts';
 import { withDeadline } from './deadline.ts';
+import { addedHls } from './egress-hls.ts';
 import type { HlsDefaults } from './egress-hls.ts';
 import { TwirpError } from './errors.ts';
 import { checkPlanned } from './outbound-urls.ts';
@@ -31,7 +31,7 @@ export const addOutputSchema = z.strictObject({
   stream: messageJson.optional(),
   images: messageJson.optional(),
   /** Of segments. */
-  hls: hlsSchema.pick({ segment_type: true }).optional(),
+  hls: hlsSchema.optional(),
 });
 
 export const removeOutputSchema = z.strictObject({
@@ -89,8 +89,13 @@ export async function addOutput(
   body: z.infer<typeof addOutputSchema>,
 ): Promise<JsonObject> {
   const asked = outputOf(body);
-  const segmentTypeOf = ({ options: own }: EgressPlan) =>
-    asked.type === 'segments' && { segmentType: addedSegmentType(body.hls, own.hls, options.hls?.choice) };
+  const withHls = (before: EgressPlan): AddedOutput => {
+    if (asked.type !== 'segments') return asked;
+    const { outputs, storages } = withOutput(before, asked);
+    const defaults = options.hls ?? { choice: {}, servesFiles: true };
+    const alone = { outputs: outputs.slice(-1), storages };
+    return { ...asked, ...addedHls(body.hls ?? {}, alone, before.options.hls, defaults) };
+  };
   const record = await withDeadline('the store of egresses', options.store.get(body.egress_id));
   if (record) {
     const before = planOfRecord(record);
@@ -106,7 +111,7 @@ export async function addOutput(
     }
     const before = planOfRecord({ ...latest, desired });
     assertTakes(asked, before, desired);
-    const added = { ...asked, ...segmentTypeOf(before) };
+    const added = withHls(before);
     const plan = withOutput(before, added);
     const output = plan.outputs.at(-1);
     const urls = output?.type === 'stream' ? output.urls : [];

@@ -102,8 +102,8 @@ export function withOutput(plan: EgressPlan, added: AddedOutput): EgressPlan {
   const storages = new StorageList();
   storages.plans.push(...plan.storages);
   const asked = fitting(parse(added, storages), plan);
-  const { segmentType = 'mpegts' } = added;
-  const output = asked.type === 'segments' ? { ...asked, segmentType } : asked;
+  const { segmentType = 'mpegts', lowLatency = false, partDuration = 0 } = added;
+  const output = asked.type === 'segments' ? { ...asked, segmentType, lowLatency, partDuration } : asked;
   const own = plan.spans ?? ownIds(plan.outputs).map((outputId): OutputSpan => ({ outputId }));
   return {
     ...plan,

@@ -21,6 +21,9 @@ const addedOutputSchema = z.object({
   json: z.string(),
   /** Of segments; missing: MPEG-TS. */
   segmentType: z.enum(['mpegts', 'fmp4']).exactOptional(),
+  /** Of segments: LL-HLS, and what none of its parts is longer than, s. */
+  lowLatency: z.boolean().exactOptional(),
+  partDuration: z.number().exactOptional(),
   /** Wall clock from which on it is wanted, ms since the epoch. */
   fromMs: z.number(),
 });

@@ -143,9 +143,16 @@ describe('sluice.Egress, of an egress that runs', () => {
     const fragmented = await start({ hls: { segment_type: 'fmp4' } });
     expect(await added(fragmented)).toEqual(['fmp4', false]);
     expect(await added(fragmented, { segment_type: 'mpegts' })).toEqual(['mpegts', false]);
-    expect(await added(await start({ hls: { low_latency: true } }))).toEqual(['fmp4', false]);
-    const body = { egress_id: plain, segments: {}, hls: { low_latency: true } };
-    expect(await refused('AddOutput', body)).toContain('hls.low_latency: there is no such field');
+    expect(await added(plain, { low_latency: true })).toEqual(['fmp4', true]);
+    const low = await start({ hls: { low_latency: true } });
+    expect(await added(low)).toEqual(['fmp4', true]);
+    expect(await added(low, { segment_type: 'mpegts' })).toEqual(['mpegts', false]);
+    for (const [hls, why] of [
+      [{ low_latency: true, segment_type: 'mpegts' }, 'hls.segment_type: low latency is made of fMP4'],
+      [{ part_duration: 0.3 }, 'hls.part_duration: only low latency has parts'],
+      [{ low_latency: true, part_duration: 9 }, 'hls.part_duration'],
+    ] as const)
+      expect(await refused('AddOutput', { egress_id: plain, segments: {}, hls })).toContain(why);
     expect(await refused('AddOutput', { egress_id: plain, images: {}, hls: {} })).toContain(
       'hls: it is of segments alone',
     );

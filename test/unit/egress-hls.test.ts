@@ -1,7 +1,7 @@
 /** What requests and the configuration say of HLS, together. */
 import { RoomCompositeEgressRequest, S3Upload, SegmentedFileOutput } from '@livekit/protocol';
 import { describe, expect, it } from 'vitest';
-import { completeHls } from '../../src/api/egress-hls.ts';
+import { addedHls, completeHls } from '../../src/api/egress-hls.ts';
 import type { HlsDefaults } from '../../src/api/egress-hls.ts';
 import { planEgress } from '../../src/egress/plan/plan.ts';
 import type { HlsChoice } from '../../src/egress/plan/hls.ts';
@@ -57,5 +57,44 @@ describe('HLS', () => {
     [{ hls: { latency: 1 } }, 'local', /options\.hls\.latency/],
   ] as const)('refuses %j in %s', (asked, where, why) => {
     expect(() => output(asked, {}, where)).toThrow(why);
+  });
+});
+
+describe('HLS of a broadcast that is added', () => {
+  const LOW: HlsChoice = { low_latency: true, part_duration: 0.3 };
+  function added(
+    asked: HlsChoice,
+    own?: HlsChoice,
+    { choice = {}, where = 'local' }: { choice?: HlsChoice; where?: 's3' | 'local' } = {},
+  ) {
+    const request = new RoomCompositeEgressRequest({
+      roomName: 'room',
+      segmentOutputs: [
+        { playlistName: 'x', ...(where === 's3' && { output: { case: 's3' as const, value: bucket } }) },
+      ],
+    });
+    const plan = planEgress(request, { egressId: 'EG_1', options: {} });
+    const { segmentType, lowLatency, partDuration } = addedHls(asked, plan, own, {
+      ...{ choice, servesFiles: true },
+    });
+    return [segmentType, lowLatency, partDuration];
+  }
+
+  it('is what it says itself, else what the egress does, else what the configuration says', () => {
+    expect(added({})).toEqual(['mpegts', false, 0]);
+    expect(added({ low_latency: true })).toEqual(['fmp4', true, 0.4]);
+    expect(added({ low_latency: true, part_duration: 0.25 }, LOW)).toEqual(['fmp4', true, 0.25]);
+    expect(added({}, LOW, { choice: { segment_type: 'mpegts' } })).toEqual(['fmp4', true, 0.3]);
+    expect(added({}, { low_latency: false }, { choice: LOW })).toEqual(['mpegts', false, 0]);
+    expect(added({}, undefined, { choice: { ...LOW, segment_type: 'mpegts' } })).toEqual(['fmp4', true, 0.3]);
+    expect(added({ segment_type: 'mpegts' }, LOW)).toEqual(['mpegts', false, 0]);
+    expect(added({ low_latency: false }, LOW)).toEqual(['fmp4', false, 0]);
+  });
+
+  it('has no low latency in a bucket', () => {
+    expect(added({}, LOW, { where: 's3' })).toEqual(['fmp4', false, 0]);
+    expect(() => added({ low_latency: true }, LOW, { where: 's3' })).toThrow(
+      /: hls\.low_latency: .*use the local storage/,
+    );
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { SegmentedFileOutput } from '@livekit/protocol';
 import { withRunningOutputs } from '../../src/egress/added-outputs.ts';
 import { readLog } from '../../src/egress/log/reader.ts';
+import type { AddedOutput } from '../../src/store/types.ts';
 import { StorageError } from '../../src/storage/types.ts';
 import type { PutOptions, StoredObject } from '../../src/storage/types.ts';
 import { EPOCH_MS, MemoryStorage, withFolder, writeChunk } from '../support/log-fixtures.ts';
@@ -162,6 +163,13 @@ describe('a broadcast that was removed', () => {
 });
 
 describe('a broadcast that is added', () => {
+  const added = (fromS: number, epochMs: number, more: Partial<AddedOutput> = {}): AddedOutput => ({
+    ...{ outputId: 'late', type: 'segments', fromMs: epochMs + fromS * 1000, ...more },
+    json: new SegmentedFileOutput({
+      ...{ filenamePrefix: 'late', playlistName: 'late', segmentDuration: 4, disableManifest: true },
+    }).toJsonString(),
+  });
+
   it.each([
     ['with the keyframe that came for it', 3.9, ['late_00000.ts 4', 'late_00001.ts 2']],
     // Not seconds later, where the next one happens to be.
@@ -171,13 +179,7 @@ describe('a broadcast that is added', () => {
       const storage = new MemoryStorage();
       const rig = await broadcastSinks({ dir, attempt: 1, epochMs: EPOCH_MS, storage });
       for (let i = 0; i < 4; i++) await rig.addChunk(i);
-      const added = {
-        ...{ outputId: 'late', type: 'segments' as const, fromMs: EPOCH_MS + fromS * 1000 },
-        json: new SegmentedFileOutput({
-          ...{ filenamePrefix: 'late', playlistName: 'late', segmentDuration: 4, disableManifest: true },
-        }).toJsonString(),
-      };
-      await rig.sinks.grow(withRunningOutputs(rig.plan, { outputs: [added] }));
+      await rig.sinks.grow(withRunningOutputs(rig.plan, { outputs: [added(fromS, EPOCH_MS)] }));
       await rig.addChunk(4);
       await rig.log.close();
       expect(await rig.sinks.finish(await readLog(dir))).toBe('done');
@@ -187,4 +189,34 @@ describe('a broadcast that is added', () => {
       expect(storage.text('list.m3u8').match(/#EXTINF/g)).toHaveLength(3);
     }),
   );
+
+  it('shows parts as they come, of what begins behind it', () =>
+    withFolder(async (dir) => {
+      const epochMs = Date.now() - 4000;
+      const storage = new PlaylistStorage();
+      const rig = await broadcastSinks({ dir, attempt: 1, epochMs, storage });
+      const parts = () => storage.puts.filter((key) => key.startsWith('late_part_')).length;
+      await rig.addChunk(0);
+      // It grows, and nobody knows yet whether it belongs to the broadcast.
+      await writeChunk(rig.pathOf(1), 2);
+      const low = { segmentType: 'fmp4', lowLatency: true, partDuration: 0.4 } as const;
+      await rig.sinks.grow(withRunningOutputs(rig.plan, { outputs: [added(3.9, epochMs, low)] }));
+      rig.sinks.onDesired({ revision: 1, streamUrls: [] });
+      await rig.addChunk(1);
+      await writeChunk(rig.pathOf(2), 4);
+      await sleep(150);
+      expect(parts()).toBe(0);
+      await rig.addChunk(2);
+      await expect.poll(parts).toBe(5);
+      await writeChunk(rig.pathOf(3), 6);
+      await expect.poll(parts).toBeGreaterThan(8);
+      await rig.addChunk(3);
+      await rig.log.close();
+      await rig.sinks.finish(await readLog(dir));
+      await rig.sinks.close();
+      expect(storage.text('late.m3u8').match(/#EXTINF:[\d.]+/g)).toEqual(['#EXTINF:4.00000']);
+      expect([...storage.objects.keys()].filter((key) => key.startsWith('late')).sort()).toEqual([
+        ...['late.m3u8', 'late_00000.m4s', 'late_init.mp4'],
+      ]);
+    }));
 });

@@ -8,39 +8,26 @@ const DEFAULT_PART_DURATION = 0.4;
 
 export type HlsChoice = NonNullable<EgressOptions['hls']>;
 
-function withChoice(
-  output: SegmentsOutput,
+/**
+ * What a choice makes of segments.
+ * @param field name of the choice in the request
+ * @throws RequestError for a choice that contradicts itself
+ */
+export function segmentsFor(
   { segment_type: type, low_latency: lowLatency = false, part_duration: partDuration }: HlsChoice,
-): SegmentsOutput {
+  field: string,
+): Pick<SegmentsOutput, 'segmentType' | 'lowLatency' | 'partDuration'> {
   if (lowLatency && type === 'mpegts') {
-    throw invalid('options.hls.segment_type', 'low latency is made of fMP4; use "fmp4", or leave it out');
+    throw invalid(`${field}.segment_type`, 'low latency is made of fMP4; use "fmp4", or leave it out');
   }
   if (partDuration !== undefined && !lowLatency) {
-    throw invalid(
-      'options.hls.part_duration',
-      'only low latency has parts; set low_latency, or leave it out',
-    );
+    throw invalid(`${field}.part_duration`, 'only low latency has parts; set low_latency, or leave it out');
   }
   return {
-    ...output,
     segmentType: type ?? (lowLatency ? 'fmp4' : 'mpegts'),
     lowLatency,
     partDuration: lowLatency ? (partDuration ?? DEFAULT_PART_DURATION) : 0,
   };
-}
-
-/**
- * Segments of an output that is added while its egress runs: as it says itself, else as the egress's own are, else as the
- * configuration says. They have no low latency: its parts begin with the attempt, not with the output.
- * @param own the options the egress was started with
- */
-export function addedSegmentType(
-  asked: HlsChoice | undefined,
-  own: HlsChoice | undefined,
-  configured: HlsChoice | undefined,
-): SegmentsOutput['segmentType'] {
-  const ofOwn = own?.segment_type ?? (own?.low_latency ? 'fmp4' : undefined);
-  return asked?.segment_type ?? ofOwn ?? configured?.segment_type ?? 'mpegts';
 }
 
 /** @throws RequestError for options that contradict each other */
@@ -48,7 +35,7 @@ export function withHlsOptions(plan: EgressPlan): EgressPlan {
   const choice = plan.options.hls;
   if (!choice) return plan;
   const outputs = plan.outputs.map((output) =>
-    output.type === 'segments' ? withChoice(output, choice) : output,
+    output.type === 'segments' ? { ...output, ...segmentsFor(choice, 'options.hls') } : output,
   );
   return { ...plan, outputs };
 }

@@ -138,10 +138,11 @@ export class SegmentsSink implements Sink {
     const { attempt, logDir, epochMs } = context;
     this.#info = this.#infoFor(storage, prefix);
     // Players wait for playlists at this server's own storage; a backup only keeps.
+    const added = context.plan.spans?.[index]?.fromMs !== undefined;
     const live = output.lowLatency && prefix === '' && storage.kind === 'local';
     return openBroadcast({
       ...{ storage, suffix, segmentDuration, segmentType, partDuration, epochMs },
-      ...(live && { live: { attempt, folder: attemptDir(logDir, attempt) } }),
+      ...(live && { live: { attempt, folder: attemptDir(logDir, attempt), added } }),
       // Of what is in the storage it was asked to go to: a later attempt begins there again.
       ...(prefix === '' && { index: { logDir, attempt, output: index } }),
       segmentPrefix: prefix + segmentPrefix,

@@ -27,6 +27,8 @@ export interface FragmentedOptions extends HlsOptions {
         attempt: number;
         /** Of the attempt: where its chunks grow. */
         folder: string;
+        /** The broadcast began while the egress ran: what grows may have begun before it. */
+        added?: boolean;
       }
     | undefined;
   /** Where its segments are told of, for an attempt that takes over; absent: that packages the whole log again. */
@@ -66,6 +68,7 @@ export class FragmentedOutput implements BroadcastOutput {
     this.#store = new BroadcastStore(options, this.#queue.closed);
     this.#list = new BroadcastList(this.#targetDuration);
     this.#growing = live && new GrowingChunk(live.folder);
+    if (live?.added && earlier.length === 0) this.#readsFromNs = -Number.MAX_VALUE;
     if (earlier.length > 0) void this.#queue.push(() => this.#takeUp(earlier));
     if (live && !over) this.#look();
   }
