@@ -1,10 +1,11 @@
-/** The command line: parses it and hands over to the command. Errors end in a message and an exit code. */
+/**
+ * The command line: parses it and hands over to the command, which is loaded then: most of a start is loading. Errors
+ * end in a message and an exit code.
+ */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConfigError } from '../config/index.ts';
-import { runDemo } from './demo.ts';
-import { runServer, runStart, runWorker } from './run.ts';
-import { createTokenFor } from './token.ts';
+import type { TokenOptions } from './token.ts';
 
 function version(): string {
   // src/cli in a checkout, dist/src/cli in the package.
@@ -45,24 +46,28 @@ function buildProgram(): Command {
     .option('--seconds <n>', 'how long to record', seconds, 20)
     .option('--keep', 'leave the server running afterwards', false)
     .action(async (options: { seconds: number; keep: boolean }) => {
+      const { runDemo } = await import('./demo.ts');
       process.exitCode = await runDemo(options);
     });
   program
     .command('start')
     .description('server and worker in one process, with a redis-server of its own when redis.url is not set')
     .action(async () => {
+      const { runStart } = await import('./run.ts');
       process.exitCode = await runStart();
     });
   program
     .command('server')
     .description('API, SFU, signalling and webhooks; needs redis.url')
     .action(async () => {
+      const { runServer } = await import('./run.ts');
       process.exitCode = await runServer();
     });
   program
     .command('worker')
     .description('takes jobs and runs their pipelines; needs redis.url')
     .action(async () => {
+      const { runWorker } = await import('./run.ts');
       process.exitCode = await runWorker();
     });
 
@@ -84,7 +89,8 @@ function buildProgram(): Command {
     .addOption(
       new Option('--ttl <time>', 'how long it is good for, such as 90s, 15m, 6h or 7d').default('6h'),
     )
-    .action(async (options: Parameters<typeof createTokenFor>[0]) => {
+    .action(async (options: TokenOptions) => {
+      const { createTokenFor } = await import('./token.ts');
       process.stdout.write(`${await createTokenFor(options)}\n`);
     });
   program.command('fuzz').description('run the fuzzers for long (only from a checkout, through ./sluice)');

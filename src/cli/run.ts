@@ -3,8 +3,7 @@ import type { Logger } from 'pino';
 import { loadConfig } from '../config/index.ts';
 import type { Config } from '../config/types.ts';
 import { createLogger } from '../logging.ts';
-import { startSluice } from '../service/start.ts';
-import type { Role } from '../service/start.ts';
+import type { Role, Sluice } from '../service/start.ts';
 
 /** A second signal, or this long after jobs were drained, ends the process whatever still runs. */
 const STOP_DEADLINE_MS = 60_000;
@@ -32,8 +31,10 @@ async function run(role: Role, env: NodeJS.ProcessEnv = process.env): Promise<nu
   for (const warning of config.warnings) logger.warn(warning);
   const stopped = untilSignal(logger);
   const fatal = Promise.withResolvers<Error>();
-  let sluice: Awaited<ReturnType<typeof startSluice>>;
+  let sluice: Sluice;
   try {
+    // After the configuration, which may be refused.
+    const { startSluice } = await import('../service/start.ts');
     sluice = await startSluice({ config, role, logger, onFatal: fatal.resolve });
   } catch (error) {
     logger.fatal({ err: error }, 'not started');

@@ -1,12 +1,14 @@
-/** What runs in a process: the server's parts, the worker's, or both on a Redis of their own. */
+/**
+ * What runs in a process: the server's parts, the worker's, or both on a Redis of their own. Each is loaded where it is
+ * run: most of a start is loading.
+ */
 import type { Logger } from 'pino';
 import type { Config } from '../config/types.ts';
 import { egressQueue, ingressQueue } from '../jobs/queues.ts';
 import { connectRedis, createEgressStore, createIngressStore, startEmbeddedRedis } from '../store/index.ts';
 import type { RedisConnections } from '../store/index.ts';
-import { startServer } from './server.ts';
-import type { Shared } from './shared.ts';
-import { startWorker } from './worker.ts';
+import type { startServer } from './server.ts';
+import type { RunningWorker, Shared } from './shared.ts';
 
 export type Role = 'all' | 'server' | 'worker';
 
@@ -62,17 +64,12 @@ export async function startSluice({
       ingressQueue: own('ingress queue', ingressQueue(redis.shared, logger), (each) => each.close()),
     };
     // Both are ended at once, worker first: a finishing egress still needs its room.
-    let worker: Awaited<ReturnType<typeof startWorker>> | undefined;
+    let worker: RunningWorker | undefined;
+    const hasRoom = role === 'all' ? () => worker?.hasRoom ?? false : undefined;
     const server =
-      role === 'worker'
-        ? undefined
-        : own(
-            'server',
-            await startServer(shared, role === 'all' ? () => worker?.hasRoom ?? false : undefined),
-            (each) => each.close(),
-          );
+      role === 'worker' ? undefined : own('server', await serve(shared, hasRoom), (each) => each.close());
     if (role !== 'server') {
-      worker = own('worker', await startWorker(shared), (each) =>
+      worker = own('worker', await work(shared), (each) =>
         each.close(role === 'all' ? 'finish' : 'hand-over'),
       );
       logger.info('worker ready');
@@ -109,4 +106,12 @@ export async function startSluice({
       throw error;
     }
   }
+}
+
+async function serve(...parts: Parameters<typeof startServer>): ReturnType<typeof startServer> {
+  return (await import('./server.ts')).startServer(...parts);
+}
+
+async function work(shared: Shared): Promise<RunningWorker> {
+  return (await import('./worker.ts')).startWorker(shared);
 }
