@@ -9,7 +9,7 @@ import { EgressStatus, EncodedFileOutput } from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { gridRegion, publish } from '../support/callers.ts';
+import { gridRegion, publish, SMALL, SMALL_CANVAS } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { secondMachine } from '../support/netns.ts';
 import type { SecondMachine } from '../support/netns.ts';
@@ -21,9 +21,11 @@ const SECRET = 'a-secret-that-is-long-enough-for-this-test';
 const ROOM = 'far-away';
 
 async function record(sluice: Sluice, seconds: number): Promise<EgressInfo> {
-  const { egressId } = await sluice.egress.startRoomCompositeEgress(ROOM, {
-    file: new EncodedFileOutput({ filepath: 'far' }),
-  });
+  const { egressId } = await sluice.egress.startRoomCompositeEgress(
+    ROOM,
+    { file: new EncodedFileOutput({ filepath: 'far' }) },
+    { encodingOptions: SMALL },
+  );
   await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
   await sleep(seconds * 1000);
   await sluice.egress.stopEgress(egressId);
@@ -34,7 +36,7 @@ async function record(sluice: Sluice, seconds: number): Promise<EgressInfo> {
 
 async function expectCall(info: EgressInfo): Promise<void> {
   const { tiles } = await analyse(info.fileResults[0]!.location, {
-    tiles: [{ name: 'alice', color: 'yellow', region: gridRegion(0, 1), from: 1.5 }],
+    tiles: [{ name: 'alice', color: 'yellow', region: gridRegion(0, 1, SMALL_CANVAS), fps: 15, from: 1.5 }],
   });
   expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
   expect(tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
@@ -67,7 +69,7 @@ describe.skipIf(process.getuid?.() !== 0)('a worker on another machine', () => {
       env: { SLUICE_HTTP_HOST: '0.0.0.0' },
     });
     await sluice.addWorker({ ...far, SLUICE_WORKER_ADDRESS: machine.there }, machine.prefix);
-    publisher = await publish(sluice, ROOM, 'alice', { color: 'yellow' });
+    publisher = await publish(sluice, ROOM, 'alice', { color: 'yellow', fps: 15 });
   });
 
   afterAll(async () => {
@@ -99,7 +101,7 @@ describe('a server with TLS', () => {
     ]);
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     sluice = await Sluice.start({ tls: true, env: { SLUICE_TLS_CERT: cert, SLUICE_TLS_KEY: key } });
-    publisher = await publish(sluice, ROOM, 'alice', { color: 'yellow' });
+    publisher = await publish(sluice, ROOM, 'alice', { color: 'yellow', fps: 15 });
   });
 
   afterAll(async () => {
