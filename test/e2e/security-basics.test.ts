@@ -16,7 +16,7 @@ import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { publish, quiet } from '../support/callers.ts';
+import { publish, quiet, SMALL } from '../support/callers.ts';
 import { runCli } from '../support/cli.ts';
 import { ffprobe } from '../../src/demo/content/ffprobe.ts';
 import { watchProcesses } from '../support/process-list.ts';
@@ -80,8 +80,9 @@ describe('secrets', () => {
       color: 'red',
       width: 320,
       height: 180,
+      fps: 15,
     });
-    const info = await sluice.egress.startRoomCompositeEgress(ROOM, {
+    const outputs = {
       file: new EncodedFileOutput({
         filepath: 'kept.mp4',
         output: {
@@ -101,7 +102,8 @@ describe('secrets', () => {
         protocol: StreamProtocol.RTMP,
         urls: [receiver.url, refusing.url.replace('rtmp://', `rtmp://user:${SECRETS.streamPassword}@`)],
       }),
-    });
+    };
+    const info = await sluice.egress.startRoomCompositeEgress(ROOM, outputs, { encodingOptions: SMALL });
     answers.push(info.toJsonString());
     await sluice.waitForEgress(info.egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
     await sleep(3000);
@@ -172,40 +174,6 @@ describe('secrets', () => {
   });
 });
 
-describe('Ctrl-C', () => {
-  let sluice: Sluice;
-  let publisher: TestPublisher;
-
-  afterAll(async () => {
-    await publisher?.stop();
-    await sluice?.stop();
-  });
-
-  it('in the middle of a recording finishes the file, and ends in order', async () => {
-    sluice = await Sluice.start({ ownGroup: true });
-    publisher = await publish(sluice, 'room', 'ann', { color: 'red', width: 320, height: 180 });
-    const { egressId } = await sluice.egress.startRoomCompositeEgress('room', {
-      file: new EncodedFileOutput({ filepath: 'cut-short' }),
-    });
-    await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
-    await sleep(3000);
-    const { main } = sluice;
-    main.interrupt();
-    expect(await main.ended(), sluice.tail()).toBe(0);
-    expect(main.output).toContain('"msg":"stopped"');
-    expect(linesWith(main.output, /"level":"(error|fatal)"|broken pipe|"namespace"/), 'a quiet end').toEqual(
-      [],
-    );
-    const files = (await readdir(sluice.dataDir, { recursive: true })).filter((name) =>
-      name.endsWith('cut-short.mp4'),
-    );
-    expect(files, sluice.tail()).toHaveLength(1);
-    const { duration, video } = await ffprobe(join(sluice.dataDir, files[0]!));
-    expect(video?.codec).toBe('h264');
-    expect(duration).toBeGreaterThan(2.5);
-  });
-});
-
 describe('what it does not start with', () => {
   it('an address others can reach, and the key everybody knows', async () => {
     const { code, stderr } = await runCli(['start'], { SLUICE_HTTP_HOST: '0.0.0.0' });
@@ -252,13 +220,17 @@ describe('what it does not start with', () => {
   });
 });
 
-describe('the command line', () => {
+describe('the command line, and the server it starts', () => {
   let sluice: Sluice;
+  let publisher: TestPublisher | undefined;
 
   beforeAll(async () => {
-    sluice = await Sluice.start();
+    sluice = await Sluice.start({ ownGroup: true });
   });
-  afterAll(() => sluice?.stop());
+  afterAll(async () => {
+    await publisher?.stop();
+    await sluice?.stop();
+  });
 
   it('prints help and version', async () => {
     const [help, version] = await Promise.all([runCli(['--help']), runCli(['--version'])]);
@@ -282,17 +254,18 @@ describe('the command line', () => {
     const { code, stdout } = await runCli(args);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
-    const publisher = await startTestPublisher({
+    const ann = await startTestPublisher({
       whipUrl: `${sluice.url}/whip`,
       token: stdout.trim(),
       logger: quiet,
       color: 'red',
       width: 320,
       height: 180,
+      fps: 15,
     });
     const rooms = new RoomServiceClient(sluice.url, API_KEY, API_SECRET);
     const participants = await rooms.listParticipants('cli');
-    await publisher.stop();
+    await ann.stop();
     expect(participants.map(({ identity, isPublisher }) => [identity, isPublisher])).toEqual([['ann', true]]);
   });
 
@@ -304,6 +277,32 @@ describe('the command line', () => {
       body: 'v=0\r\n',
     });
     expect(refused.status).toBe(403);
+  });
+
+  // The last: nothing runs afterwards.
+  it('ends at Ctrl-C in the middle of a recording: finishes the file, and ends in order', async () => {
+    publisher = await publish(sluice, 'room', 'ann', { color: 'red', fps: 15 });
+    const { egressId } = await sluice.egress.startRoomCompositeEgress(
+      'room',
+      { file: new EncodedFileOutput({ filepath: 'cut-short' }) },
+      { encodingOptions: SMALL },
+    );
+    await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
+    await sleep(3000);
+    const { main } = sluice;
+    main.interrupt();
+    expect(await main.ended(), sluice.tail()).toBe(0);
+    expect(main.output).toContain('"msg":"stopped"');
+    expect(linesWith(main.output, /"level":"(error|fatal)"|broken pipe|"namespace"/), 'a quiet end').toEqual(
+      [],
+    );
+    const files = (await readdir(sluice.dataDir, { recursive: true })).filter((name) =>
+      name.endsWith('cut-short.mp4'),
+    );
+    expect(files, sluice.tail()).toHaveLength(1);
+    const { duration, video } = await ffprobe(join(sluice.dataDir, files[0]!));
+    expect(video?.codec).toBe('h264');
+    expect(duration).toBeGreaterThan(2.5);
   });
 });
 
