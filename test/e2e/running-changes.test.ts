@@ -17,7 +17,7 @@ import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport } from '../../src/demo/content/analyse.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
-import { gridRegion, publish, trackIds } from '../support/callers.ts';
+import { gridRegion, publish, SMALL, SMALL_CANVAS, trackIds } from '../support/callers.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { startNginxRtmp } from '../support/rtmp.ts';
 import type { NginxRtmp } from '../support/rtmp.ts';
@@ -25,8 +25,12 @@ import { Sluice } from '../support/sluice.ts';
 
 const ROOM = 'changing';
 const PAUSE_MS = 4000;
-const BEFORE_MS = 4000;
-const AFTER_MS = 4000;
+const BEFORE_MS = 3000;
+const AFTER_MS = 3000;
+/** Of the publishers. */
+const FPS = 15;
+const ALICE = { name: 'alice', color: 'red', fps: FPS } as const;
+const BOB = { name: 'bob', color: 'blue', fps: FPS } as const;
 
 interface Answer {
   status: number;
@@ -66,13 +70,17 @@ describe('a recording that is changed while it runs', () => {
 
   beforeAll(async () => {
     [sluice, nginx] = await Promise.all([Sluice.start(), startNginxRtmp()]);
-    alice = await publish(sluice, ROOM, 'alice', { color: 'red' });
+    alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: FPS });
     const ids = await trackIds(sluice, ROOM, 'alice');
-    const room = await sluice.egress.startRoomCompositeEgress(ROOM, {
-      file: new EncodedFileOutput({ filepath: 'room' }),
-      segments: new SegmentedFileOutput({ filenamePrefix: 'cast/part', playlistName: 'cast.m3u8' }),
-      stream: new StreamOutput({ urls: [nginx.url('k3y')] }),
-    });
+    const room = await sluice.egress.startRoomCompositeEgress(
+      ROOM,
+      {
+        file: new EncodedFileOutput({ filepath: 'room' }),
+        segments: new SegmentedFileOutput({ filenamePrefix: 'cast/part', playlistName: 'cast.m3u8' }),
+        stream: new StreamOutput({ urls: [nginx.url('k3y')] }),
+      },
+      { encodingOptions: SMALL },
+    );
     const copy = await sluice.egress.startTrackCompositeEgress(
       ROOM,
       { file: new EncodedFileOutput({ filepath: 'copy' }) },
@@ -109,17 +117,17 @@ describe('a recording that is changed while it runs', () => {
     await Promise.all(egressIds.map((egressId) => done('ResumeEgress', { egressId })));
     await done('AddMarker', { egress_id: room.egressId, label: 'after' });
     await sleep(AFTER_MS);
+    await Promise.all(egressIds.map((id) => sluice.egress.stopEgress(id)));
     for (const [name, id] of [
       ['room', room.egressId],
       ['copy', copy.egressId],
     ] as const) {
-      await sluice.egress.stopEgress(id);
       const info = await sluice.waitForEgress(id, ({ status }) => status >= EgressStatus.EGRESS_COMPLETE);
       ended.set(name, info);
       const location = info.fileResults[0]?.location;
       if (!location) throw new Error(`no file: ${info.toJsonString()}\n${sluice.tail()}`);
-      const region = name === 'room' ? { region: gridRegion(0, 1, { width: 1280, height: 720 }) } : {};
-      reports.set(name, await analyse(location, { tiles: [{ name: 'alice', color: 'red', ...region }] }));
+      const region = name === 'room' ? { region: gridRegion(0, 1, SMALL_CANVAS) } : {};
+      reports.set(name, await analyse(location, { tiles: [{ ...ALICE, ...region }] }));
     }
     playlist = `${sluice.url}/files/cast/cast.m3u8`;
     await changeTracks(ids);
@@ -128,7 +136,7 @@ describe('a recording that is changed while it runs', () => {
 
   /** A copy of alice gets bob beside her, then loses her. */
   async function changeTracks(ids: { audio: string | undefined; video: string | undefined }): Promise<void> {
-    bob = await publish(sluice, ROOM, 'bob', { color: 'blue' });
+    bob = await publish(sluice, ROOM, 'bob', { color: 'blue', fps: FPS });
     const his = await trackIds(sluice, ROOM, 'bob');
     const alone = (trackId: string | undefined) =>
       sluice.egress.startTrackEgress(
@@ -168,10 +176,10 @@ describe('a recording that is changed while it runs', () => {
       'tracks',
       await analyse(location, {
         tiles: [
-          { name: 'alice', color: 'red', to: addedAt - 0.5 },
-          { name: 'alice', color: 'red', region: left, from: addedAt + 2, to: removedAt - 0.5 },
-          { name: 'bob', color: 'blue', region: right, from: addedAt + 2, to: removedAt - 0.5 },
-          { name: 'bob', color: 'blue', from: removedAt + 1 },
+          { ...ALICE, to: addedAt - 0.5 },
+          { ...ALICE, region: left, from: addedAt + 2, to: removedAt - 0.5 },
+          { ...BOB, region: right, from: addedAt + 2, to: removedAt - 0.5 },
+          { ...BOB, from: removedAt + 1 },
         ],
       }),
     );
@@ -200,10 +208,10 @@ describe('a recording that is changed while it runs', () => {
       .map(({ counter }) => counter)
       .filter((counter) => counter !== null)
       .map((counter, i, all) => (i === 0 ? 0 : counter - all[i - 1]!))
-      .filter((step) => step > 30);
+      .filter((step) => step > FPS);
     expect(jumps).toHaveLength(1);
-    expect(jumps[0]! / 30).toBeGreaterThan(PAUSE_MS / 1000 - 0.5);
-    expect(jumps[0]! / 30).toBeLessThan(PAUSE_MS / 1000 + 2.5);
+    expect(jumps[0]! / FPS).toBeGreaterThan(PAUSE_MS / 1000 - 0.5);
+    expect(jumps[0]! / FPS).toBeLessThan(PAUSE_MS / 1000 + 2.5);
     expect(video!.black.filter(({ from }) => from > 1)).toEqual([]);
     // Tracks that have come back take a few reports to be in sync.
     expect(Math.abs(alice!.avOffsetByCounter.p50)).toBeLessThan(60);
@@ -230,7 +238,7 @@ describe('a recording that is changed while it runs', () => {
     expect(stream!.retries).toBe(0);
     const [recording] = await nginx.recordings('k3y');
     const report = await analyse(recording!, {
-      tiles: [{ name: 'alice', color: 'red', region: gridRegion(0, 1, { width: 1280, height: 720 }) }],
+      tiles: [{ ...ALICE, region: gridRegion(0, 1, SMALL_CANVAS) }],
     });
     const black = report.video!.black.find(({ from, to }) => to - from > PAUSE_MS / 1000 - 1);
     expect(black).toBeDefined();
@@ -256,7 +264,7 @@ describe('a recording that is changed while it runs', () => {
     expect(partEnded.status).toBe(EgressStatus.EGRESS_ACTIVE);
     const [whole, part] = info.fileResults;
     expect(part!.location).toBe(partEnded.fileResults[1]!.location);
-    const report = await analyse(part!.location, { tiles: [{ name: 'alice', color: 'red' }] });
+    const report = await analyse(part!.location, { tiles: [ALICE] });
     expect(report.decodeErrors).toEqual([]);
     expect(report.tiles[0]!.share).toBeGreaterThan(0.97);
     // It begins at a keyframe that was asked for, and ends at one.
@@ -269,7 +277,7 @@ describe('a recording that is changed while it runs', () => {
     expect(late.segments.length).toBeGreaterThan(1);
     expect(late.segments.every(({ uri }) => uri.endsWith('.m4s'))).toBe(true);
     const [recording] = await nginx.recordings('late-k3y');
-    const streamed = await analyse(recording!, { tiles: [{ name: 'alice', color: 'red' }] });
+    const streamed = await analyse(recording!, { tiles: [ALICE] });
     expect(streamed.tiles[0]!.read).toBeGreaterThan(30);
     expect(Number(info.imageResults[0]!.imageCount)).toBeGreaterThan(2);
   });
@@ -286,7 +294,7 @@ describe('a recording that is changed while it runs', () => {
     const { tiles, video } = reports.get('tracks')!;
     expect(tiles.map(({ color }) => color.closest)).toEqual(['red', 'red', 'blue', 'blue']);
     for (const tile of tiles) {
-      expect(tile.read, `${tile.name} is seen`).toBeGreaterThan(30);
+      expect(tile.read, `${tile.name} is seen`).toBeGreaterThan(FPS);
       expect(tile.beepShare, `${tile.name} is heard`).toBeGreaterThan(0.4);
     }
     expect(video!.monotonic).toBe(true);
@@ -305,7 +313,7 @@ describe('a recording that is changed while it runs', () => {
     };
     const read = async (name: string) => {
       const report = await analyse(ended.get(name)!.fileResults[0]!.location, {
-        tiles: [{ name: 'bob', color: 'blue' }],
+        tiles: [BOB],
       });
       return report.tiles[0]!;
     };
@@ -313,7 +321,7 @@ describe('a recording that is changed while it runs', () => {
     const later = (await clockOf('picture')) - (await clockOf('sound'));
     // Bob beeps at every second of his counter: where that is in the picture, from all of its frames.
     const zeros = picture.frames
-      .flatMap(({ time, counter }) => (counter === null ? [] : [time - counter / 30]))
+      .flatMap(({ time, counter }) => (counter === null ? [] : [time - counter / FPS]))
       .sort((a, b) => a - b);
     const zero = zeros[zeros.length >> 1]! + later;
     const off = sound.beeps.map((at) => at - zero - Math.round(at - zero)).sort((a, b) => a - b);
