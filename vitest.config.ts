@@ -35,6 +35,7 @@ const TOGETHER = [
   'track-egress',
   'two-machines',
   'web-faults',
+  'web-pause',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({

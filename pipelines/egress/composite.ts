@@ -9,7 +9,7 @@ import { child, forceKeyFrame, requestPad, setFromText, setProperties } from '..
 import type { Cut } from './log-branch.ts';
 import { PCM_TEE, pcmTap } from './pcm-tap.ts';
 import { NamePlates } from './name-plates.ts';
-import { alignPage, pagePicture, pageSound } from './page.ts';
+import { alignPage, hidePage, pagePicture, pageSound } from './page.ts';
 import { oneEar } from './one-ear.ts';
 import type { Program } from './program.ts';
 import type { Receiver } from '../runtime/receiver.ts';
@@ -82,6 +82,7 @@ export class Composite implements Program {
     this.#pipeline = pipeline;
     if (this.#init.audio) compensateEncoder(pipeline, this.#init.audio);
     if (this.#init.audio && this.#init.page) alignPage(pipeline, this.#init.page);
+    if (this.#init.page?.hidden) this.hide(true);
     if (this.#init.video && !this.#init.page)
       this.#names = new NamePlates(pipeline, this.#mixer('video'), COLOR_SPACE);
   }
@@ -155,6 +156,15 @@ export class Composite implements Program {
     }
     const { x, y, width, height, z } = tile;
     setProperties(pad, { xpos: x, ypos: y, width, height, zorder: z, alpha: 1 });
+  }
+
+  hide(hidden: boolean): void {
+    const { page, video, audio } = this.#init;
+    if (!page) throw new Error('this composite has no page: its tracks are connected and disconnected');
+    hidePage(this.#built(), hidden, {
+      picture: video !== null,
+      sound: audio !== null && page.sound !== undefined,
+    });
   }
 
   keyFrame(): void {

@@ -4,7 +4,7 @@ import type Gst from 'gi://Gst?version=1.0';
 
 import type { AudioEncoding, PageSurface, VideoEncoding } from '../shared/protocol.ts';
 import { rawAudio } from '../shared/encoders.ts';
-import { child, staticPad } from '../runtime/gst.ts';
+import { child, setProperties, staticPad } from '../runtime/gst.ts';
 
 /** Sound that waits in the sound server, and is fetched at a time, µs: little, as it is late by both. */
 const SOUND_BUFFER_US = 120_000;
@@ -34,7 +34,7 @@ export function pagePicture(
     `endx=${width - 1} endy=${height - 1}`,
     `! video/x-raw,${rate} ! videorate skip-to-first=true ! video/x-raw,${rate}`,
     // Drawing stands beside the copying, not behind it.
-    `! queue max-size-buffers=2 max-size-time=0 max-size-bytes=0 ! videoconvert n-threads=2 ! ${canvas}`,
+    `! queue max-size-buffers=2 max-size-time=0 max-size-bytes=0 ! videoconvert n-threads=2 ! ${canvas} ! videobalance name=veil`,
   ].join(' ');
 }
 
@@ -45,9 +45,24 @@ export function pageSound({ sound }: PageSurface, audio: AudioEncoding): string[
     [
       `pulsesrc name=sound server=${sound.server} device=${sound.device} client-name=sluice provide-clock=false`,
       `buffer-time=${SOUND_BUFFER_US} latency-time=${SOUND_PERIOD_US}`,
-      `! audioconvert ! audioresample ! ${rawAudio(audio, 'F32LE')} ! queue ! audiomix.sink_1`,
+      `! audioconvert ! audioresample ! ${rawAudio(audio, 'F32LE')} ! volume name=hush ! queue ! audiomix.sink_1`,
     ].join(' '),
   ];
+}
+
+/**
+ * Black and silence in place of what the page shows, or that again. Either element hands on what it gets as it is while
+ * nothing is hidden.
+ * @param pipeline holds {@link pagePicture} and {@link pageSound}, as far as there are such
+ */
+export function hidePage(
+  pipeline: Gst.Bin,
+  hidden: boolean,
+  { picture, sound }: { picture: boolean; sound: boolean },
+): void {
+  const shown = hidden ? 0 : 1;
+  if (picture) setProperties(child(pipeline, 'veil'), { contrast: shown, saturation: shown });
+  if (sound) setProperties(child(pipeline, 'hush'), { mute: hidden });
 }
 
 /** Has picture and sound of a moment meet again. @param pipeline holds {@link pageSound} */

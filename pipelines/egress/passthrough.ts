@@ -184,6 +184,10 @@ export class Passthrough implements Program {
     throw new Error('passthrough has no layout');
   }
 
+  hide(): void {
+    throw new Error('passthrough has no page to hide');
+  }
+
   keyFrame(): void {
     throw new Error('passthrough has no encoder: ask the SFU for a keyframe');
   }

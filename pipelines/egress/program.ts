@@ -26,6 +26,8 @@ export interface Program {
   tick(nowNs: number): void;
   layout(tiles: readonly Tile[], background?: 'black' | 'white'): void;
   keyFrame(): void;
+  /** See the command. @throws Error if no page is recorded */
+  hide(hidden: boolean): void;
   /** Ends what has not ended with its sources. */
   finish(): void;
 }

@@ -63,6 +63,9 @@ function handle(command: CommandLine): object {
     case 'keyFrame':
       running().program.keyFrame();
       break;
+    case 'hide':
+      running().program.hide(command.hidden);
+      break;
     case 'openTap':
       running().openTap();
       break;

@@ -112,6 +112,8 @@ export interface PageSurface {
   xauthority: string;
   /** PulseAudio server and source; absent: the page is not heard. */
   sound?: { server: string; device: string };
+  /** It begins hidden, see the command `hide`. */
+  hidden?: boolean;
 }
 
 /** What a rendition has of its own; the rest is as in the main picture. */
@@ -175,6 +177,8 @@ export type Command =
   | { cmd: 'layout'; tiles: Tile[]; background?: 'black' | 'white' }
   /** Composite: ask the encoder for a keyframe. */
   | { cmd: 'keyFrame' }
+  /** A page: black and silent in place of what it shows, or that again. */
+  | { cmd: 'hide'; hidden: boolean }
   /** The main tap, where `init` asked for none: muxed, from now on. */
   | { cmd: 'openTap' }
   /** Least time between two chunk cuts (0: cut at every keyframe). */
@@ -197,6 +201,7 @@ export interface CommandResults {
   setMuted: Record<string, never>;
   layout: Record<string, never>;
   keyFrame: Record<string, never>;
+  hide: Record<string, never>;
   openTap: Record<string, never>;
   chunking: Record<string, never>;
   describe: { elements: { name: string; factory: string; klass: string }[] };

@@ -4,11 +4,10 @@ import type { JsonObject, Message, MessageType } from '@bufbuild/protobuf';
 import { EncodedFileOutput, ImageOutput, SegmentedFileOutput, StreamOutput } from '@livekit/protocol';
 import { z } from 'zod';
 import { wantedOutputs, withOutput } from '../egress/added-outputs.ts';
-import { isPage } from '../egress/page-source.ts';
 import { planOfRecord } from '../egress/plan/plan.ts';
 import type { EgressPlan } from '../egress/plan/types.ts';
 import { hlsSchema } from '../egress/request/options.ts';
-import type { AddedOutput, EgressDesired } from '../store/types.ts';
+import type { AddedOutput } from '../store/types.ts';
 import { applied, changeRunning } from './change-running.ts';
 import type { RunningOptions } from './change-running.ts';
 import { withDeadline } from './deadline.ts';
@@ -66,19 +65,13 @@ function outputOf(body: z.infer<typeof addOutputSchema>): AddedOutput {
 }
 
 /** @throws TwirpError where an egress as it is now takes no such output, whatever it says */
-function assertTakes({ type }: AddedOutput, plan: EgressPlan, { paused }: EgressDesired): void {
+function assertTakes({ type }: AddedOutput, plan: EgressPlan): void {
   if (type !== 'stream') return;
   const isStream = (output: EgressPlan['outputs'][number]): boolean => output.type === 'stream';
   if (plan.outputs.some(isStream) && !wantedOutputs(plan).some(isStream)) {
     throw new TwirpError(
       'failed_precondition',
       'a removed stream cannot be added again: start an egress with a stream output beside this one',
-    );
-  }
-  if (paused && isPage(plan.source)) {
-    throw new TwirpError(
-      'failed_precondition',
-      'a page that is paused cannot be streamed, its stream would show it: resume it first',
     );
   }
 }
@@ -99,7 +92,7 @@ export async function addOutput(
   const record = await withDeadline('the store of egresses', options.store.get(body.egress_id));
   if (record) {
     const before = planOfRecord(record);
-    assertTakes(asked, before, record.desired);
+    assertTakes(asked, before);
     const { outputs, storages } = withOutput(before, asked);
     const isNew = { outputs: outputs.slice(-1), storages: storages.slice(before.storages.length) };
     await checkPlanned(isNew, options.outbound);
@@ -110,7 +103,7 @@ export async function addOutput(
       throw new TwirpError('resource_exhausted', `at most ${MAX_ADDED} outputs can be added to an egress`);
     }
     const before = planOfRecord({ ...latest, desired });
-    assertTakes(asked, before, desired);
+    assertTakes(asked, before);
     const added = withHls(before);
     const plan = withOutput(before, added);
     const output = plan.outputs.at(-1);

@@ -3,9 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { wantedOutputs } from '../egress/added-outputs.ts';
-import { isPage } from '../egress/page-source.ts';
-import { planOfRecord } from '../egress/plan/plan.ts';
 import { applied, changeRunning } from './change-running.ts';
 import type { RunningOptions } from './change-running.ts';
 import { TwirpError } from './errors.ts';
@@ -33,17 +30,9 @@ export async function setPaused(
   paused: boolean,
   logger: Logger,
 ): Promise<JsonObject> {
-  const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired, record) => {
-    if ((desired.paused === true) === paused) return desired;
-    const plan = planOfRecord({ ...record, desired });
-    if (paused && isPage(plan.source) && wantedOutputs(plan).some(({ type }) => type === 'stream')) {
-      throw new TwirpError(
-        'failed_precondition',
-        'a page that is streamed cannot be paused, its stream would go on showing it: remove the streams first',
-      );
-    }
-    return { ...desired, paused };
-  });
+  const changed = await changeRunning(options, id, paused ? 'paused' : 'resumed', (desired) =>
+    (desired.paused === true) === paused ? desired : { ...desired, paused },
+  );
   logger.info({ egressId: id }, paused ? 'egress asked to pause' : 'egress asked to resume');
   return { paused, egress: messageToJson(await applied(options.store, changed)) };
 }

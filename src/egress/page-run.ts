@@ -1,4 +1,5 @@
 /** One run of the pipeline process of an egress that a browser draws: it outlives nothing of the page's. */
+import type { Logger } from 'pino';
 import type { PipelineHost } from '../pipeline/host.ts';
 import { initFor } from './pipeline-run.ts';
 import type { PipelineRunOptions, RunningPipeline } from './pipeline-run.ts';
@@ -7,6 +8,7 @@ import { ProgramProcess } from './program-process.ts';
 export class PageRun implements RunningPipeline {
   readonly #process: ProgramProcess;
   readonly #hasPicture: boolean;
+  readonly #logger: Logger;
 
   /**
    * Starts the program on a process that has just come up, with the display the page is on now.
@@ -18,7 +20,7 @@ export class PageRun implements RunningPipeline {
       const init = initFor(options);
       if (init.program !== 'composite' || !options.page) throw new Error('a page is encoded, not copied');
       const { display, xauthority, sound } = await options.page();
-      const page = { display, xauthority, ...(sound && { sound }) };
+      const page = { display, xauthority, ...(sound && { sound }), ...(options.idle && { hidden: true }) };
       await run.#process.begin({ ...init, page });
       return run;
     } catch (error) {
@@ -30,6 +32,7 @@ export class PageRun implements RunningPipeline {
   private constructor(host: PipelineHost, options: PipelineRunOptions) {
     this.#process = new ProgramProcess(host, options);
     this.#hasPicture = options.plan.video !== null;
+    this.#logger = options.logger;
     host.onEvent(options.onEvent);
     host.onTap(options.onTap);
   }
@@ -41,6 +44,13 @@ export class PageRun implements RunningPipeline {
   /** A page has no tracks. */
   sync(): void {
     // What it shows is its own affair.
+  }
+
+  /** Black and silence in its place. A process that has died is started again as it is wanted then. */
+  async hide(hidden: boolean): Promise<void> {
+    await this.#process.hide(hidden).catch((error: unknown) => {
+      this.#logger.warn({ err: error }, hidden ? 'page not hidden' : 'page not shown');
+    });
   }
 
   /** There is nothing to wait for: a page is always there. */

@@ -245,6 +245,9 @@ export class PipelineRun {
 export type RunningPipeline = Pick<
   PipelineRun,
   'pid' | 'sync' | 'flowing' | 'cut' | 'openTap' | 'stop' | 'kill'
->;
+> & {
+  /** Where what is recorded is no tracks that could be let go of: nothing of it is to be seen or heard. Never throws. */
+  hide?: (hidden: boolean) => Promise<void>;
+};
 
 export type PipelineRunFactory = (options: PipelineRunOptions) => Promise<RunningPipeline>;

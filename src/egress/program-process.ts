@@ -56,6 +56,11 @@ export class ProgramProcess {
       .catch((error: unknown) => this.#logger.debug({ err: error }, 'no keyframe'));
   }
 
+  /** Has it record black and silence in place of its page, or that again. */
+  async hide(hidden: boolean): Promise<void> {
+    await this.#host.send({ cmd: 'hide', hidden });
+  }
+
   /** Flushes what was received into the log and ends the process; kills it after `deadlineMs`. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;

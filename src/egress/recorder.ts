@@ -91,7 +91,7 @@ export class Recorder {
   }
 
   /**
-   * Lets go of every track: nothing of the room is received until {@link resume}. The pipeline goes on, so that streams
+   * Lets go of every track: nothing of the room is received until {@link resume}; a page is hidden. The pipeline goes on, so that streams
    * stay connected: with a black picture where one is composed, with none where one is copied, and with silence. What
    * was captured up to now is recorded.
    */
@@ -102,6 +102,7 @@ export class Recorder {
       this.note('pause');
       await sleep(SETTLE_MS);
       this.#run?.sync([]);
+      await this.#run?.hide?.(true);
     });
   }
 
@@ -112,6 +113,7 @@ export class Recorder {
       this.#paused = false;
       const wanted = this.#options.wanted();
       this.#run?.sync(wanted);
+      await this.#run?.hide?.(false);
       if (this.#program.program === 'passthrough') {
         // Nothing is shown in between: what comes first is a keyframe, asked for with the track.
         this.note('resume');

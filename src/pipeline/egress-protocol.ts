@@ -18,6 +18,7 @@ const resultSchemas = {
   setMuted: none,
   layout: none,
   keyFrame: none,
+  hide: none,
   openTap: none,
   chunking: none,
 } satisfies { [C in CommandName]: z.ZodType<CommandResults[C]> };

@@ -35,6 +35,19 @@ describe('an egress that is paused when its worker is lost', () => {
       expect(pauses[0]!.endNs).toBeLessThan(Infinity);
     }));
 
+  it('hides what has no tracks to let go of, and shows it again', () =>
+    withFolder(async (dir) => {
+      const desired: EgressDesired = { revision: 1, streamUrls: [] };
+      const hidden: boolean[] = [];
+      const hide = async (now: boolean) => void hidden.push(now);
+      const only = await attempt(dir, 1, desired, { pipeline: { hide } });
+      only.changes.apply({ ...desired, revision: 2, paused: true });
+      only.changes.apply({ ...desired, revision: 3, paused: false });
+      await only.changes.settled();
+      expect(hidden).toEqual([true, false]);
+      await only.end();
+    }));
+
   it('goes on where it was resumed while nobody had it', () =>
     withFolder(async (dir) => {
       const desired: EgressDesired = { revision: 1, streamUrls: [], paused: true };
