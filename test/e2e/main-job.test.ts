@@ -19,10 +19,12 @@ import { startBadPort, startFfmpegReceiver } from '../support/rtmp.ts';
 import type { BadPort, FfmpegReceiver } from '../support/rtmp.ts';
 import { Sluice } from '../support/sluice.ts';
 
-const SECONDS = 20;
+const SECONDS = 12;
+/** LiveKit's default. */
+const SEGMENT_SECONDS = 4;
 const ROOM = 'main-job';
 
-describe('a room of two, recorded, broadcast and restreamed for 20 seconds', () => {
+describe('a room of two, recorded, broadcast and restreamed', () => {
   let sluice: Sluice;
   let publishers: TestPublisher[] = [];
   let receiver: FfmpegReceiver;
@@ -64,6 +66,7 @@ describe('a room of two, recorded, broadcast and restreamed for 20 seconds', () 
       ({ status }) => status >= EgressStatus.EGRESS_COMPLETE,
     );
     await receiver.done;
+    for (const publisher of publishers) await publisher.stop();
     const file = ended.fileResults[0];
     if (!file) throw new Error(`no file: ${ended.toJsonString()}\n${sluice.tail()}`);
     recording = await analyse(file.location, { tiles: [...tiles] });
@@ -112,7 +115,7 @@ describe('a room of two, recorded, broadcast and restreamed for 20 seconds', () 
     expect(tile.color.closest).toBe(tiles[index]!.color);
     expect(tile.color.share).toBeGreaterThan(0.97);
     expect(tile.beepShare).toBe(1);
-    expect(tile.avOffset.count).toBeGreaterThan(15);
+    expect(tile.avOffset.count).toBeGreaterThan(SECONDS - 4);
     expect(tile.avOffset.p95).toBeLessThanOrEqual(80);
   });
 
@@ -127,7 +130,7 @@ describe('a room of two, recorded, broadcast and restreamed for 20 seconds', () 
 
   it('broadcasts HLS that plays from the server', async () => {
     const segments = ended.segmentResults[0];
-    expect(Number(segments?.segmentCount)).toBeGreaterThanOrEqual(5);
+    expect(Number(segments?.segmentCount)).toBeGreaterThanOrEqual(SECONDS / SEGMENT_SECONDS);
     const url = `${sluice.url}/files/${segments?.playlistName}`;
     const playlist = await (await fetch(url)).text();
     expect(playlist).toContain('#EXT-X-ENDLIST');
@@ -141,7 +144,6 @@ describe('a room of two, recorded, broadcast and restreamed for 20 seconds', () 
   });
 
   it('stops in order', async () => {
-    for (const publisher of publishers) await publisher.stop();
     expect(await sluice.stop()).toEqual([0]);
   });
 });
