@@ -27,6 +27,7 @@ import { publish, quiet, trackIds } from '../support/callers.ts';
 import { assertPlaylist } from '../support/hls-rules.ts';
 import { Sluice } from '../support/sluice.ts';
 
+const FPS = 15;
 const SECONDS = 4;
 const MUTE_MS = 1500;
 /** Another codec is another pipeline; copying goes on until it stands. */
@@ -54,7 +55,7 @@ describe('what is followed', () => {
     identity: string,
     options: Pick<TestPublisherOptions, 'color' | 'videoCodec' | 'screen'>,
   ): Promise<TestPublisher> {
-    const publisher = await publish(sluice, room, identity, { gopSeconds: 600, ...options });
+    const publisher = await publish(sluice, room, identity, { fps: FPS, gopSeconds: 600, ...options });
     publishers.push(publisher);
     return publisher;
   }
@@ -98,8 +99,10 @@ describe('what is followed', () => {
     });
     const watching = visit();
     const gina = await enter('follow', 'gina', { color: 'red' });
-    await enter('routes', 'hanna', { color: 'blue' });
-    await enter('routes', 'ivan', { color: 'green', videoCodec: null });
+    const voices = [
+      await enter('routes', 'hanna', { color: 'blue' }),
+      await enter('routes', 'ivan', { color: 'green', videoCodec: null }),
+    ];
     await sluice.waitForEgress(egressId, is(EgressStatus.EGRESS_ACTIVE));
 
     const { video } = await trackIds(sluice, 'routes', 'hanna');
@@ -152,6 +155,7 @@ describe('what is followed', () => {
     unmutedAt = await mute(false);
     routed = await sluice.waitForEgress(routesId, is(EgressStatus.EGRESS_COMPLETE));
     single = await sluice.waitForEgress(singleId, is(EgressStatus.EGRESS_COMPLETE));
+    for (const publisher of voices) await publisher.stop();
     watched = await watching;
     await sleep(Math.max(0, 2000 - (Date.now() - unmutedAt)));
     // Published anew under the same identity: a screen, then a camera in another codec.
@@ -168,17 +172,25 @@ describe('what is followed', () => {
 
     whole = await analyse(followed.fileResults[0]!.location, {
       tiles: [
-        { name: 'camera', color: 'red', from: 1, to: at(followed, mutedAt) - 0.3 },
-        { name: 'muted', color: 'red', from: at(followed, mutedAt) - 0.5, to: at(followed, unmutedAt) + 1.5 },
+        { name: 'camera', color: 'red', fps: FPS, from: 1, to: at(followed, mutedAt) - 0.3 },
+        {
+          name: 'muted',
+          color: 'red',
+          fps: FPS,
+          from: at(followed, mutedAt) - 0.5,
+          to: at(followed, unmutedAt) + 1.5,
+        },
         {
           name: 'screen',
           color: 'green',
+          fps: FPS,
           from: at(followed, sharedAt) + 1,
           to: at(followed, sharedAt) + SECONDS - 0.5,
         },
         {
           name: 'codec',
           color: 'blue',
+          fps: FPS,
           from: at(followed, otherCodecAt) + 1,
           to: at(followed, leftAt) - 0.5,
         },
@@ -189,8 +201,8 @@ describe('what is followed', () => {
       const report = await analyse(routed.fileResults[0]!.location, {
         channel,
         tiles: [
-          { name: 'hanna', color: 'blue', from: 1, to },
-          { name: 'ivan', color: 'green', from: 1, to },
+          { name: 'hanna', color: 'blue', fps: FPS, from: 1, to },
+          { name: 'ivan', color: 'green', fps: FPS, from: 1, to },
         ],
       });
       ears.set(channel, report);
@@ -272,7 +284,7 @@ describe('what is followed', () => {
     expect(hanna!.color.closest).toBe('blue');
     expect(hanna!.share).toBeGreaterThanOrEqual(0.97);
     expect(hanna!.avOffset.p95).toBeLessThanOrEqual(80);
-    expect(ears.get('left')!.video).toMatchObject({ codec: 'h264', width: 640, height: 360 });
+    expect(ears.get('left')!.video).toMatchObject({ codec: 'h264', width: 320, height: 180 });
   });
 
   it('copies one track with PASSTHROUGH', async () => {
