@@ -29,6 +29,7 @@ import type { WebhookServer } from '../support/webhook-receiver.ts';
 
 const ROOM = 'studio';
 const OBS_TILE = { name: 'obs', color: 'red', from: 0.5 } as const;
+const PLAIN = { width: 320, height: 180 };
 
 describe('RTMP push', () => {
   let folder: string;
@@ -36,8 +37,8 @@ describe('RTMP push', () => {
   let client: IngressClient;
   let webhooks: WebhookServer;
   const senders: Sender[] = [];
-  const push = (info: IngressInfo, clip: string, loop = false): Sender => {
-    const sender = pushRtmp(publishUrl(info), join(folder, clip), loop);
+  const push = (info: IngressInfo, clip: string): Sender => {
+    const sender = pushRtmp(publishUrl(info), join(folder, clip));
     senders.push(sender);
     return sender;
   };
@@ -46,10 +47,14 @@ describe('RTMP push', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     await Promise.all([
       makeClip(join(folder, 'obs.flv'), {
-        ...{ seconds: 45, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 18, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+      }),
+      // What happens to senders does not depend on their size.
+      makeClip(join(folder, 'small.flv'), {
+        ...{ seconds: 30, color: 'red', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
       }),
       makeClip(join(folder, 'plain.flv'), {
-        ...{ seconds: 20, color: 'green', width: 640, height: 360, fps: 30, encode: COPYABLE_ENCODING },
+        ...{ seconds: 20, color: 'green', ...PLAIN, fps: 30, encode: COPYABLE_ENCODING },
       }),
     ]);
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
@@ -84,7 +89,7 @@ describe('RTMP push', () => {
     await participantWith(sluice, ROOM, 'plain', 2);
     await sleep(2000);
     const tile = { name: 'plain', color: 'green', from: 0.5 } as const;
-    const recording = await recordParticipant(sluice, ROOM, 'plain', 8, tile);
+    const recording = await recordParticipant(sluice, ROOM, 'plain', 5, tile);
     await client.deleteIngress(info.ingressId);
     return { live, recording };
   }
@@ -103,9 +108,13 @@ describe('RTMP push', () => {
       participant = await participantWith(sluice, ROOM, 'obs', 2);
       // What came while the pipeline started is sent at once; a recorder that is there by then sees it faster.
       await sleep(2000);
-      recording = await recordParticipant(sluice, ROOM, 'obs', 10, OBS_TILE);
+      recording = await recordParticipant(sluice, ROOM, 'obs', 5, OBS_TILE);
       live = await waitForIngress(sluice, info.ingressId, isPublishing);
     }, 60_000);
+
+    afterAll(async () => {
+      await client.deleteIngress(info.ingressId);
+    });
 
     it('is a participant of kind INGRESS, as it was asked for', () => {
       expect(participant.kind).toBe(ParticipantInfo_Kind.INGRESS);
@@ -152,6 +161,21 @@ describe('RTMP push', () => {
       expect(now?.state?.resourceId).toBe(live.state?.resourceId);
       expect(sender.running).toBe(true);
     });
+  });
+
+  describe('whose sender or network fails', () => {
+    const FRAIL = 'frail';
+    let info: IngressInfo;
+    let live: IngressInfo;
+    let participant: ParticipantInfo;
+    let sender: Sender;
+
+    beforeAll(async () => {
+      info = await create(FRAIL);
+      sender = push(info, 'small.flv');
+      live = await waitForIngress(sluice, info.ingressId, isPublishing);
+      participant = await participantWith(sluice, ROOM, FRAIL, 2);
+    }, 60_000);
 
     it('goes on in the same participant when the network stalls for five seconds', async () => {
       copied().catch(() => undefined);
@@ -160,9 +184,9 @@ describe('RTMP push', () => {
       sender.child.kill('SIGCONT');
       // FFmpeg sends what it is behind with at once.
       await sleep(2000);
-      const { tiles } = await recordParticipant(sluice, ROOM, 'obs', 4, OBS_TILE);
+      const { tiles } = await recordParticipant(sluice, ROOM, FRAIL, 4, OBS_TILE);
       expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
-      const now = await sluice.rooms.getParticipant(ROOM, 'obs');
+      const now = await sluice.rooms.getParticipant(ROOM, FRAIL);
       expect(now.sid).toBe(participant.sid);
       expect(now.tracks.map(({ sid }) => sid)).toEqual(participant.tracks.map(({ sid }) => sid));
     }, 60_000);
@@ -170,10 +194,10 @@ describe('RTMP push', () => {
     it('goes on in the same participant when the sender dies and comes back', async () => {
       await sender.kill();
       await sleep(2000);
-      sender = push(info, 'obs.flv');
+      sender = push(info, 'small.flv');
       await sleep(1500);
-      const again = await recordParticipant(sluice, ROOM, 'obs', 5, OBS_TILE);
-      const now = await sluice.rooms.getParticipant(ROOM, 'obs');
+      const again = await recordParticipant(sluice, ROOM, FRAIL, 5, OBS_TILE);
+      const now = await sluice.rooms.getParticipant(ROOM, FRAIL);
       expect(now.sid).toBe(participant.sid);
       const [state] = await client.listIngress({ ingressId: info.ingressId });
       expect(state?.state?.resourceId).toBe(live.state?.resourceId);
@@ -184,24 +208,24 @@ describe('RTMP push', () => {
     it('leaves the room when it does not come back, and says so', async () => {
       await sender.kill();
       await waitForIngress(sluice, info.ingressId, isInactive);
-      await expect(sluice.rooms.getParticipant(ROOM, 'obs')).rejects.toThrow();
+      await expect(sluice.rooms.getParticipant(ROOM, FRAIL)).rejects.toThrow();
       const events = webhooks.received.filter(({ event }) => event.ingressInfo?.ingressId === info.ingressId);
       expect(events.map(({ event }) => event.event)).toEqual(['ingress_started', 'ingress_ended']);
       const left = () =>
         webhooks.received.filter(
-          ({ event }) => event.event === 'participant_left' && event.participant?.identity === 'obs',
+          ({ event }) => event.event === 'participant_left' && event.participant?.identity === FRAIL,
         );
       // Of another sender than the ingress's own events.
       await expect.poll(left, { timeout: 5000 }).toHaveLength(1);
     }, 40_000);
 
     it('can be used again', async () => {
-      sender = push(info, 'obs.flv');
+      sender = push(info, 'small.flv');
       const now = await waitForIngress(sluice, info.ingressId, isPublishing);
       expect(now.state?.resourceId).not.toBe(live.state?.resourceId);
       await client.deleteIngress(info.ingressId);
       expect(await sender.ended()).not.toBe(0);
-      await participantGone(sluice, ROOM, 'obs');
+      await participantGone(sluice, ROOM, FRAIL);
     }, 40_000);
   });
 
@@ -211,7 +235,7 @@ describe('RTMP push', () => {
     expect(live.state?.error).toMatch(/video: copied/);
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
     expect(tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
-    expect(video).toMatchObject({ width: 640, height: 360 });
+    expect(video).toMatchObject(PLAIN);
   }, 60_000);
 
   it('refuses a key it does not know, and one that is disabled, before any media', async () => {
