@@ -27,7 +27,7 @@ describe('docs/ingress.md', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-docs-'));
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-    await makeClip(join(folder, 'clip.mp4'), { seconds: 20, width: 640, height: 360 });
+    await makeClip(join(folder, 'clip.mp4'), { seconds: 15 });
     sluice = await Sluice.start({ env: { SLUICE_INGRESS_ALLOW_NETWORKS: '127.0.0.0/8' } });
   }, 60_000);
 

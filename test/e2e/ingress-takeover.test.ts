@@ -55,7 +55,7 @@ describe('an ingress that outlives its workers', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-takeover-'));
     await makeClip(join(folder, 'obs.flv'), {
-      ...{ seconds: 60, color: 'blue', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
+      ...{ seconds: 45, color: 'blue', width: 320, height: 180, fps: 30, encode: OBS_ENCODING },
     });
     redis = await startRedis();
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
@@ -91,7 +91,7 @@ describe('an ingress that outlives its workers', () => {
     expect(now.sid).toBe(before.sid);
     expect(sender.running).toBe(true);
     await sleep(2000);
-    const { tiles } = await recordParticipant(sluice, ROOM, 'obs', 6, TILE);
+    const { tiles } = await recordParticipant(sluice, ROOM, 'obs', 5, TILE);
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
     expect(tiles[0]?.avOffset.p95).toBeLessThanOrEqual(80);
     before = now;

@@ -31,10 +31,10 @@ describe('URL pull', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-pull-'));
-    const clip = { width: 640, height: 360, fps: 30 };
+    const clip = { width: 320, height: 180, fps: 30 };
     await Promise.all([
       makeClip(join(folder, 'film.mp4'), { ...clip, seconds: 12, color: 'yellow', encode: OBS_ENCODING }),
-      makeClip(join(folder, 'live.ts'), { ...clip, seconds: 60, color: 'green', encode: COPYABLE_ENCODING }),
+      makeClip(join(folder, 'live.ts'), { ...clip, seconds: 25, color: 'green', encode: COPYABLE_ENCODING }),
     ]);
     sluice = await Sluice.start({
       env: { SLUICE_INGRESS_ALLOW_NETWORKS: '127.0.0.0/8', SLUICE_INGRESS_FILE_ROOTS: folder },
@@ -58,7 +58,7 @@ describe('URL pull', () => {
     await waitForIngress(sluice, info.ingressId, isPublishing);
     const from = Date.now();
     await participantWith(sluice, ROOM, 'film', 2);
-    const { tiles } = await recordParticipant(sluice, ROOM, 'film', 6, {
+    const { tiles } = await recordParticipant(sluice, ROOM, 'film', 5, {
       ...{ name: 'film', color: 'yellow', from: 0.5 },
     });
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
@@ -109,7 +109,7 @@ describe('URL pull', () => {
     );
     await waitForIngress(sluice, info.ingressId, isPublishing);
     await participantWith(sluice, ROOM, 'srt', 2);
-    const { tiles } = await recordParticipant(sluice, ROOM, 'srt', 6, {
+    const { tiles } = await recordParticipant(sluice, ROOM, 'srt', 5, {
       ...{ name: 'srt', color: 'green', from: 0.5 },
     });
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
