@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { TileSpec } from '../../src/demo/content/analyse.ts';
 import type { Sluice } from './sluice.ts';
 
 const WAIT_MS = 15_000;
@@ -47,13 +48,18 @@ export async function attemptContent(
   return content;
 }
 
-/** Resolves when `check` answers something other than undefined or false. @throws naming `what` after `timeoutMs` */
+/**
+ * Resolves when `check` answers something other than undefined or false.
+ * @param everyMs longer where asking costs something
+ * @throws naming `what` after `timeoutMs`
+ */
 export async function until<T>(
   what: string,
   check: () => T | Promise<T>,
   timeoutMs = WAIT_MS,
+  everyMs = 50,
 ): Promise<Exclude<T, undefined | false>> {
-  for (const deadline = Date.now() + timeoutMs; ; await sleep(50)) {
+  for (const deadline = Date.now() + timeoutMs; ; await sleep(everyMs)) {
     const value = await check();
     if (value !== undefined && value !== false) return value as Exclude<T, undefined | false>;
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
@@ -71,4 +77,16 @@ export function gapsIn(details: string): DetailedGap[] {
   return [...details.matchAll(/gap from ([\d.]+) s to ([\d.]+) s: ([^;]+)/g)].map(
     ([, from, to, reason = '']) => ({ from: Number(from), to: Number(to), reason }),
   );
+}
+
+/** What comes right after a gap is timed by when it arrives, until its senders have told their clocks. Seconds. */
+const BY_ARRIVAL = 1;
+
+/** The parts of a tile between the gaps, each from when its times can be told exactly. */
+export function betweenGaps({ from = 0, ...tile }: TileSpec, gaps: readonly DetailedGap[]): TileSpec[] {
+  const begins = [from, ...gaps.map(({ to }) => to + BY_ARRIVAL)];
+  return begins.map((begin, index) => {
+    const gap = gaps[index];
+    return { ...tile, from: begin, ...(gap && { to: gap.from }) };
+  });
 }
