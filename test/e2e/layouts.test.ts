@@ -23,7 +23,7 @@ import { pipelinePid } from '../support/takeover.ts';
 const ROOM = 'layouts';
 const COLORS = { anna: 'red', ben: 'green', screen: 'blue' } as const;
 type Name = keyof typeof COLORS;
-const CANVAS = { width: 640, height: 360 };
+const CANVAS = { width: 480, height: 270 };
 const SIZE = { width: 320, height: 180 };
 
 interface Phase {
@@ -86,7 +86,7 @@ describe('layouts of a running recording', () => {
         room_name: ROOM,
         layout: 'speaker',
         file: { filepath: 'layouts/room' },
-        advanced: { ...CANVAS, framerate: 30, video_bitrate: 1500 },
+        advanced: { ...CANVAS, framerate: 30, video_bitrate: 1000 },
       },
       options: { show_names: true },
     });
