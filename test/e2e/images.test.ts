@@ -13,7 +13,7 @@ import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { readVideo } from '../../src/demo/content/read-video.ts';
 import { readTile } from '../../src/demo/content/tile.ts';
-import { publish, trackIds } from '../support/callers.ts';
+import { publish, SMALL, trackIds } from '../support/callers.ts';
 import { jpegSize } from '../support/fading-log.ts';
 import { startWithOptions } from '../support/sluice-egress.ts';
 import { Sluice } from '../support/sluice.ts';
@@ -56,7 +56,7 @@ describe('images', () => {
 
   beforeAll(async () => {
     sluice = await Sluice.start();
-    alice = await publish(sluice, ROOM, 'alice', { color: 'red', width: 640, height: 360, gopSeconds: 2 });
+    alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: 15, gopSeconds: 2 });
     const { video, audio } = await trackIds(sluice, ROOM, 'alice');
     const id = await startWithOptions(sluice, ROOM, {
       track_composite: {
@@ -66,19 +66,23 @@ describe('images', () => {
         image_outputs: [
           { filename_prefix: 'all/key', capture_interval: 4 },
           {
-            ...{ filename_prefix: 'all/second', capture_interval: 1, width: 320, height: 320 },
+            ...{ filename_prefix: 'all/second', capture_interval: 1, width: 240, height: 240 },
             filename_suffix: 'IMAGE_SUFFIX_TIMESTAMP',
           },
         ],
       },
       options: { storyboard: { interval: 2, columns: 3 } },
     });
-    const { egressId } = await sluice.egress.startRoomCompositeEgress(ROOM, {
-      images: new ImageOutput({
-        ...{ filenamePrefix: 'only/now', captureInterval: 2, disableManifest: true },
-        filenameSuffix: ImageFileSuffix.IMAGE_SUFFIX_NONE_OVERWRITE,
-      }),
-    });
+    const { egressId } = await sluice.egress.startRoomCompositeEgress(
+      ROOM,
+      {
+        images: new ImageOutput({
+          ...{ filenamePrefix: 'only/now', captureInterval: 2, disableManifest: true },
+          filenameSuffix: ImageFileSuffix.IMAGE_SUFFIX_NONE_OVERWRITE,
+        }),
+      },
+      { encodingOptions: SMALL },
+    );
     for (const each of [id, egressId])
       await sluice.waitForEgress(each, ({ imageResults: [first] }) => (first?.imageCount ?? 0n) > 0n);
     await sleep(7000);
@@ -110,13 +114,13 @@ describe('images', () => {
 
     // What the recording shows at the time an image says it is of.
     const [file] = all.fileResults;
-    const { tiles } = await analyse(file!.location, { tiles: [{ name: 'alice', color: 'red' }] });
+    const { tiles } = await analyse(file!.location, { tiles: [{ name: 'alice', color: 'red', fps: 15 }] });
     const times: number[] = [];
     for (const { filename, location, timestamp } of (await manifest()).images) {
       if (!filename.startsWith('all/key')) continue;
       const at = Date.parse(timestamp) / 1000 - Number(file!.startedAt) / 1e9;
       const { width, height, counter } = await look(location);
-      expect([width, height]).toEqual([640, 360]);
+      expect([width, height]).toEqual([320, 180]);
       const near = tiles[0]!.frames.filter(({ time }) => Math.abs(time - at) < 0.15);
       expect(
         near.map((frame) => frame.counter),
@@ -131,7 +135,7 @@ describe('images', () => {
       expect(apart, `${i}`).toBeLessThan(6.1);
     }
     for (const name of seconds)
-      expect(jpegSize(await readFile(join(folder('all'), name)))).toEqual({ width: 320, height: 320 });
+      expect(jpegSize(await readFile(join(folder('all'), name)))).toEqual({ width: 240, height: 240 });
   });
 
   it('are told of in the manifest, with the recording, its storyboard and the segments', async () => {
@@ -169,7 +173,7 @@ describe('images', () => {
     const [result] = only.imageResults;
     expect(Number(result?.imageCount)).toBeGreaterThanOrEqual(3);
     const { width, height, counter } = await look(join(folder('only'), 'now.jpeg'));
-    expect([width, height]).toEqual([1280, 720]);
+    expect([width, height]).toEqual([SMALL.width, SMALL.height]);
     expect(counter).toBeGreaterThan(0);
     expect(only.manifestLocation).toBe('');
   });
