@@ -70,7 +70,7 @@ describe('a worker that is full', () => {
         SLUICE_WEBHOOK_URLS: webhooks.url,
       },
     });
-    alice = await publish(sluice, ROOM, 'alice', { color: 'red', width: 320, height: 180 });
+    alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: 10 });
   });
   afterAll(async () => {
     await alice?.stop();

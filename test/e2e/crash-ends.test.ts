@@ -29,7 +29,7 @@ it.concurrent(
     await swift.createBucket(BUCKET);
     const sluice = await Sluice.start({ mode: 'split', redisUrl: redis.url });
     const first = await sluice.addWorker();
-    const alice = await publish(sluice, ROOM, 'alice', { color: 'red' });
+    const alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: 15 });
     try {
       const { audio, video } = await trackIds(sluice, ROOM, 'alice');
       const s3 = new S3Upload({
@@ -83,7 +83,7 @@ it.concurrent(
   'sluice start that was killed finishes its recordings soon after it is started again',
   async () => {
     const sluice = await Sluice.start();
-    const alice = await publish(sluice, ROOM, 'alice', { color: 'red' });
+    const alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: 15 });
     try {
       const { audio, video } = await trackIds(sluice, ROOM, 'alice');
       const { egressId } = await sluice.egress.startTrackCompositeEgress(

@@ -50,8 +50,9 @@ describe('files', () => {
     alice = await publish(sluice, ROOM, 'alice', {
       color: 'red',
       videoCodec: 'vp8',
-      width: 640,
-      height: 360,
+      width: 480,
+      height: 270,
+      fps: 15,
     });
     const { video } = await trackIds(sluice, ROOM, 'alice');
     const room = { room_name: ROOM, audio_only: true };
@@ -133,7 +134,7 @@ describe('files', () => {
     const found = await ffprobe(fileOf(name));
     expect([found.video?.codec, found.audio?.codec]).toEqual([video, audio]);
     const { decodeErrors, tiles } = await analyse(fileOf(name), {
-      tiles: [{ name: 'red', color: 'red', from: 1 }],
+      tiles: [{ name: 'red', color: 'red', fps: 15, from: 1 }],
     });
     expect(decodeErrors).toEqual([]);
     if (audio) expect(tiles[0]?.beepShare).toBe(1);
@@ -154,7 +155,7 @@ describe('files', () => {
     const { video } = await ffprobe(fileOf('webm'));
     expect(video).toMatchObject({ width: 320, height: 180 });
     const { video: copied } = await ffprobe(fileOf('copied'));
-    expect(copied).toMatchObject({ width: 640, height: 360 });
+    expect(copied).toMatchObject({ width: 480, height: 270 });
     await sluice.main.logged('video/VP8 is copied');
   });
 
@@ -168,7 +169,7 @@ describe('files', () => {
       expect(Math.abs(duration - SEGMENT_SECONDS)).toBeLessThan(0.025);
     }
     const { tiles } = await analyse(join(sluice.dataDir, 'recordings', 'sound.m3u8'), {
-      tiles: [{ name: 'red', color: 'red', from: 1 }],
+      tiles: [{ name: 'red', color: 'red', fps: 15, from: 1 }],
     });
     expect(tiles[0]?.beepShare).toBe(1);
   });

@@ -27,6 +27,8 @@ const SILENT_MS = 6_000;
 const DOWN_MS = 2_000;
 /** BullMQ looks twice, five seconds apart, before it gives a job without its lock up. */
 const STALLED_MS = 10_500;
+/** Of the publisher. */
+const FPS = 15;
 /** How soon a command has to fail. */
 const QUICKLY_MS = 6_000;
 
@@ -76,7 +78,7 @@ describe('egresses', () => {
       env: { SLUICE_WEBHOOK_URLS: webhooks.url, SLUICE_WORKER_MAX_JOBS: '1' },
     });
     worker = await sluice.addWorker();
-    alice = await publish(sluice, ROOM, 'alice', { color: 'red' });
+    alice = await publish(sluice, ROOM, 'alice', { color: 'red', fps: FPS });
     const { audio, video } = await trackIds(sluice, ROOM, 'alice');
     const file = (filepath: string) => ({ file: new EncodedFileOutput({ filepath }) });
     const { egressId } = await sluice.egress.startTrackCompositeEgress(ROOM, file('away/alice'), {
@@ -121,7 +123,7 @@ describe('egresses', () => {
     recorded = await sluice.waitForEgress(egressId, ended);
     unrecorded = await sluice.waitForEgress(waiting.egressId, ended);
     report = await analyse(recorded.fileResults[0]!.location, {
-      tiles: [{ name: 'alice', color: 'red', from: 1.5 }],
+      tiles: [{ name: 'alice', color: 'red', fps: FPS, from: 1.5 }],
     });
     await until('the ends to be told', () =>
       [egressId, waiting.egressId].every((id) => told(id).at(-1)?.event === 'egress_ended'),
@@ -163,7 +165,7 @@ describe('egresses', () => {
     expect(report.decodeErrors).toEqual([]);
     const [tile] = report.tiles;
     expect(tile!.inOrder).toBe(true);
-    expect(tile!.missing.length / 30).toBeLessThan(0.03 * report.duration);
+    expect(tile!.missing.length / FPS).toBeLessThan(0.03 * report.duration);
     const { location, size } = recorded.fileResults[0]!;
     const bytes = await readFile(location);
     expect(bytes.length).toBe(Number(size));
