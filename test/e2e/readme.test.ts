@@ -32,7 +32,7 @@ describe('quick start', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-readme-'));
     sluice = await Sluice.start();
     receiver = await startFfmpegReceiver();
-    publisher = await publish(sluice, 'demo', 'alice', { color: 'blue' });
+    publisher = await publish(sluice, 'demo', 'alice', { color: 'blue', fps: 15 });
     await writeFile(join(folder, 'example.mjs'), await example('quick-start'));
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     const env = ['-u', 'NODE_OPTIONS', `SLUICE_URL=${sluice.url}`, `RTMP_URL=${receiver.url}`];
@@ -52,7 +52,7 @@ describe('quick start', () => {
     expect(printed).toHaveLength(2);
     for (const location of printed) {
       const { duration, tiles } = await analyse(location, {
-        tiles: [{ name: 'alice', color: 'blue', region: gridRegion(0, 1), from: 1.5 }],
+        tiles: [{ name: 'alice', color: 'blue', region: gridRegion(0, 1), fps: 15, from: 1.5 }],
       });
       expect(duration).toBeGreaterThan(8.5);
       expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
@@ -62,7 +62,7 @@ describe('quick start', () => {
 
   it('sends the call to the RTMP destination', async () => {
     const { tiles } = await analyse(receiver.file, {
-      tiles: [{ name: 'alice', color: 'blue', region: gridRegion(0, 1), from: 1.5 }],
+      tiles: [{ name: 'alice', color: 'blue', region: gridRegion(0, 1), fps: 15, from: 1.5 }],
     });
     expect(tiles[0]?.share).toBeGreaterThanOrEqual(0.97);
   });
