@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test, type TestContext } from 'vitest';
 
 import { PipelineCommandError, PipelineHost, programFile } from '../../src/pipeline/host.ts';
 import { PipelinePool } from '../../src/pipeline/pool.ts';
@@ -22,15 +22,21 @@ const PASSTHROUGH = {
 } as const;
 const MOVING = { program: 'composite', video: X264, audio: AAC } as const;
 
-let pipeline: TestPipeline | undefined;
-afterEach(async () => {
-  await pipeline?.close();
-  pipeline = undefined;
-});
+type Finished = Pick<TestContext, 'onTestFinished'>;
 
-describe('the pipeline process', () => {
-  test('is ended with kill -9 and leaves chunks that can be read', async () => {
-    pipeline = await TestPipeline.start({ ...MOVING, video: { ...X264, keyFrameInterval: 1 } });
+async function start(
+  { onTestFinished }: Finished,
+  ...args: Parameters<typeof TestPipeline.start>
+): Promise<TestPipeline> {
+  const pipeline = await TestPipeline.start(...args);
+  onTestFinished(() => pipeline.close());
+  return pipeline;
+}
+
+// At once: each waits for what time brings.
+describe.concurrent('the pipeline process', () => {
+  test('is ended with kill -9 and leaves chunks that can be read', async (context) => {
+    const pipeline = await start(context, { ...MOVING, video: { ...X264, keyFrameInterval: 1 } });
     await sleep(4200);
     const announced = pipeline.of('chunk').length;
     expect(await pipeline.host.kill()).toBe('killed');
@@ -51,8 +57,8 @@ describe('the pipeline process', () => {
     await expect(host.send({ cmd: 'ping' })).rejects.toThrow(PipelineCommandError);
   });
 
-  test('refuses with a reason, and goes on', async () => {
-    pipeline = await TestPipeline.start(AUDIO);
+  test('refuses with a reason, and goes on', async (context) => {
+    const pipeline = await start(context, AUDIO);
     const { host, dir } = pipeline;
     const connect = {
       cmd: 'connect',
@@ -130,16 +136,16 @@ describe('the pipeline process', () => {
     );
   });
 
-  test('a log that cannot be written is an error that says so', async () => {
-    pipeline = await TestPipeline.start(AUDIO);
+  test('a log that cannot be written is an error that says so', async (context) => {
+    const pipeline = await start(context, AUDIO);
     const { host } = pipeline;
     await rm(pipeline.dir, { recursive: true });
     const gone = new Promise<string>((resolve) => host.onExit(resolve));
     expect(await Promise.race([gone, sleep(9000).then(() => 'runs on')])).toContain('writing to file');
   });
 
-  test('stop answers also when nothing ever came', async () => {
-    pipeline = await TestPipeline.start({
+  test('stop answers also when nothing ever came', async (context) => {
+    const pipeline = await start(context, {
       program: 'passthrough',
       video: { mimeType: 'video/H264' },
       audio: null,
@@ -150,19 +156,20 @@ describe('the pipeline process', () => {
     expect(performance.now() - started).toBeLessThan(2500);
     expect(pipeline.of('chunk')).toEqual([]);
   });
+});
 
-  test('the pool has one ready at once, and ends its spare', async () => {
-    const pool = PipelinePool.egress({ logger: silentLogger });
-    await pool.warm();
-    const started = performance.now();
-    const host = await pool.take();
-    expect(performance.now() - started).toBeLessThan(20);
-    const second = await pool.take();
-    expect(second.pid).not.toBe(host.pid);
-    expect(host.rssBytes).toBeGreaterThanOrEqual(0);
-    await Promise.all([host.kill(), second.kill(), pool.close()]);
-    await expect(pool.take()).rejects.toThrow('closed');
-  });
+// Alone: it is held to milliseconds.
+test('the pool has one ready at once, and ends its spare', async () => {
+  const pool = PipelinePool.egress({ logger: silentLogger });
+  await pool.warm();
+  const started = performance.now();
+  const host = await pool.take();
+  expect(performance.now() - started).toBeLessThan(20);
+  const second = await pool.take();
+  expect(second.pid).not.toBe(host.pid);
+  expect(host.rssBytes).toBeGreaterThanOrEqual(0);
+  await Promise.all([host.kill(), second.kill(), pool.close()]);
+  await expect(pool.take()).rejects.toThrow('closed');
 });
 
 /** The program without its host, whose pipes the test handles badly. */
@@ -203,28 +210,32 @@ class Bare {
   }
 }
 
-describe('a program whose worker', () => {
-  let bare: Bare;
-  let dir: string;
-  let talk: NodeJS.Timeout;
-
-  beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'sluice-pipeline-'));
-    bare = new Bare();
-    await bare.until('ready');
-    const log = { dir, pattern: 'r0-%06d.ts', container: 'mpegts' };
-    bare.say({ cmd: 'init', ...PASSTHROUGH, epochMs: Date.now(), log, tap: true });
-    bare.say({ cmd: 'start' });
-    talk = setInterval(() => bare.say({ cmd: 'ping' }), 500);
-  });
-  afterEach(async () => {
-    clearInterval(talk);
+/** One that records nothing yet, and is talked to until `hush`. */
+async function startBare({ onTestFinished }: Finished): Promise<{
+  bare: Bare;
+  dir: string;
+  hush: () => void;
+}> {
+  const dir = await mkdtemp(join(tmpdir(), 'sluice-pipeline-'));
+  const bare = new Bare();
+  const talk = setInterval(() => bare.say({ cmd: 'ping' }), 500);
+  const hush = () => clearInterval(talk);
+  onTestFinished(async () => {
+    hush();
     bare.child.kill('SIGKILL');
     await bare.gone;
     await rm(dir, { recursive: true, force: true });
   });
+  await bare.until('ready');
+  const log = { dir, pattern: 'r0-%06d.ts', container: 'mpegts' };
+  bare.say({ cmd: 'init', ...PASSTHROUGH, epochMs: Date.now(), log, tap: true });
+  bare.say({ cmd: 'start' });
+  return { bare, dir, hush };
+}
 
-  test('does not read the tap records all the same, and ends when told', async () => {
+describe.concurrent('a program whose worker', () => {
+  test('does not read the tap records all the same, and ends when told', async (context) => {
+    const { bare, dir } = await startBare(context);
     bare.tap.pause();
     const noise = [
       '-vf',
@@ -272,7 +283,8 @@ describe('a program whose worker', () => {
     expect((await ffprobe(join(dir, 'r0-000001.ts'))).video?.codec).toBe('h264');
   });
 
-  test('closes the tap records all the same', async () => {
+  test('closes the tap records all the same', async (context) => {
+    const { bare, dir } = await startBare(context);
     await sleep(1000);
     bare.tap.destroy();
     await bare.until('live tap');
@@ -284,17 +296,19 @@ describe('a program whose worker', () => {
     expect((await readFile(join(dir, 'r0-000000.ts'))).length).toBeGreaterThan(30_000);
   });
 
-  test('closes stdin ends at once', async () => {
+  test('closes stdin ends at once', async (context) => {
+    const { bare, hush } = await startBare(context);
     await sleep(500);
-    clearInterval(talk);
+    hush();
     bare.child.stdin?.end();
     const started = performance.now();
     expect(await bare.gone).toBe(2);
     expect(performance.now() - started).toBeLessThan(1000);
   });
 
-  test('says nothing for five seconds ends', async () => {
-    clearInterval(talk);
+  test('says nothing for five seconds ends', async (context) => {
+    const { bare, hush } = await startBare(context);
+    hush();
     const started = performance.now();
     expect(await bare.gone).toBe(2);
     expect(performance.now() - started).toBeGreaterThan(4000);
