@@ -51,6 +51,9 @@ describe('a recording that is changed while it runs', () => {
   let askedToPauseMs: number;
   let markedMs: number;
   let partEnded: EgressInfo;
+  let lateWhileItRan: string;
+
+  const lateBroadcast = async () => (await fetch(`${sluice.url}/files/late/late.m3u8`)).text();
 
   async function call(method: string, body: unknown): Promise<Answer> {
     const token = await sluice.token('caller', { roomRecord: true });
@@ -98,7 +101,7 @@ describe('a recording that is changed while it runs', () => {
     const added = await add({ file: { filepath: 'copy' } });
     await add({
       ...{ segments: { filename_prefix: 'late/part', playlist_name: 'late.m3u8' } },
-      ...{ hls: { segment_type: 'fmp4' } },
+      ...{ hls: { low_latency: true } },
     });
     await add({ stream: { urls: [nginx.url('late-k3y')] } });
     await add({ images: { filename_prefix: 'pics/late', capture_interval: 1 } });
@@ -117,6 +120,7 @@ describe('a recording that is changed while it runs', () => {
     await Promise.all(egressIds.map((egressId) => done('ResumeEgress', { egressId })));
     await done('AddMarker', { egress_id: room.egressId, label: 'after' });
     await sleep(AFTER_MS);
+    lateWhileItRan = await lateBroadcast();
     await Promise.all(egressIds.map((id) => sluice.egress.stopEgress(id)));
     for (const [name, id] of [
       ['room', room.egressId],
@@ -272,7 +276,8 @@ describe('a recording that is changed while it runs', () => {
     expect(report.duration).toBeLessThan(BEFORE_MS / 1000 + 6);
     expect(part!.startedAt).toBeGreaterThan(whole!.startedAt);
     expect(part!.endedAt).toBeLessThan(whole!.endedAt);
-    const late = assertPlaylist(await (await fetch(`${sluice.url}/files/late/late.m3u8`)).text());
+    expect(lateWhileItRan).toMatch(/^#EXT-X-PART:/m);
+    const late = assertPlaylist(await lateBroadcast());
     expect(late.ended).toBe(true);
     expect(late.segments.length).toBeGreaterThan(1);
     expect(late.segments.every(({ uri }) => uri.endsWith('.m4s'))).toBe(true);

@@ -5,6 +5,7 @@ import { parseChunkName } from './files.ts';
 import type { LogContainer } from './files.ts';
 import { inspectMkv } from './mkv-inspect.ts';
 import { inspectTs } from './ts-inspect.ts';
+import type { Pause } from './pauses.ts';
 import type { ChunkLine } from './types.ts';
 
 /** @throws InspectError */
@@ -22,17 +23,24 @@ export interface ChunkContext {
   closed: boolean;
   /** What the pipeline said the chunk lasts, up to the next one's start, ns; 0 or absent: not known. */
   durationNs?: number;
+  /** Of the recording, as far as they are known. */
+  pauses?: readonly Pause[];
 }
 
 /** Sound that goes on this little after the last picture is the muxer's interleaving, ns. */
 const INTERLEAVE_NS = 0.1e9;
 
-/** Up to the end of the last picture, for chunks are cut at pictures; unless they stop before the sound. */
-function contentLength({ video, audio }: Inspection): number {
+/**
+ * Up to the end of the last picture, for chunks are cut at pictures; unless they stop before the sound, or a pause begins
+ * in the chunk: what comes after the pause follows both.
+ */
+function contentLength({ video, audio }: Inspection, pauses: readonly Pause[] = []): number {
   const parts = [video, audio].filter((part) => part !== null);
   const startNs = Math.min(...parts.map((part) => part.startNs));
+  const endNs = Math.max(...parts.map((part) => part.endNs));
+  if (pauses.some((pause) => pause.startNs > startNs && pause.startNs <= endNs)) return endNs - startNs;
   if (video && (!audio || audio.endNs - video.endNs < INTERLEAVE_NS)) return video.endNs - startNs;
-  return Math.max(...parts.map((part) => part.endNs)) - startNs;
+  return endNs - startNs;
 }
 
 /**
@@ -54,7 +62,7 @@ export function describeChunk(data: Uint8Array, file: string, context: ChunkCont
   const parts = [found.video, found.audio].filter((part) => part !== null);
   if (parts.length === 0) throw new InspectError('no whole frame in it');
   const startNs = Math.min(...parts.map((part) => part.startNs));
-  const contentNs = contentLength(found);
+  const contentNs = contentLength(found, context.pauses);
   const told = context.durationNs ?? 0;
   const difference = Math.abs(told - contentNs);
   const believed = told > 0 && difference >= INTERLEAVE_NS && difference < DURATION_TOLERANCE_NS;

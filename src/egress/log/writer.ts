@@ -246,6 +246,7 @@ export class SegmentLogWriter {
         container,
         closed: known.closed,
         nearNs,
+        pauses: this.#pauses,
         ...(known.durationNs === undefined || data !== found ? {} : { durationNs: known.durationNs }),
       });
       return await this.#write({ ...line, ...(known.closed ? {} : { recovered: true }), path });
