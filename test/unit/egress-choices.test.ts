@@ -25,8 +25,22 @@ describe('layerForTile', () => {
   });
 
   it('finds the top from what a layer turned out to be', () => {
-    expect(topLayerHeight(180, 0, 3)).toBe(720);
-    expect(topLayerHeight(540, 1, 2)).toBe(540);
+    const seen = { layers: 3, known: undefined, nowMs: 10_000 };
+    expect(topLayerHeight(180, { layer: 0, before: undefined, atMs: 0 }, seen)).toBe(720);
+    expect(topLayerHeight(540, { layer: 1, before: 0, atMs: 0 }, { ...seen, layers: 2 })).toBe(540);
+    expect(topLayerHeight(90, { layer: 0, before: 1, atMs: 0 }, { ...seen, known: 720 })).toBe(720);
+  });
+
+  it('does not take a picture that was on its way for one of the layer that is received since', () => {
+    const seen = { layers: 3, known: undefined, nowMs: 10_000 };
+    const fallen = { layer: 1, before: 2, atMs: 9000 };
+    expect(topLayerHeight(720, fallen, seen)).toBe(720);
+    expect(topLayerHeight(720, fallen, { ...seen, known: 720 })).toBe(720);
+    expect(topLayerHeight(360, fallen, { ...seen, known: 720 })).toBe(720);
+    const risen = { layer: 2, before: 0, atMs: 9000 };
+    expect(topLayerHeight(180, risen, { ...seen, known: 720 })).toBe(720);
+    // A sender that has become larger, long after the layer changed.
+    expect(topLayerHeight(720, { ...fallen, atMs: 0 }, { ...seen, known: 720 })).toBe(1440);
   });
 });
 

@@ -6,6 +6,7 @@ import type { PipelineHost } from '../../pipeline/host.ts';
 import type { PipelineEvent, Tile } from '../../../pipelines/shared/protocol.ts';
 import type { Feed, Feeds } from '../room/feeds.ts';
 import { layerForTile, topLayerHeight } from './layers.ts';
+import type { LayerChange } from './layers.ts';
 import type { Canvas } from './layout.ts';
 import type { WantedTrack } from '../room/selection.ts';
 import type { Background, Scene, Stage } from './stage.ts';
@@ -32,7 +33,7 @@ export class CanvasKeeper {
   /** By track: what the layers turned out to be. */
   readonly #topHeight = new Map<string, number>();
   /** By subscription: layer received now, and the one asked for. */
-  readonly #currentLayer = new Map<string, number>();
+  readonly #currentLayer = new Map<string, LayerChange>();
   readonly #preferred = new Map<string, number>();
   /** By track: width by height. */
   readonly #aspects = new Map<string, number>();
@@ -84,11 +85,13 @@ export class CanvasKeeper {
     const feed = this.#feeds.get(event.trackId);
     if (!feed || feed.subscription.spatialLayers < 2) return;
     const { subscriptionId, spatialLayers } = feed.subscription;
-    const layer = this.#currentLayer.get(subscriptionId);
-    if (layer === undefined) return;
-    // Only ever upwards: a picture of the layer before may still be in the pipeline.
-    const top = topLayerHeight(event.height, layer, spatialLayers);
-    this.#topHeight.set(event.trackId, Math.max(top, this.#topHeight.get(event.trackId) ?? 0));
+    const change = this.#currentLayer.get(subscriptionId);
+    if (!change) return;
+    const known = this.#topHeight.get(event.trackId);
+    const top = topLayerHeight(event.height, change, {
+      ...{ layers: spatialLayers, known, nowMs: performance.now() },
+    });
+    this.#topHeight.set(event.trackId, top);
     this.#preferLayer(feed);
   }
 
@@ -159,9 +162,13 @@ export class CanvasKeeper {
     if (SEEN.has(event.event)) this.#show();
     if (event.event !== 'layersChanged') return;
     // Also temporal layers change.
-    if (event.spatialLayer === (this.#currentLayer.get(event.subscriptionId) ?? null)) return;
+    const before = this.#currentLayer.get(event.subscriptionId)?.layer;
+    if (event.spatialLayer === (before ?? null)) return;
     if (event.spatialLayer === null) this.#currentLayer.delete(event.subscriptionId);
-    else this.#currentLayer.set(event.subscriptionId, event.spatialLayer);
+    else
+      this.#currentLayer.set(event.subscriptionId, {
+        ...{ layer: event.spatialLayer, before, atMs: performance.now() },
+      });
     const feed = this.#feeds
       .current()
       .find(({ subscription }) => subscription.subscriptionId === event.subscriptionId);

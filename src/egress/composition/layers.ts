@@ -18,12 +18,39 @@ export function layerForTile(tileHeight: number, topHeight: number, layers: numb
   return layers - 1;
 }
 
+/** Which layer is received, and which one was before. */
+export interface LayerChange {
+  layer: number;
+  before: number | undefined;
+  /** When it changed. */
+  atMs: number;
+}
+
+/** For so long after a change pictures of the layer before may come: they were in the pipeline. */
+const LATE_MS = 3000;
+
 /**
- * Height of the top layer, from what one layer turned out to be.
+ * Height of the top layer, from what one layer turned out to be. Only ever upwards: a picture taken for one of a higher
+ * layer says too little.
  *
  * @param height height seen, pixels.
- * @param layer the layer it was seen on.
+ * @param known what the top was taken for until now
  */
-export function topLayerHeight(height: number, layer: number, layers: number): number {
-  return height * 2 ** (layers - 1 - layer);
+export function topLayerHeight(
+  height: number,
+  { layer, before, atMs }: LayerChange,
+  { layers, known, nowMs }: { layers: number; known: number | undefined; nowMs: number },
+): number {
+  const topOf = (of: number) => height * 2 ** (layers - 1 - of);
+  let top = topOf(layer);
+  if (before !== undefined && nowMs - atMs < LATE_MS) {
+    const other = topOf(before);
+    top =
+      known === undefined
+        ? Math.min(top, other)
+        : Math.abs(other - known) < Math.abs(top - known)
+          ? other
+          : top;
+  }
+  return Math.max(top, known ?? 0);
 }
