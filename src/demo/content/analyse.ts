@@ -8,14 +8,16 @@
  * takes the frame counters around each second instead and does not depend on a single frame.
  */
 import { BEEP_RAMP_SECONDS, FLASH_SECONDS, humPitch, PITCHES } from '../../../pipelines/publisher/signal.ts';
+import { decode } from './decode.ts';
 import { ffprobe, type ProbeResult } from './ffprobe.ts';
 import { Loudness } from './loudness.ts';
 import { MotionDetector, stretches } from './motion.ts';
 import { longestGap, reportTile } from './participant.ts';
-import { readAudio } from './read-audio.ts';
-import { lookingSize, readVideo } from './read-video.ts';
+import { AudioReader } from './read-audio.ts';
+import { lookingSize, VideoReader } from './read-video.ts';
 import { readTile } from './tile.ts';
 import { findBursts, ToneTracker } from './tone.ts';
+import type { StreamReader } from './decode.ts';
 import type {
   AnalyseOptions,
   AudioReport,
@@ -48,7 +50,6 @@ interface Heard {
   report: AudioReport;
   /** By tile: onsets and hum, seconds as in the file. */
   tiles: { beeps: number[]; hum: { time: number; amplitude: number }[] }[];
-  errors: string[];
 }
 
 interface Seen {
@@ -56,17 +57,26 @@ interface Seen {
   tiles: TileFrame[][];
   /** When the last frame ends. */
   end: number;
-  errors: string[];
+}
+
+/** A stream while it is decoded, and what came of it. */
+interface Watched<Result> {
+  reader: StreamReader;
+  end: () => Result | null;
 }
 
 /** @throws Error when the file cannot be read at all; what is wrong in it is in the report */
 export async function analyse(input: string, options: AnalyseOptions): Promise<ContentReport> {
   const file = await ffprobe(input);
   const start = file.startTime ?? 0;
-  const [seen, heard] = await Promise.all([
-    look(input, file, start, options),
-    listen(input, file, start, options),
-  ]);
+  const looking = look(file, start, options);
+  const listening = listen(file, start, options);
+  const decodeErrors = await decode(
+    input,
+    [looking, listening].flatMap((each) => each?.reader ?? []),
+  );
+  const seen = looking?.end();
+  const heard = listening?.end();
   // A container may say less than it holds, and some say nothing.
   const end = Math.max(file.duration ?? 0, seen?.end ?? 0, heard?.report.lastTime ?? 0);
   return {
@@ -86,25 +96,23 @@ export async function analyse(input: string, options: AnalyseOptions): Promise<C
         to,
       });
     }),
-    decodeErrors: [...(seen?.errors ?? []), ...(heard?.errors ?? [])],
+    decodeErrors,
   };
 }
 
-async function look(
-  input: string,
-  file: ProbeResult,
-  start: number,
-  options: AnalyseOptions,
-): Promise<Seen | null> {
+function look(file: ProbeResult, start: number, options: AnalyseOptions): Watched<Seen> | null {
   const stream = file.video;
   if (!stream?.width || !stream.height) return null;
-  const size = lookingSize(stream.width, stream.height);
-  const regions = options.tiles.map((tile) => regionsOf(tile, stream.width!, stream.height!));
-  const shrink = ({ x, y, width, height }: Rect): Rect => {
-    const across = size.width / stream.width!;
-    const down = size.height / stream.height!;
-    return { x: x * across, y: y * down, width: width * across, height: height * down };
-  };
+  const { codec, profile, width, height } = stream;
+  const size = lookingSize(width, height);
+  const regions = options.tiles.map((tile) => regionsOf(tile, width, height));
+  const [across, down] = [size.width / width, size.height / height];
+  const shrink = (at: Rect): Rect => ({
+    x: at.x * across,
+    y: at.y * down,
+    width: at.width * across,
+    height: at.height * down,
+  });
   // A place is read once in a picture, however many tiles look at it.
   const places = new Map<string, { place: Rect; tiles: [tile: number, region: number][] }>();
   regions.forEach((list, tile) =>
@@ -120,7 +128,7 @@ async function look(
   const moved: boolean[] = [];
   const black: boolean[] = [];
   const readings: Reading[][] = options.tiles.map(() => []);
-  const { times: raw, errors } = await readVideo(input, size, (picture) => {
+  const reader = new VideoReader(size, (picture) => {
     const result = motion.look(picture);
     moved.push(result.moved);
     black.push(result.black);
@@ -131,43 +139,46 @@ async function look(
     }
     read.forEach((reading, tile) => readings[tile]!.push(reading));
   });
-  if (raw.length !== moved.length) throw new Error(`${moved.length} pictures but ${raw.length} times`);
-  if (raw.length === 0) return null;
-  const times = raw.map((time) => time - start);
-  const tiles = readings.map((list, tile) =>
-    list.map((reading, i): TileFrame => {
-      const time = times[i]!;
-      const current = regions[tile]!.findLastIndex(({ from }) => time >= from);
-      return { time, ...reading[Math.max(0, current)]! };
-    }),
-  );
-  const gap = longestGap(times);
-  const first = times[0]!;
-  const last = times[times.length - 1]!;
-  const frameLength = times.length > 1 ? (last - first) / (times.length - 1) : 0;
-  const end = last + frameLength;
-  // A picture that did not move stood still from the one before it on.
-  const still = moved.map((now, i) => !now || moved[i + 1] === false);
-  return {
-    report: {
-      codec: stream.codec,
-      profile: stream.profile,
-      width: stream.width,
-      height: stream.height,
-      frames: times.length,
-      fps: frameLength ? 1 / frameLength : 0,
-      firstTime: first,
-      lastTime: last,
-      maxGapMs: gap.length * 1000,
-      maxGapAt: gap.at ?? first,
-      monotonic: times.every((time, i) => i === 0 || time > times[i - 1]!),
-      black: stretches(times, black, end, (options.blackMs ?? 100) / 1000),
-      frozen: stretches(times, still, end, (options.frozenMs ?? 200) / 1000),
-    },
-    tiles,
-    end,
-    errors,
+  const end = (): Seen | null => {
+    const raw = reader.times;
+    if (raw.length !== moved.length) throw new Error(`${moved.length} pictures but ${raw.length} times`);
+    if (raw.length === 0) return null;
+    const times = raw.map((time) => time - start);
+    const tiles = readings.map((list, tile) =>
+      list.map((reading, i): TileFrame => {
+        const time = times[i]!;
+        const current = regions[tile]!.findLastIndex(({ from }) => time >= from);
+        return { time, ...reading[Math.max(0, current)]! };
+      }),
+    );
+    const gap = longestGap(times);
+    const first = times[0]!;
+    const last = times[times.length - 1]!;
+    const frameLength = times.length > 1 ? (last - first) / (times.length - 1) : 0;
+    const over = last + frameLength;
+    // A picture that did not move stood still from the one before it on.
+    const still = moved.map((now, i) => !now || moved[i + 1] === false);
+    return {
+      report: {
+        codec,
+        profile,
+        width,
+        height,
+        frames: times.length,
+        fps: frameLength ? 1 / frameLength : 0,
+        firstTime: first,
+        lastTime: last,
+        maxGapMs: gap.length * 1000,
+        maxGapAt: gap.at ?? first,
+        monotonic: times.every((time, i) => i === 0 || time > times[i - 1]!),
+        black: stretches(times, black, over, (options.blackMs ?? 100) / 1000),
+        frozen: stretches(times, still, over, (options.frozenMs ?? 200) / 1000),
+      },
+      tiles,
+      end: over,
+    };
   };
+  return { reader, end };
 }
 
 function regionsOf({ region }: TileSpec, width: number, height: number): { from: number; region: Rect }[] {
@@ -175,12 +186,7 @@ function regionsOf({ region }: TileSpec, width: number, height: number): { from:
   return Array.isArray(region) ? region : [{ from: 0, region }];
 }
 
-async function listen(
-  input: string,
-  file: ProbeResult,
-  start: number,
-  options: AnalyseOptions,
-): Promise<Heard | null> {
+function listen(file: ProbeResult, start: number, options: AnalyseOptions): Watched<Heard> | null {
   const stream = file.audio;
   if (!stream) return null;
   const rate = stream.sampleRate ?? 48_000;
@@ -196,40 +202,43 @@ async function listen(
       },
     ]),
   );
-  const timeline = await readAudio(input, rate, options.channel, (samples) => {
+  const reader = new AudioReader(rate, options.channel, (samples) => {
     loudness.push(samples);
     for (const { beep, hum } of tones.values()) {
       beep.push(samples);
       hum.push(samples);
     }
   });
-  if (!timeline) return null;
-  const first = timeline.firstTime - start;
-  const heard = new Map(
-    [...tones].map(([pitch, { beep, hum }]) => [
-      pitch,
-      {
-        beeps: beepOnsets(beep).map((onset) => first + onset),
-        hum: hum.amplitudes.map((amplitude, i) => ({ time: first + hum.timeOf(i), amplitude })),
+  const end = (): Heard | null => {
+    const timeline = reader.timeline();
+    if (!timeline) return null;
+    const first = timeline.firstTime - start;
+    const heard = new Map(
+      [...tones].map(([pitch, { beep, hum }]) => [
+        pitch,
+        {
+          beeps: beepOnsets(beep).map((onset) => first + onset),
+          hum: hum.amplitudes.map((amplitude, i) => ({ time: first + hum.timeOf(i), amplitude })),
+        },
+      ]),
+    );
+    return {
+      report: {
+        codec: stream.codec,
+        profile: stream.profile,
+        sampleRate: rate,
+        channels: stream.channels ?? 0,
+        firstTime: first,
+        lastTime: timeline.lastTime - start,
+        gaps: timeline.gaps.map(({ from, to }) => ({ from: from - start, to: to - start })),
+        monotonic: timeline.monotonic,
+        silence: loudness.silence(first, (options.silenceMs ?? 200) / 1000),
+        peak: loudness.peak,
       },
-    ]),
-  );
-  return {
-    report: {
-      codec: stream.codec,
-      profile: stream.profile,
-      sampleRate: rate,
-      channels: stream.channels ?? 0,
-      firstTime: first,
-      lastTime: timeline.lastTime - start,
-      gaps: timeline.gaps.map(({ from, to }) => ({ from: from - start, to: to - start })),
-      monotonic: timeline.monotonic,
-      silence: loudness.silence(first, (options.silenceMs ?? 200) / 1000),
-      peak: loudness.peak,
-    },
-    tiles: pitches.map((pitch) => heard.get(pitch)!),
-    errors: timeline.errors,
+      tiles: pitches.map((pitch) => heard.get(pitch)!),
+    };
   };
+  return { reader, end };
 }
 
 /** When each beep began, seconds since the first sample. */

@@ -1,8 +1,7 @@
 /** Decodes a file's sound onto its own timeline: what is missing in the timestamps is silence in the samples. */
 import type { Stretch } from './types.ts';
-import { streamTool } from './tool.ts';
+import type { StreamReader } from './decode.ts';
 import { type FrameTime, parseFrameTimes } from './frame-times.ts';
-import { errorLines } from './read-video.ts';
 
 /** Timestamps are rounded (1/90000 s, 1 ms in Matroska): a difference up to this is not a hole. */
 const TOLERANCE_SECONDS = 0.003;
@@ -13,55 +12,57 @@ export interface AudioTimeline {
   lastTime: number;
   gaps: Stretch[];
   monotonic: boolean;
-  errors: string[];
 }
 
-/**
- * Calls `hear` with mono samples (−1 to 1) that follow each other without a hole from `firstTime` on.
- * @param channel one side instead of the mean of all
- */
-export async function readAudio(
-  input: string,
-  rate: number,
-  channel: 'left' | 'right' | undefined,
-  hear: (samples: Float32Array) => void,
-): Promise<AudioTimeline | null> {
-  const pan = channel ? `pan=mono|c0=${channel === 'left' ? 'FL' : 'FR'}` : 'aformat=channel_layouts=mono';
-  const frames: FrameTime[] = [];
-  const placer = new Placer(frames, rate, hear);
+/** Calls `hear` with mono samples (−1 to 1) that follow each other without a hole from the first one's time on. */
+export class AudioReader implements StreamReader {
+  readonly #rate: number;
+  readonly #channel: 'left' | 'right' | undefined;
+  readonly #frames: FrameTime[] = [];
+  readonly #placer: Placer;
+  #header = '';
+  #listing = '';
+
+  /** @param channel one side instead of the mean of all */
+  constructor(rate: number, channel: 'left' | 'right' | undefined, hear: (samples: Float32Array) => void) {
+    this.#rate = rate;
+    this.#channel = channel;
+    this.#placer = new Placer(this.#frames, rate, hear);
+  }
+
+  readonly outputOf = (media: string, listing: string): string[] => {
+    const mono = this.#channel
+      ? `pan=mono|c0=${this.#channel === 'left' ? 'FL' : 'FR'}`
+      : 'aformat=channel_layouts=mono';
+    return [
+      ...['-map', '0:a:0', '-af', `${mono},aformat=sample_fmts=flt:sample_rates=${this.#rate}`],
+      ...['-c:a', 'pcm_f32le', '-f', 'tee', `[f=f32le]${media}|[f=framecrc]${listing}`],
+    ];
+  };
+
   // Samples and their frames' times come by pipes of their own: whichever is first waits for the other.
-  let listing = '';
-  let header = '';
-  const list = (text: string) => {
-    listing += text;
-    const whole = listing.lastIndexOf('\n') + 1;
+  readonly take = (chunk: Buffer): void => this.#placer.push(chunk);
+
+  readonly list = (text: string): void => {
+    this.#listing += text;
+    const whole = this.#listing.lastIndexOf('\n') + 1;
     if (whole === 0) return;
-    const lines = listing.slice(0, whole);
-    listing = listing.slice(whole);
+    const lines = this.#listing.slice(0, whole);
+    this.#listing = this.#listing.slice(whole);
     // What is said before the first frame goes for all of them.
-    if (frames.length === 0) header += lines.replace(/^[^#].*\n/gm, '');
-    frames.push(...parseFrameTimes(header + lines));
-    placer.place();
+    if (this.#frames.length === 0) this.#header += lines.replace(/^[^#].*\n/gm, '');
+    this.#frames.push(...parseFrameTimes(this.#header + lines));
+    this.#placer.place();
   };
-  const { stderr } = await streamTool(
-    'ffmpeg',
-    [
-      ...['-v', 'error', '-nostdin', '-copyts', '-i', input, '-map', '0:a:0', '-vn', '-sn', '-dn'],
-      ...['-af', `${pan},aformat=sample_fmts=flt:sample_rates=${rate}`, '-c:a', 'pcm_f32le'],
-      ...['-f', 'tee', '[f=f32le]pipe:1|[f=framecrc]pipe:3'],
-    ],
-    { 1: (chunk) => placer.push(chunk), 3: (chunk) => list(chunk.toString('latin1')) },
-  );
-  const first = frames[0];
-  if (!first) return null;
-  placer.end();
-  const last = frames[frames.length - 1]!;
-  return {
-    firstTime: first.time,
-    lastTime: last.time + last.duration,
-    ...holes(frames),
-    errors: errorLines(stderr),
-  };
+
+  /** Once all has come: null without a sample. @throws Error when there are samples without a time */
+  timeline(): AudioTimeline | null {
+    const [first] = this.#frames;
+    const last = this.#frames.at(-1);
+    if (!first || !last) return null;
+    this.#placer.end();
+    return { firstTime: first.time, lastTime: last.time + last.duration, ...holes(this.#frames) };
+  }
 }
 
 /** Holes between frames, and whether every frame starts no earlier than the one before ends. Pure. */

@@ -1,5 +1,6 @@
 /** Decodes a file's video, scaled down, one picture at a time: never more than one in memory. */
-import { streamTool } from './tool.ts';
+import { decode } from './decode.ts';
+import type { StreamReader } from './decode.ts';
 import { parseFrameTimes } from './frame-times.ts';
 import type { Picture } from './tile.ts';
 
@@ -18,44 +19,59 @@ export function lookingSize(width: number, height: number): VideoSize {
   return { width: even(width), height: even(height) };
 }
 
-/**
- * Calls `see` for each picture in presentation order, and answers their times (seconds, as in the file) in
- * the same order. The picture's memory is reused for the next one.
- */
-export async function readVideo(
-  input: string,
-  { width, height }: VideoSize,
-  see: (picture: Picture) => void,
-): Promise<{ times: number[]; errors: string[] }> {
-  const data = new Uint8Array((width * height * 3) / 2);
-  let filled = 0;
-  let times = '';
-  const take = (chunk: Buffer) => {
+/** Calls `see` for each picture in presentation order. The picture's memory is reused for the next one. */
+export class VideoReader implements StreamReader {
+  readonly #size: VideoSize;
+  readonly #see: (picture: Picture) => void;
+  readonly #data: Uint8Array;
+  #filled = 0;
+  #listing = '';
+
+  constructor(size: VideoSize, see: (picture: Picture) => void) {
+    this.#size = size;
+    this.#see = see;
+    this.#data = new Uint8Array((size.width * size.height * 3) / 2);
+  }
+
+  readonly outputOf = (media: string, listing: string): string[] => {
+    const { width, height } = this.#size;
+    const filter = `scale=${width}:${height}:flags=area:out_color_matrix=bt601:out_range=tv,format=yuv420p`;
+    // Every decoded picture once, with the time it has in the file; -1 is the stream's own time base.
+    return [
+      ...['-map', '0:v:0', '-vf', filter, '-fps_mode', 'passthrough', '-enc_time_base', '-1'],
+      ...['-c:v', 'rawvideo', '-f', 'tee', `[f=rawvideo]${media}|[f=framecrc]${listing}`],
+    ];
+  };
+
+  readonly take = (chunk: Buffer): void => {
+    const data = this.#data;
     for (let offset = 0; offset < chunk.length;) {
-      const count = Math.min(chunk.length - offset, data.length - filled);
-      data.set(chunk.subarray(offset, offset + count), filled);
-      filled += count;
+      const count = Math.min(chunk.length - offset, data.length - this.#filled);
+      data.set(chunk.subarray(offset, offset + count), this.#filled);
+      this.#filled += count;
       offset += count;
-      if (filled === data.length) {
-        see({ data, width, height });
-        filled = 0;
+      if (this.#filled === data.length) {
+        this.#see({ data, ...this.#size });
+        this.#filled = 0;
       }
     }
   };
-  const filter = `scale=${width}:${height}:flags=area:out_color_matrix=bt601:out_range=tv,format=yuv420p`;
-  const { stderr } = await streamTool(
-    'ffmpeg',
-    [
-      ...['-v', 'error', '-nostdin', '-copyts', '-i', input, '-map', '0:v:0', '-an', '-sn', '-dn'],
-      // Every decoded picture once, with the time it has in the file; -1 is the stream's own time base.
-      ...['-vf', filter, '-fps_mode', 'passthrough', '-enc_time_base', '-1', '-c:v', 'rawvideo'],
-      ...['-f', 'tee', '[f=rawvideo]pipe:1|[f=framecrc]pipe:3'],
-    ],
-    { 1: take, 3: (chunk) => (times += chunk.toString('latin1')) },
-  );
-  return { times: parseFrameTimes(times).map(({ time }) => time), errors: errorLines(stderr) };
+
+  readonly list = (text: string): void => {
+    this.#listing += text;
+  };
+
+  /** When the pictures are due, seconds as in the file, in the order they were seen. */
+  get times(): number[] {
+    return parseFrameTimes(this.#listing).map(({ time }) => time);
+  }
 }
 
-export function errorLines(stderr: string): string[] {
-  return stderr.split('\n').filter((line) => line.trim() !== '');
+/** Sees the pictures of a file alone. */
+export async function readVideo(
+  input: string,
+  size: VideoSize,
+  see: (picture: Picture) => void,
+): Promise<void> {
+  await decode(input, [new VideoReader(size, see)]);
 }
