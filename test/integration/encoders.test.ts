@@ -43,7 +43,7 @@ async function encode(name: string, text: string): Promise<string> {
   return path;
 }
 
-describe('a moving picture of fine detail', () => {
+describe.concurrent('a moving picture of fine detail', () => {
   test.each<[Partial<VideoEncoding>, string]>([
     [{ codec: 'h264', profile: 'baseline', width: 360, height: 640, bitrate: 600 }, 'Constrained Baseline'],
     [{ codec: 'h264', profile: 'main', width: 640, height: 360, framerate: 60 }, 'Main'],
@@ -75,7 +75,7 @@ describe('a moving picture of fine detail', () => {
   });
 });
 
-describe('a sound', () => {
+describe.concurrent('a sound', () => {
   test.each<[Omit<AudioEncoding, 'channels'>, string]>([
     [{ codec: 'aac', frequency: 44_100, bitrate: 128, exact: true }, 'pink-noise'],
     [{ codec: 'aac', frequency: 48_000, bitrate: 128, exact: true }, 'sine'],

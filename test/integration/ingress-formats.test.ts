@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest';
 
 import type { IngressEvent } from '../../pipelines/shared/ingress-protocol.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
@@ -20,30 +20,38 @@ function layer(width: number, height: number): typeof H264 {
 }
 
 let folder: string;
-let rig: IngressRig;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-afterEach(() => rig.close());
 
-function formats(kind: 'audio' | 'video'): IngressEvent[] {
+async function start(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  init: Parameters<typeof IngressRig.start>[0],
+): Promise<IngressRig> {
+  const rig = await IngressRig.start(init);
+  onTestFinished(() => rig.close());
+  return rig;
+}
+
+function formats(rig: IngressRig, kind: 'audio' | 'video'): IngressEvent[] {
   return rig.events.filter((event) => event.event === 'inputFormat' && event.kind === kind);
 }
 
-async function sizes(): Promise<string[]> {
+async function sizes(rig: IngressRig): Promise<string[]> {
   return [...new Set((await rig.decoded(7)).map(({ width, height }) => `${width}x${height}`))];
 }
 
-describe('video', () => {
-  test('of an odd size, in a codec nobody named, becomes even layers', async () => {
+// At once: sources are played at their own pace.
+describe.concurrent('video', () => {
+  test('of an odd size, in a codec nobody named, becomes even layers', async (context) => {
     const file = join(folder, 'odd.mkv');
     await makeSource(
       file,
       ['testsrc2=s=640x360:r=25:d=2,format=yuv444p,scale=431:241,setsar=1'],
       ['-c:v', 'libvpx', '-deadline', 'realtime', '-pix_fmt', 'yuv420p'],
     );
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'matroska' },
       pacing: 'timestamps',
       video: layer(430, 240),
@@ -52,19 +60,19 @@ describe('video', () => {
     await rig.receive();
     await rig.play(file);
     await rig.ended();
-    expect(formats('video')).toEqual([
+    expect(formats(rig, 'video')).toEqual([
       { event: 'inputFormat', kind: 'video', width: 431, height: 241, framerate: 25 },
     ]);
-    expect(await sizes()).toEqual(['430x240']);
+    expect(await sizes(rig)).toEqual(['430x240']);
     expect(rig.frames(7).length).toBeGreaterThanOrEqual(48);
   });
 
-  test('that is to be shown turned is turned', async () => {
+  test('that is to be shown turned is turned', async (context) => {
     const file = join(folder, 'turned.mkv');
     // White on the left: turned clockwise by 90 degrees it is at the top.
     const half = 'color=black:s=320x180:r=30:d=2,drawbox=x=0:y=0:w=160:h=180:c=white:t=fill';
     await makeSource(file, [half], X264);
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'matroska', video: { codec: 'h264', rotation: 90 } },
       pacing: 'timestamps',
       video: layer(180, 320),
@@ -73,20 +81,20 @@ describe('video', () => {
     await rig.receive();
     await rig.play(file);
     await rig.ended();
-    expect(formats('video')).toMatchObject([{ width: 180, height: 320 }]);
+    expect(formats(rig, 'video')).toMatchObject([{ width: 180, height: 320 }]);
     const picture = await rig.picture(7);
     expect(picture.length).toBe(180 * 320);
     expect(picture[90 + 40 * 180]).toBeGreaterThan(200);
     expect(picture[90 + 280 * 180]).toBeLessThan(50);
   });
 
-  test('whose size changes goes on, in new sizes when told', async () => {
+  test('whose size changes goes on, in new sizes when told', async (context) => {
     const [first, second] = [join(folder, 'wide.h264'), join(folder, 'tall.h264')];
     const file = join(folder, 'change.flv');
     await makeSource(first, ['testsrc2=s=640x360:r=30:d=2'], [...X264, '-bf', '0']);
     await makeSource(second, ['testsrc2=s=480x360:r=30:d=2'], [...X264, '-bf', '0']);
     await joinInFlv([first, second], file);
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'flv', video: { codec: 'h264', rotation: 0 } },
       pacing: 'arrival',
       video: ONE_LAYER,
@@ -94,22 +102,22 @@ describe('video', () => {
     });
     await rig.receive();
     rig.stream(file);
-    await rig.until('the other size', () => formats('video').length === 2);
+    await rig.until('the other size', () => formats(rig, 'video').length === 2);
     await rig.pipeline.setLayerSizes([{ width: 240, height: 180 }]);
     await rig.ended();
-    expect(formats('video')).toMatchObject([
+    expect(formats(rig, 'video')).toMatchObject([
       { width: 640, height: 360 },
       { width: 480, height: 360 },
     ]);
-    expect(await sizes()).toEqual(['320x180', '240x180']);
+    expect(await sizes(rig)).toEqual(['320x180', '240x180']);
     expect(rig.frames(7).length).toBeGreaterThan(100);
     expect(rig.frames(7).filter(({ key }) => key).length).toBe(2);
   });
 
-  test('with twice the frames asked for loses every other one', async () => {
+  test('with twice the frames asked for loses every other one', async (context) => {
     const file = join(folder, 'fast.flv');
     await makeSource(file, ['testsrc2=s=320x180:r=60:d=3'], [...X264, '-bf', '2']);
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'flv', video: { codec: 'h264', rotation: 0, framerate: 60 } },
       pacing: 'timestamps',
       video: ONE_LAYER,
@@ -122,13 +130,13 @@ describe('video', () => {
     expect(rig.frames(7).length).toBeLessThanOrEqual(92);
   });
 
-  test('copied goes on with the new parameter sets', async () => {
+  test('copied goes on with the new parameter sets', async (context) => {
     const [first, second] = [join(folder, 'a.h264'), join(folder, 'b.h264')];
     const file = join(folder, 'copy.flv');
     await makeSource(first, ['testsrc2=s=640x360:r=30:d=1'], [...X264, '-bf', '0']);
     await makeSource(second, ['testsrc2=s=480x360:r=30:d=1'], [...X264, '-bf', '0']);
     await joinInFlv([first, second], file);
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'flv', video: { codec: 'h264', rotation: 0 } },
       pacing: 'arrival',
       video: { mode: 'copy', codec: 'h264', payloadType: 96, ssrc: 7 },
@@ -137,20 +145,20 @@ describe('video', () => {
     await rig.receive();
     rig.stream(file);
     await rig.ended();
-    expect(await sizes()).toEqual(['640x360', '480x360']);
+    expect(await sizes(rig)).toEqual(['640x360', '480x360']);
     expect((await rig.decoded(7)).length).toBe(60);
   });
 });
 
-describe('audio', () => {
-  test('of six channels at 44.1 kHz becomes stereo, without any video', async () => {
+describe.concurrent('audio', () => {
+  test('of six channels at 44.1 kHz becomes stereo, without any video', async (context) => {
     const file = join(folder, 'surround.mkv');
     await makeSource(
       file,
       ['sine=frequency=440:sample_rate=44100:duration=3'],
       ['-af', 'pan=5.1|FL=c0|FR=c0|FC=c0|LFE=c0|BL=c0|BR=c0', '-c:a', 'aac'],
     );
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'matroska', audio: { codec: 'aac' } },
       pacing: 'timestamps',
       video: null,
@@ -159,7 +167,9 @@ describe('audio', () => {
     await rig.receive();
     await rig.play(file);
     await rig.ended();
-    expect(formats('audio')).toEqual([{ event: 'inputFormat', kind: 'audio', channels: 6, rate: 44_100 }]);
+    expect(formats(rig, 'audio')).toEqual([
+      { event: 'inputFormat', kind: 'audio', channels: 6, rate: 44_100 },
+    ]);
     const { packets } = rig.receivers.get('audio')!;
     expect(packets.length).toBeGreaterThanOrEqual(148);
     expect(rig.events.filter(({ event }) => event === 'warning')).toEqual([]);
@@ -170,14 +180,14 @@ describe('audio', () => {
     expect(new Set(steps.slice(1))).toEqual(new Set([960]));
   });
 
-  test('that is silent is hardly sent with DTX, and alone of a source with video', async () => {
+  test('that is silent is hardly sent with DTX, and alone of a source with video', async (context) => {
     const file = join(folder, 'silent.flv');
     await makeSource(
       file,
       ['testsrc2=s=320x180:r=30:d=4', 'anullsrc=r=44100:cl=stereo:d=4'],
       [...X264, '-c:a', 'libmp3lame'],
     );
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: { type: 'pipe', container: 'flv', audio: { codec: 'mp3' } },
       pacing: 'timestamps',
       video: null,
@@ -192,10 +202,10 @@ describe('audio', () => {
     expect(packets.every(({ payload }) => (payload.readUInt8(0) & 4) === 0)).toBe(true);
   });
 
-  test('that was promised but never comes does not keep the end away', async () => {
+  test('that was promised but never comes does not keep the end away', async (context) => {
     const file = join(folder, 'mute.flv');
     await makeSource(file, ['testsrc2=s=320x180:r=30:d=3'], X264);
-    rig = await IngressRig.start({
+    const rig = await start(context, {
       input: {
         type: 'pipe',
         container: 'flv',

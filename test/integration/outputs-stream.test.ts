@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { createAddressPolicy } from '../../src/outbound/index.ts';
 import { TapFanout } from '../../src/egress/outputs/stream/index.ts';
 import type { DestinationState, TapFanoutOptions } from '../../src/egress/outputs/stream/index.ts';
@@ -21,27 +21,24 @@ import type { TapSource } from '../support/tap-source.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
 import { capturedLogger } from '../support/captured-logger.ts';
 
-const cleanups: (() => Promise<void>)[] = [];
 const { logger, logged } = capturedLogger();
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  logged.length = 0;
-});
-
-function use<T extends { close(): Promise<void> }>(resource: T): T {
-  cleanups.push(() => resource.close());
-  return resource;
-}
-
-function fanout(options: Omit<TapFanoutOptions, 'logger'> = {}): TapFanout {
-  return use(new TapFanout({ logger, ...options }));
-}
-
-function startTap(push: (data: Buffer) => void, kbps?: number): TapSource {
-  const source = makeTap(push, kbps);
-  cleanups.push(() => source.stop());
-  return source;
+/** What a test has to close, when it is over. */
+function rig({ onTestFinished }: Pick<TestContext, 'onTestFinished'>) {
+  function use<T extends { close(): Promise<void> }>(resource: T): T {
+    onTestFinished(() => resource.close());
+    return resource;
+  }
+  return {
+    use,
+    fanout: (options: Omit<TapFanoutOptions, 'logger'> = {}): TapFanout =>
+      use(new TapFanout({ logger, ...options })),
+    startTap: (push: (data: Buffer) => void, kbps?: number): TapSource => {
+      const source = makeTap(push, kbps);
+      onTestFinished(() => source.stop());
+      return source;
+    },
+  };
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -67,8 +64,9 @@ async function expectDecodes(path: string): Promise<void> {
   expect(stderr).toBe('');
 }
 
-describe('three destinations', () => {
-  it('do not know of each other: one refuses, one stops for a while', async () => {
+describe.concurrent('three destinations', () => {
+  it('do not know of each other: one refuses, one stops for a while', async (context) => {
+    const { use, fanout, startTap } = rig(context);
     const [good, slow] = [use(await startNginxRtmp()), use(await startNginxRtmp())];
     const bad = use(await startBadPort('refuse', 'secretkey-refused'));
     const urls = { good: good.url('secretkey-good'), slow: slow.url('secretkey-slow') };
@@ -76,7 +74,7 @@ describe('three destinations', () => {
     const tap = fanout({ limits: { connectMs: 5000, queueMs: 1500 } });
     for (const url of [urls.good, urls.slow, bad.url]) tap.add(url);
     const source = startTap((data) => tap.push(data), 8000);
-    await expect
+    await context.expect
       .poll(() => [state(tap, urls.good), state(tap, urls.slow)], { timeout: 10_000 })
       .toEqual(['active', 'active']);
     await sleep(2000);
@@ -91,7 +89,9 @@ describe('three destinations', () => {
 
     expect(tap.statuses.get(bad.url)?.error).toMatch(/^connection refused by 127\.0\.0\.1:\d+$/);
     expect(state(tap, urls.good)).toBe('finished');
-    await expect.poll(async () => (await good.streams()).length + (await slow.streams()).length).toBe(0);
+    await context.expect
+      .poll(async () => (await good.streams()).length + (await slow.streams()).length)
+      .toBe(0);
     const [goodFile] = await good.recordings('secretkey-good');
     const [slowFile, another] = await slow.recordings('secretkey-slow');
     expect(another).toBeUndefined();
@@ -110,16 +110,17 @@ describe('three destinations', () => {
     expect(logged.join('') + JSON.stringify([...tap.statuses.values()])).not.toContain('secretkey');
   });
 
-  it('can be added and removed while it goes on', async () => {
+  it('can be added and removed while it goes on', async (context) => {
+    const { use, fanout, startTap } = rig(context);
     const nginx = use(await startNginxRtmp());
     const tap = fanout();
     startTap((data) => tap.push(data), 500);
     const [first, second] = [nginx.url('first'), nginx.url('second')];
     tap.add(first);
-    await expect.poll(() => state(tap, first), { timeout: 10_000 }).toBe('active');
+    await context.expect.poll(() => state(tap, first), { timeout: 10_000 }).toBe('active');
     tap.add(second);
     expect(tap.add(second).state).toBe('connecting');
-    await expect.poll(() => state(tap, second), { timeout: 10_000 }).toBe('active');
+    await context.expect.poll(() => state(tap, second), { timeout: 10_000 }).toBe('active');
     expect(await tap.remove(first)).toMatchObject({ state: 'finished', retries: 0 });
     await sleep(1000);
     expect(state(tap, second)).toBe('active');
@@ -129,7 +130,8 @@ describe('three destinations', () => {
     expect((await ffprobePackets(file!, 'v:0'))[0]).toMatchObject({ key: true });
   });
 
-  it('that are no stream URLs are refused without repeating them', () => {
+  it('that are no stream URLs are refused without repeating them', (context) => {
+    const { fanout } = rig(context);
     const tap = fanout();
     for (const url of [
       'http://host/secret',
@@ -144,8 +146,9 @@ describe('three destinations', () => {
   });
 });
 
-it('a new picture size is a new connection that begins with it', async () =>
+it.concurrent('a new picture size is a new connection that begins with it', async (context) =>
   withFolder(async (dir) => {
+    const { use, fanout } = rig(context);
     const nginx = use(await startNginxRtmp());
     const tap = fanout();
     const url = nginx.url('sizes');
@@ -170,14 +173,16 @@ it('a new picture size is a new connection that begins with it', async () =>
       files.map(async (file) => [...new Set((await ffprobeFrames(file)).map(({ width }) => width))]),
     );
     expect(widths).toEqual([[320], [480]]);
-  }));
+  }),
+);
 
-it('FFmpeg as the server gets every frame from the first keyframe on', async () => {
+it.concurrent('FFmpeg as the server gets every frame from the first keyframe on', async (context) => {
+  const { use, fanout, startTap } = rig(context);
   const receiver = use(await startFfmpegReceiver('everything'));
   const tap = fanout();
   const source = startTap((data) => tap.push(data), 500);
   tap.add(receiver.url);
-  await expect.poll(() => state(tap, receiver.url), { timeout: 10_000 }).toBe('active');
+  await context.expect.poll(() => state(tap, receiver.url), { timeout: 10_000 }).toBe('active');
   await sleep(3000);
   await source.stop();
   await tap.close();
@@ -188,11 +193,15 @@ it('FFmpeg as the server gets every frame from the first keyframe on', async () 
   await expectDecodes(receiver.file);
 });
 
+// Alone: no process may show a key meanwhile, not even in the name of a recording.
 describe('RTMPS', () => {
   /** TLS in front of an RTMP server, with a certificate of its own for `localhost`. */
-  async function tlsBefore(rtmpPort: number): Promise<{ port: number; cert: string }> {
+  async function tlsBefore(
+    { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+    rtmpPort: number,
+  ): Promise<{ port: number; cert: string }> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-rtmps-'));
-    cleanups.push(() => rm(folder, { recursive: true, force: true }));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
     await runTool('openssl', [
       ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', cert],
@@ -206,18 +215,17 @@ describe('RTMPS', () => {
     server.on('tlsClientError', () => undefined);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    cleanups.push(async () => {
-      server.close();
-    });
+    onTestFinished(() => void server.close());
     return { port: (server.address() as AddressInfo).port, cert };
   }
 
-  it('reaches a server whose certificate is trusted, at the address that was checked, and no other', async () => {
+  it('reaches a server whose certificate is trusted, at the address that was checked, and no other', async (context) => {
+    const { use, fanout, startTap } = rig(context);
     const rtmp = use(await startNginxRtmp());
-    const { port, cert } = await tlsBefore(rtmp.port);
+    const { port, cert } = await tlsBefore(context, rtmp.port);
     const url = `rtmps://localhost:${port}/live/secretkey-tls`;
     const watch = watchProcesses((command) => command.includes('ffmpeg'));
-    cleanups.push(() => watch.stop());
+    context.onTestFinished(() => watch.stop());
     const plain = `rtmp://live.invalid:${rtmp.port}/live/secretkey-plain`;
     const forbidden = `rtmp://localhost:${rtmp.port}/live/secretkey-inside`;
     // The name is nobody's: only what the policy says of it leads anywhere.
@@ -234,16 +242,16 @@ describe('RTMPS', () => {
     const source = startTap((data) => {
       for (const each of [trusting, wary, strict]) each.push(data);
     });
-    await expect.poll(() => state(strict, forbidden), { timeout: 10_000 }).toBe('failed');
+    await context.expect.poll(() => state(strict, forbidden), { timeout: 10_000 }).toBe('failed');
     expect(strict.statuses.get(forbidden)).toMatchObject({
       retries: 0,
       error: expect.stringContaining('outbound.allow_networks') as string,
     });
-    await expect.poll(() => state(trusting, plain), { timeout: 10_000 }).toBe('active');
-    await expect.poll(() => state(trusting, url), { timeout: 10_000 }).toBe('active');
-    await expect.poll(() => state(wary, url), { timeout: 10_000 }).toBe('failed');
+    await context.expect.poll(() => state(trusting, plain), { timeout: 10_000 }).toBe('active');
+    await context.expect.poll(() => state(trusting, url), { timeout: 10_000 }).toBe('active');
+    await context.expect.poll(() => state(wary, url), { timeout: 10_000 }).toBe('failed');
     expect(wary.statuses.get(url)?.error).toMatch(/no secure connection to localhost: its certificate/);
-    await expect
+    await context.expect
       .poll(async () => (await rtmp.streams()).map(({ name }) => name).toSorted())
       .toEqual(['secretkey-plain', 'secretkey-tls']);
     await source.stop();

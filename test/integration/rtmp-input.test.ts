@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobe, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
@@ -41,25 +41,26 @@ const tiles = [{ name: 'one', color: 'red' as const }];
 
 let folder: string;
 let clip: string;
-const receivers: RtmpReceiver[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-rtmp-input-'));
   clip = join(folder, 'clip.mp4');
   await makeClip(clip, { seconds: SECONDS, encode: OBS });
 });
-afterEach(async () => {
-  for (const receiver of receivers.splice(0)) {
-    await receiver.close();
-    expect(JSON.stringify(receiver.log)).not.toContain(KEY);
-  }
-});
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function start(options: Parameters<typeof startRtmpReceiver>[0] = {}): Promise<RtmpReceiver> {
+type Context = Pick<TestContext, 'expect' | 'onTestFinished'>;
+
+async function start(
+  { onTestFinished }: Context,
+  options: Parameters<typeof startRtmpReceiver>[0] = {},
+): Promise<RtmpReceiver> {
   const receiver = await startRtmpReceiver(options);
-  receivers.push(receiver);
+  onTestFinished(async () => {
+    await receiver.close();
+    expect(JSON.stringify(receiver.log)).not.toContain(KEY);
+  });
   return receiver;
 }
 
@@ -92,9 +93,9 @@ const gstreamer = (sink: string, url: string) =>
   );
 
 /** Every frame of the clip, in order, with the times it has. */
-async function expectWhole(receiver: RtmpReceiver, index = 0): Promise<string> {
+async function expectWhole(context: Context, receiver: RtmpReceiver, index = 0): Promise<string> {
   const published = receiver.published[index]!;
-  await expect.poll(() => published.ends.length, { timeout: 5000 }).toBe(1);
+  await context.expect.poll(() => published.ends.length, { timeout: 5000 }).toBe(1);
   const file = await receiver.write(published);
   const { tiles: seen } = await analyse(file, { tiles });
   expect(seen[0]).toMatchObject({ first: 0, last: FRAMES - 1, read: FRAMES, share: 1, inOrder: true });
@@ -106,11 +107,12 @@ async function expectWhole(receiver: RtmpReceiver, index = 0): Promise<string> {
   return file;
 }
 
-describe('what OBS encodes, sent by', () => {
-  test('FFmpeg: every packet, to the bit', async () => {
-    const receiver = await start();
+// At once: half of the senders send as it plays.
+describe.concurrent('what OBS encodes, sent by', () => {
+  test('FFmpeg: every packet, to the bit', async (context) => {
+    const receiver = await start(context);
     await ffmpeg(receiver.url(KEY));
-    const file = await expectWhole(receiver);
+    const file = await expectWhole(context, receiver);
     expect(receiver.published[0]).toMatchObject({
       request: { app: 'live', streamKey: KEY, remoteAddress: '127.0.0.1', secure: false },
       ends: [{ reason: 'the sender ended its stream', orderly: true }],
@@ -127,41 +129,41 @@ describe('what OBS encodes, sent by', () => {
     ]);
   });
 
-  test('GStreamer (rtmp2sink)', async () => {
-    const receiver = await start();
+  test('GStreamer (rtmp2sink)', async (context) => {
+    const receiver = await start(context);
     await gstreamer('rtmp2sink', receiver.url(KEY));
-    await expectWhole(receiver);
+    await expectWhole(context, receiver);
     expect(receiver.published[0]!.ends[0]).toMatchObject({ orderly: true });
   });
 
-  test('librtmp (rtmpsink)', async () => {
-    const receiver = await start();
+  test('librtmp (rtmpsink)', async (context) => {
+    const receiver = await start(context);
     await gstreamer('rtmpsink', receiver.url(KEY));
-    await expectWhole(receiver);
+    await expectWhole(context, receiver);
     expect(receiver.published[0]!.ends[0]).toMatchObject({ orderly: true });
   });
 
-  test('FFmpeg over RTMPS', async () => {
+  test('FFmpeg over RTMPS', async (context) => {
     const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
     await runTool('openssl', [
       ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', cert],
       ...['-subj', '/CN=localhost'],
     ]);
-    const receiver = await start({ tls: { cert: await readFile(cert), key: await readFile(key) } });
+    const receiver = await start(context, { tls: { cert: await readFile(cert), key: await readFile(key) } });
     await ffmpeg(receiver.url(KEY), '-tls_verify', '0');
-    await expectWhole(receiver);
+    await expectWhole(context, receiver);
     expect(receiver.published[0]!.request.secure).toBe(true);
 
     const plain = await receiver.connect();
     plain.write(publishBytes(KEY));
     await once(plain.resume(), 'close');
-    await expect.poll(() => receiver.closings().at(-1)?.reason).toMatch(/^no TLS: /);
+    await context.expect.poll(() => receiver.closings().at(-1)?.reason).toMatch(/^no TLS: /);
     expect(receiver.server.connections).toBe(0);
   });
 });
 
-test('the key where encoders put it, with a query and behind an instance', async () => {
-  const receiver = await start();
+test('the key where encoders put it, with a query and behind an instance', async (context) => {
+  const receiver = await start(context);
   for (const url of [
     receiver.url(`${KEY}?token=1`),
     receiver.url(KEY, 'live/instance'),
@@ -174,18 +176,18 @@ test('the key where encoders put it, with a query and behind an instance', async
   expect(receiver.published).toHaveLength(3);
 });
 
-test('MP3 passes', async () => {
-  const receiver = await start();
+test('MP3 passes', async (context) => {
+  const receiver = await start(context);
   const lame = ['-t', '1', '-c:a', 'libmp3lame', '-ar', '44100'];
   await ffmpeg(receiver.url(KEY), ...lame);
-  await expect.poll(() => receiver.published[0]?.ends.length).toBe(1);
+  await context.expect.poll(() => receiver.published[0]?.ends.length).toBe(1);
   const { audio } = await ffprobe(await receiver.write(receiver.published[0]!));
   expect(audio).toMatchObject({ codec: 'mp3', sampleRate: 44_100 });
 });
 
 describe('refused', () => {
-  test('an unknown key: FFmpeg and librtmp see it before they send media', async () => {
-    const receiver = await start({ refuse: () => 'no ingress has this stream key' });
+  test('an unknown key: FFmpeg and librtmp see it before they send media', async (context) => {
+    const receiver = await start(context, { refuse: () => 'no ingress has this stream key' });
     await expect(ffmpeg(receiver.url(KEY))).rejects.toThrow(/Server error: no ingress has this stream key/);
     await expect(gstreamer('rtmpsink', receiver.url(KEY))).rejects.toThrow(/Could not connect|BadName/);
     await expect(gstreamer('rtmp2sink', receiver.url(KEY))).rejects.toThrow(/publish/i);
@@ -197,8 +199,8 @@ describe('refused', () => {
     expect(receiver.closings()).toHaveLength(3);
   });
 
-  test('a codec we do not take', async () => {
-    const receiver = await start();
+  test('a codec we do not take', async (context) => {
+    const receiver = await start(context);
     const sorenson = ['-c:v', 'flv1', '-re'];
     await expect(ffmpeg(receiver.url(KEY), ...sorenson.slice(0, 2), '-an')).rejects.toThrow(
       /Server error: Sorenson H.263 in RTMP is not supported; send H.264|Broken pipe|Connection reset/,
@@ -210,8 +212,8 @@ describe('refused', () => {
     );
   });
 
-  test('HEVC of enhanced RTMP', async () => {
-    const receiver = await start();
+  test('HEVC of enhanced RTMP', async (context) => {
+    const receiver = await start(context);
     const socket = await receiver.connect();
     const received: Buffer[] = [];
     socket.on('data', (bytes: Buffer) => received.push(bytes));
@@ -228,33 +230,33 @@ describe('refused', () => {
     );
   });
 
-  test('a player', async () => {
-    const receiver = await start();
+  test('a player', async (context) => {
+    const receiver = await start(context);
     await expect(
       runTool('ffprobe', ['-v', 'error', receiver.url(KEY)], { timeoutMs: 10_000 }),
     ).rejects.toThrow(/play is not supported: streams are taken here, not played/);
   });
 
-  test('more connections than are allowed, told in the protocol', async () => {
-    const receiver = await start({ limits: { maxConnectionsPerAddress: 1 } });
+  test('more connections than are allowed, told in the protocol', async (context) => {
+    const receiver = await start(context, { limits: { maxConnectionsPerAddress: 1 } });
     const first = await receiver.connect();
     await expect(ffmpeg(receiver.url(KEY))).rejects.toThrow(
       /Server error: too many connections from this address/,
     );
     first.destroy();
-    await expect.poll(() => receiver.server.connections).toBe(0);
+    await context.expect.poll(() => receiver.server.connections).toBe(0);
     await ffmpeg(receiver.url(KEY), '-t', '0.2');
     const flood = await Promise.all(
       Array.from({ length: 30 }, () => receiver.connect().catch(() => undefined)),
     );
-    await expect.poll(() => receiver.server.connections).toBeLessThanOrEqual(1 + 16);
+    await context.expect.poll(() => receiver.server.connections).toBeLessThanOrEqual(1 + 16);
     for (const socket of flood) socket?.on('error', () => undefined).destroy();
-    await expect.poll(() => receiver.server.connections).toBe(0);
+    await context.expect.poll(() => receiver.server.connections).toBe(0);
   });
 });
 
-test('a sender that is killed, and one that is closed by us', async () => {
-  const receiver = await start();
+test('a sender that is killed, and one that is closed by us', async (context) => {
+  const receiver = await start(context);
   const send = (key: string) =>
     spawn('ffmpeg', ['-v', 'error', '-re', '-i', clip, '-c', 'copy', '-f', 'flv', receiver.url(key)], {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -262,25 +264,27 @@ test('a sender that is killed, and one that is closed by us', async () => {
   const media = (index: number) =>
     receiver.published[index]?.tags.filter(({ type }) => type !== 'data').length ?? 0;
   const killed = send(`${KEY}-1`);
-  await expect.poll(() => media(0), { timeout: 5000 }).toBeGreaterThan(20);
+  await context.expect.poll(() => media(0), { timeout: 5000 }).toBeGreaterThan(20);
   killed.kill('SIGKILL');
-  await expect.poll(() => receiver.published[0]!.ends, { timeout: 5000 }).toMatchObject([{ orderly: false }]);
+  await context.expect
+    .poll(() => receiver.published[0]!.ends, { timeout: 5000 })
+    .toMatchObject([{ orderly: false }]);
 
   const closed = send(`${KEY}-2`);
   let words = '';
   closed.stderr.on('data', (text: Buffer) => (words += text.toString()));
-  await expect.poll(() => media(1), { timeout: 5000 }).toBeGreaterThan(20);
+  await context.expect.poll(() => media(1), { timeout: 5000 }).toBeGreaterThan(20);
   const { publisher, ends } = receiver.published[1]!;
   expect(publisher.silentMs).toBeLessThan(2000);
   publisher.close('the ingress was deleted');
   expect(ends).toEqual([{ reason: 'closed: the ingress was deleted', orderly: false }]);
   await once(closed, 'close');
   expect(words).toContain('Server error: the ingress was deleted');
-  await expect.poll(() => receiver.server.connections).toBe(0);
+  await context.expect.poll(() => receiver.server.connections).toBe(0);
 });
 
-test('a second stream, in aggregates, of hand-made bytes', async () => {
-  const receiver = await start();
+test('a second stream, in aggregates, of hand-made bytes', async (context) => {
+  const receiver = await start(context);
   const socket = await receiver.connect();
   const tags = Array.from({ length: 10 }, (_, i) => [
     flvTag({ type: 'video', timestamp: 400 + i * 33, payload: videoMessage(0, 300).payload }),
@@ -289,7 +293,7 @@ test('a second stream, in aggregates, of hand-made bytes', async () => {
   const aggregate = (timestamp: number) =>
     messageBytes(6, { type: 22, streamId: 1, timestamp, payload: Buffer.concat(tags) });
   socket.write(Buffer.concat([publishBytes('first'), aggregate(0xffffff00), aggregate(0x50)]));
-  await expect.poll(() => receiver.published[0]?.tags.length).toBe(40);
+  await context.expect.poll(() => receiver.published[0]?.tags.length).toBe(40);
   const times = receiver.published[0]!.tags.map(({ timestamp }) => timestamp - 0xffffff00);
   const expected = Array.from({ length: 10 }, (_, i) => [i * 33, i * 33 + 5]).flat();
   expect(times).toEqual([...expected, ...expected.map((time) => time + 0x150)]);
@@ -298,14 +302,14 @@ test('a second stream, in aggregates, of hand-made bytes', async () => {
   expect(receiver.published[0]!.ends).toMatchObject([{ orderly: false }]);
 });
 
-test('closing ends every stream; a port that is taken is named', async () => {
-  const receiver = await start();
+test('closing ends every stream; a port that is taken is named', async (context) => {
+  const receiver = await start(context);
   const socket = await receiver.connect();
   socket
     .on('error', () => undefined)
     .resume()
     .write(publishBytes(KEY));
-  await expect.poll(() => receiver.published.length).toBe(1);
+  await context.expect.poll(() => receiver.published.length).toBe(1);
   const { port } = receiver.server;
   const again = createRtmpServer({
     host: '127.0.0.1',
