@@ -4,11 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DirectFileOutput, EgressStatus, EncodedFileOutput, SegmentedFileOutput } from 'livekit-server-sdk';
-import type { EgressInfo } from 'livekit-server-sdk';
+import type { EgressInfo, EncodingOptions } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
 import { connectBridge } from '../../src/bridge/client.ts';
-import { publish, quiet, trackIds } from '../support/callers.ts';
+import { publish, quiet, SMALL, SMALL_CANVAS, trackIds } from '../support/callers.ts';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ContentReport, TileSpec } from '../../src/demo/content/analyse.ts';
 import { packetHashes, recordedNals } from '../support/elementary.ts';
@@ -19,7 +19,8 @@ import { Sluice } from '../support/sluice.ts';
 import { slices, WireRecorder } from '../support/wire-recorder.ts';
 
 const ROOM = 'singles';
-const FPS = 30;
+/** Carol's, whose picture is also encoded, and Dan's, which is only copied. */
+const FPS = { carol: 30, dan: 15 };
 const MUTE_MS = 3000;
 
 describe('single tracks', () => {
@@ -55,7 +56,7 @@ describe('single tracks', () => {
     sluice = await Sluice.start({ env: { SLUICE_WORKER_MAX_JOBS: '8' } });
     [carol, dan] = await Promise.all([
       publish(sluice, ROOM, 'carol', { color: 'blue', videoCodec: 'vp8', gopSeconds: 600 }),
-      publish(sluice, ROOM, 'dan', { color: 'red', gopSeconds: 600 }),
+      publish(sluice, ROOM, 'dan', { color: 'red', fps: FPS.dan, gopSeconds: 600 }),
     ]);
     tracks = { carol: await idsOf('carol'), dan: await idsOf('dan') };
     wires = {
@@ -69,7 +70,10 @@ describe('single tracks', () => {
         new DirectFileOutput({ filepath: 'single/{publisher_identity}/{track_type}-{track_id}' }),
         trackId,
       );
-    const composite = (name: string, wanted: { audioTrackId?: string; videoTrackId?: string }) =>
+    const composite = (
+      name: string,
+      wanted: { audioTrackId?: string; videoTrackId?: string; encodingOptions?: EncodingOptions },
+    ) =>
       sluice.egress.startTrackCompositeEgress(
         ROOM,
         {
@@ -85,7 +89,12 @@ describe('single tracks', () => {
       ['apiMuted', () => track(tracks.dan.audio)],
       [
         'composite',
-        () => composite('vp8', { audioTrackId: tracks.carol.audio, videoTrackId: tracks.carol.video }),
+        () =>
+          composite('vp8', {
+            audioTrackId: tracks.carol.audio,
+            videoTrackId: tracks.carol.video,
+            encodingOptions: SMALL,
+          }),
       ],
       ['sound', () => composite('sound', { audioTrackId: tracks.dan.audio })],
       ['picture', () => composite('picture', { videoTrackId: tracks.dan.video })],
@@ -112,15 +121,16 @@ describe('single tracks', () => {
     for (const [name, id] of ids) {
       ended.set(name, await sluice.waitForEgress(id, ({ status }) => status >= EgressStatus.EGRESS_COMPLETE));
     }
-    for (const wire of Object.values(wires)) await wire.stop();
+    for (const each of [...Object.values(wires), carol, dan]) await each.stop();
 
     const tiles = (name: string, color: 'red' | 'blue'): TileSpec[] => {
       const begin = Number(ended.get(name)!.fileResults[0]!.startedAt) / 1e6;
       const at = (wallMs: number) => (wallMs - begin) / 1000;
+      const fps = color === 'red' ? FPS.dan : FPS.carol;
       return [
-        { name: 'whole', color },
-        { name: 'before', color, from: 1, to: at(mutedAt) - 0.3 },
-        { name: 'after', color, from: at(unmutedAt) + 1 },
+        { name: 'whole', color, fps },
+        { name: 'before', color, fps, from: 1, to: at(mutedAt) - 0.3 },
+        { name: 'after', color, fps, from: at(unmutedAt) + 1 },
       ];
     };
     for (const name of ['vp8', 'opus', 'composite'])
@@ -169,7 +179,7 @@ describe('single tracks', () => {
 
   it('copies VP8 frame by frame', async () => {
     expect(wires.vp8.lost).toBe(0);
-    expectRun(await packetHashes(fileOf('vp8'), 'v:0'), wires.vp8.vp8Frames(), 11 * FPS);
+    expectRun(await packetHashes(fileOf('vp8'), 'v:0'), wires.vp8.vp8Frames(), 11 * FPS.carol);
   });
 
   it('copies H.264 slice by slice', async () => {
@@ -178,7 +188,7 @@ describe('single tracks', () => {
     expectRun(
       recorded.map(({ hash }) => hash),
       slices(wires.h264.nals()).map(({ hash }) => hash),
-      11 * FPS,
+      11 * FPS.dan,
     );
   });
 
@@ -189,7 +199,7 @@ describe('single tracks', () => {
       expectRun(
         slices(await recordedNals(input)).map(({ hash }) => hash),
         sent,
-        11 * FPS,
+        11 * FPS.dan,
       );
     }
   });
@@ -245,11 +255,13 @@ describe('single tracks', () => {
   it.each([['opus'], ['apiMuted'], ['composite'], ['broadcast'], ['sound'], ['soundcast']])(
     '%s is silent exactly while it was muted',
     (name) => {
-      const { tiles, audio, decodeErrors } = reports.get(name)!;
+      const { tiles, audio, duration, decodeErrors } = reports.get(name)!;
       const [whole, before, after] = tiles;
       expect(decodeErrors).toEqual([]);
       expect(audio?.monotonic).toBe(true);
-      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1);
+      // What is mixed is mixed four AAC frames at a time: at the end the last are filled up with silence.
+      const end = audio?.codec === 'aac' ? duration - 0.15 : Infinity;
+      const gaps = whole!.soundGaps!.filter(({ from }) => from > 0.1 && from < end);
       expect(gaps).toHaveLength(1);
       const begin = Number(ended.get(sourceOf(name))!.fileResults[0]!.startedAt) / 1e6;
       expect(Math.abs(gaps[0]!.to - gaps[0]!.from - MUTE_MS / 1000)).toBeLessThan(0.3);
@@ -257,7 +269,7 @@ describe('single tracks', () => {
       // One beep a second on both sides, and the pause between them of the right length.
       expect(before!.beepShare).toBe(1);
       expect(after!.beepShare).toBe(1);
-      const across = after!.beeps[0]! - before!.beeps[0]!;
+      const across = after!.beeps[0]! - before!.beeps.at(-1)!;
       expect(Math.abs(across - Math.round(across))).toBeLessThan(0.08);
     },
   );
@@ -265,7 +277,7 @@ describe('single tracks', () => {
   it('transcodes VP8 for MP4 and HLS, in sync', async () => {
     for (const name of ['composite', 'broadcast']) {
       const { video, audio, tiles } = reports.get(name)!;
-      expect(video).toMatchObject({ codec: 'h264', width: 1280, height: 720 });
+      expect(video).toMatchObject({ codec: 'h264', ...SMALL_CANVAS });
       expect(video?.maxGapMs).toBeLessThan(200);
       expect(audio?.codec).toBe('aac');
       for (const tile of tiles.slice(1)) {
@@ -328,8 +340,9 @@ describe('single tracks', () => {
 /** `recorded` is a run of at least `least` of what was `sent`: the same, in order, none left out. */
 function expectRun(recorded: readonly string[], sent: readonly string[], least: number): void {
   expect(recorded.length).toBeGreaterThan(least);
-  const from = sent.indexOf(recorded[0]!);
-  expect(from, 'the first was sent').toBeGreaterThanOrEqual(0);
-  const expected = sent.slice(from, from + recorded.length);
-  expect(recorded.findIndex((hash, i) => hash !== expected[i])).toBe(-1);
+  // Every second sounds like the one before: what is sent may come again, and the run begin at any of its places.
+  const starts = sent.flatMap((hash, i) => (hash === recorded[0] ? i : []));
+  expect(starts.length, 'the first was sent').toBeGreaterThan(0);
+  const differences = starts.map((from) => recorded.findIndex((hash, i) => hash !== sent[from + i]));
+  expect(differences).toContain(-1);
 }
