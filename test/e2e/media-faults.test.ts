@@ -1,13 +1,13 @@
 /** Publishers behind a bad network and one whose picture changes its size all the time, in finished files. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EncodedFileOutput, EgressStatus } from 'livekit-server-sdk';
+import { EncodedFileOutput, EncodingOptions, EgressStatus } from 'livekit-server-sdk';
 import type { EgressInfo } from 'livekit-server-sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { analyse } from '../../src/demo/content/analyse.ts';
 import type { ColorName, ContentReport, TileReport } from '../../src/demo/content/analyse.ts';
 import { startTestPublisher } from '../../src/demo/publisher.ts';
 import type { TestPublisher } from '../../src/demo/publisher.ts';
-import { gridRegion, quiet, trackIds, SMALL, SMALL_CANVAS } from '../support/callers.ts';
+import { gridRegion, quiet, trackIds } from '../support/callers.ts';
 import type { NetworkFaults } from '../support/network.ts';
 import { Sluice } from '../support/sluice.ts';
 import { WhipPath } from '../support/whip-path.ts';
@@ -24,11 +24,12 @@ const NETWORKS = {
     delayMs: 10,
   },
 } satisfies Partial<Record<ColorName, NetworkFaults>>;
+const CANVAS = { width: 480, height: 270 };
 const SIZES = [
-  [640, 360],
-  [320, 180],
-  [960, 540],
   [480, 270],
+  [320, 180],
+  [640, 360],
+  [384, 216],
 ] as const;
 
 const file = (filepath: string) => ({ file: new EncodedFileOutput({ filepath }) });
@@ -53,13 +54,14 @@ describe('publishers at their worst', () => {
           token: await sluice.token(color, { room: ROOM, canPublish: true }),
           logger: quiet,
           color,
+          ...{ width: 480, height: 270 },
         }),
       );
     }
     const started = [
       await sluice.egress.startRoomCompositeEgress(ROOM, file('faults/room'), {
         layout: 'grid',
-        encodingOptions: SMALL,
+        encodingOptions: new EncodingOptions({ ...CANVAS, videoBitrate: 600 }),
       }),
     ];
     for (const color of ['red', 'green', 'blue']) {
@@ -85,7 +87,7 @@ describe('publishers at their worst', () => {
       name: ['red', 'green', 'blue'][index]!,
       color: (['red', 'green', 'blue'] as const)[index]!,
       from: FROM,
-      ...(!whole && { region: gridRegion(index, 3, SMALL_CANVAS) }),
+      ...(!whole && { region: gridRegion(index, 3, CANVAS) }),
     });
     const seen = await Promise.all(
       infos.map(({ fileResults }, index) =>
