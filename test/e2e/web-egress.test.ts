@@ -9,9 +9,9 @@ import { Sluice } from '../support/sluice.ts';
 import { leftOfPages, startWebPages } from '../support/web-pages.ts';
 import type { WebPages } from '../support/web-pages.ts';
 
-const ENCODING = new EncodingOptions({
-  ...{ width: 640, height: 360, framerate: 30, videoBitrate: 1500 },
-});
+/** A page is painted without a graphics card. */
+const SIZE = { width: 512, height: 288 };
+const ENCODING = new EncodingOptions({ ...SIZE, framerate: 30, videoBitrate: 1000 });
 
 let sluice: Sluice;
 let pages: WebPages;
@@ -54,7 +54,7 @@ describe('a page', () => {
       status: EgressStatus.EGRESS_COMPLETE,
       details: expect.stringMatching(/^End reason: Source closed/) as string,
     });
-    expect(sluice.main.output, 'it has the whole picture').toContain('a page of 640x360');
+    expect(sluice.main.output, 'it has the whole picture').toContain('a page of 512x288');
     expect(leftOfPages(sluice.processes)).toEqual([]);
     expect(Number(info.segmentResults[0]?.segmentCount)).toBeGreaterThanOrEqual(3);
     const report = await analyse(info.fileResults[0]?.location ?? '', {
@@ -64,7 +64,7 @@ describe('a page', () => {
     expect(report.decodeErrors).toEqual([]);
     expect(report.duration).toBeGreaterThan(5);
     expect(report.duration).toBeLessThan(8.5);
-    expect(report.video).toMatchObject({ width: 640, height: 360, monotonic: true });
+    expect(report.video).toMatchObject({ ...SIZE, monotonic: true });
     expect(tile!.color).toMatchObject({ closest: 'green' });
     expect(tile!.color.distance).toBeLessThan(12);
     expect(tile!.unreadable).toBe(0);

@@ -16,6 +16,10 @@ import type { WebPages } from '../support/web-pages.ts';
 const ENCODING = new EncodingOptions({
   ...{ width: 640, height: 360, framerate: 30, videoBitrate: 1500 },
 });
+/** For pages of which little is looked at: they are painted without a graphics card. */
+const SMALL = new EncodingOptions({
+  ...{ width: 512, height: 288, framerate: 15, videoBitrate: 600 },
+});
 
 let redis: TestRedis;
 let sluice: Sluice;
@@ -88,9 +92,9 @@ async function reloaded(work: () => void): Promise<void> {
 describe('a page', () => {
   test('whose process, sound server and worker die comes back in the same file', async () => {
     const { egressId } = await sluice.egress.startWebEgress(
-      `${pages.url}/marked?color=blue`,
+      `${pages.url}/marked?color=blue&fps=15`,
       { file: new EncodedFileOutput({ filepath: 'crashes' }) },
-      { encodingOptions: ENCODING },
+      { encodingOptions: SMALL },
     );
     const active = ({ status }: EgressInfo) => status === EgressStatus.EGRESS_ACTIVE;
     await sluice.waitForEgress(egressId, active);
@@ -107,7 +111,7 @@ describe('a page', () => {
     expect(info.details).toMatch(/the page was brought back at [\d.]+ s: the sound server is gone/);
     expect(info.details).toMatch(/gap from [\d.]+ s to [\d.]+ s: another worker took over/);
     expect(leftBehind()).toEqual([]);
-    const report = await analyse(fileOf(info), { tiles: [{ name: 'page', color: 'blue' }] });
+    const report = await analyse(fileOf(info), { tiles: [{ name: 'page', color: 'blue', fps: 15 }] });
     expect(report.decodeErrors).toEqual([]);
     const [tile] = report.tiles;
     // Each time it counts from its beginning again; it is seen and heard until the end.
@@ -120,9 +124,11 @@ describe('a page', () => {
 describe.concurrent('beside each other', () => {
   test('a page that cannot be recorded says why, and what it may not reach it does not reach', async () => {
     const start = async (path: string) => {
-      const { egressId } = await sluice.egress.startWebEgress(`${pages.url}${path}?key=geheim`, {
-        file: new EncodedFileOutput({ filepath: 'never' }),
-      });
+      const { egressId } = await sluice.egress.startWebEgress(
+        `${pages.url}${path}?key=geheim`,
+        { file: new EncodedFileOutput({ filepath: 'never' }) },
+        { encodingOptions: SMALL },
+      );
       return sluice.waitForEgress(egressId, ended, 60_000);
     };
     const [missing, hangs, early, inside] = await Promise.all(
@@ -144,7 +150,7 @@ describe.concurrent('beside each other', () => {
 
   test('a template of one’s own gets LiveKit’s query, shows the room over WHEP, and hears of another layout', async () => {
     const room = 'templates';
-    const publishers = [await publish(sluice, room, 'alice', { color: 'red', width: 640, height: 360 })];
+    const publishers = [await publish(sluice, room, 'alice', { color: 'red', fps: 15 })];
     try {
       const { egressId } = await sluice.egress.startRoomCompositeEgress(
         room,
@@ -168,7 +174,7 @@ describe.concurrent('beside each other', () => {
       await sleep(3000);
       const changed = (Date.now() - startedAtMs(active)) / 1000;
       await sluice.egress.updateLayout(egressId, 'speaker');
-      await sleep(4000);
+      await sleep(3500);
       await sluice.egress.stopEgress(egressId);
       const info = await sluice.waitForEgress(egressId, ended);
       expect(info.status).toBe(EgressStatus.EGRESS_COMPLETE);
@@ -176,10 +182,10 @@ describe.concurrent('beside each other', () => {
         tiles: [
           // Two places side by side, then one.
           {
-            ...{ name: 'grid', color: 'red', from: 1, to: changed - 0.5 },
+            ...{ name: 'grid', color: 'red', fps: 15, from: 1, to: changed - 0.5 },
             region: { x: 0, y: 90, width: 320, height: 180 },
           },
-          { name: 'speaker', color: 'red', from: changed + 1.5 },
+          { name: 'speaker', color: 'red', fps: 15, from: changed + 1.5 },
         ],
       });
       expect(report.decodeErrors).toEqual([]);
