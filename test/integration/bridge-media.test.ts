@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { TrackSource } from '@livekit/protocol';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import type { BridgeClient } from '../../src/bridge/client.ts';
 import type { BridgeSubscription } from '../../src/bridge/protocol.ts';
-import type { SfuRoom, SfuTrack } from '../../src/sfu/types.ts';
+import type { SfuParticipant, SfuRoom, SfuTrack } from '../../src/sfu/types.ts';
 import { ClientLog, startBridge } from '../support/bridge.ts';
 import type { TestBridge } from '../support/bridge.ts';
 import { freePort } from '../support/ports.ts';
@@ -17,46 +17,56 @@ import { sleep, until, visible } from '../support/sfu.ts';
 const run = promisify(execFile);
 
 let bridge: TestBridge;
-let room: SfuRoom;
-let client: BridgeClient;
 let rooms = 0;
-const open: { close(): void }[] = [];
 
 beforeAll(async () => {
   bridge = await startBridge();
 });
 afterAll(() => bridge.close());
-afterEach(() => {
-  for (const each of open.splice(0)) each.close();
-  for (const each of bridge.sfu.rooms()) bridge.sfu.deleteRoom(each.name);
-});
 
-/** A room with a publisher, and a worker in it. */
-async function enter(): Promise<void> {
-  room = await bridge.sfu.createRoom({ name: `media-${++rooms}` });
-  client = await bridge.connect('EG_1', room.name);
+interface Entered {
+  room: SfuRoom;
+  client: BridgeClient;
+  publishVideo: (options?: VideoSenderOptions) => Promise<{ sender: RtpSender; track: SfuTrack }>;
+  publishAudio: (by: SfuParticipant) => Promise<SfuTrack>;
+  receive: (
+    trackId: string,
+    by?: BridgeClient,
+  ) => Promise<{ receiver: RtpReceiver; subscription: BridgeSubscription }>;
 }
 
-async function publishVideo(options?: VideoSenderOptions): Promise<{ sender: RtpSender; track: SfuTrack }> {
-  const sender = await RtpSender.video(room, options);
-  open.push(sender);
-  const ann = room.participants.get('ann') ?? room.join({ identity: 'ann', permissions: visible });
-  return { sender, track: ann.publish(sender.producer, { source: TrackSource.CAMERA }) };
+/** A room with a worker in it, until the test is over, and what may be done there. */
+async function enter({ onTestFinished }: Pick<TestContext, 'onTestFinished'>): Promise<Entered> {
+  const room = await bridge.sfu.createRoom({ name: `media-${++rooms}` });
+  onTestFinished(() => bridge.sfu.deleteRoom(room.name));
+  const client = await bridge.connect('EG_1', room.name);
+  return {
+    room,
+    client,
+    publishVideo: async (options) => {
+      const sender = await RtpSender.video(room, options);
+      onTestFinished(() => sender.close());
+      const ann = room.participants.get('ann') ?? room.join({ identity: 'ann', permissions: visible });
+      return { sender, track: ann.publish(sender.producer, { source: TrackSource.CAMERA }) };
+    },
+    publishAudio: async (by) => {
+      const sender = await RtpSender.audio(room);
+      onTestFinished(() => sender.close());
+      return by.publish(sender.producer, { source: TrackSource.MICROPHONE });
+    },
+    receive: async (trackId, by = client) => {
+      const receiver = await RtpReceiver.open();
+      onTestFinished(() => receiver.close());
+      const subscription = await by.request('subscribe', { trackId, ip: '127.0.0.1', port: receiver.port });
+      return { receiver, subscription };
+    },
+  };
 }
 
-async function receive(
-  trackId: string,
-  by: BridgeClient = client,
-): Promise<{ receiver: RtpReceiver; subscription: BridgeSubscription }> {
-  const receiver = await RtpReceiver.open();
-  open.push(receiver);
-  const subscription = await by.request('subscribe', { trackId, ip: '127.0.0.1', port: receiver.port });
-  return { receiver, subscription };
-}
-
-describe('a subscription', () => {
-  it('flows from resume on, and begins with a keyframe', async () => {
-    await enter();
+// At once, each in a room of its own: little is sent, and long waited.
+describe.concurrent('a subscription', () => {
+  it('flows from resume on, and begins with a keyframe', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const { track } = await publishVideo();
     const { receiver, subscription } = await receive(track.sid);
     const { subscriptionId } = subscription;
@@ -98,8 +108,8 @@ describe('a subscription', () => {
     expect(receiver.packets).toHaveLength(count);
   });
 
-  it('sends a lost packet again on the same SSRC', async () => {
-    await enter();
+  it('sends a lost packet again on the same SSRC', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const { track } = await publishVideo();
     const { receiver, subscription } = await receive(track.sid);
     await client.request('resume', { subscriptionId: subscription.subscriptionId });
@@ -110,8 +120,8 @@ describe('a subscription', () => {
     await until('the packet again', () => again() === 2, 2000);
   });
 
-  it('of simulcast goes to the layer preferred, and says so', async () => {
-    await enter();
+  it('of simulcast goes to the layer preferred, and says so', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const log = new ClientLog(client);
     const { track } = await publishVideo({ layers: 3 });
     const { receiver, subscription } = await receive(track.sid);
@@ -127,8 +137,8 @@ describe('a subscription', () => {
     expect(new Set(receiver.packets.map(({ ssrc }) => ssrc))).toEqual(new Set([subscription.ssrc]));
   });
 
-  it('closes with its track, and the next track is another one', async () => {
-    await enter();
+  it('closes with its track, and the next track is another one', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const log = new ClientLog(client);
     const first = await publishVideo();
     const { subscription } = await receive(first.track.sid);
@@ -147,8 +157,8 @@ describe('a subscription', () => {
     await until('RTP', () => receiver.packets.length > 0);
   });
 
-  it('ends with unsubscribe, and with the worker', async () => {
-    await enter();
+  it('ends with unsubscribe, and with the worker', async (context) => {
+    const { room, client, publishVideo, receive } = await enter(context);
     const { track } = await publishVideo();
     const kept = await receive(track.sid);
     const given = await receive(track.sid);
@@ -168,8 +178,8 @@ describe('a subscription', () => {
     expect(kept.receiver.packets).toHaveLength(end);
   });
 
-  it('of a muted track says so, and flows again when it is unmuted', async () => {
-    await enter();
+  it('of a muted track says so, and flows again when it is unmuted', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const { track } = await publishVideo();
     await track.setMuted(true);
     const { receiver, subscription } = await receive(track.sid);
@@ -181,24 +191,19 @@ describe('a subscription', () => {
     await until('RTP', () => receiver.keyFrames.length > 0);
   });
 
-  it('needs the right, and a visible track', async () => {
-    await enter();
+  it('needs the right, and a visible track', async (context) => {
+    const { room, publishVideo, publishAudio, receive } = await enter(context);
     const { track } = await publishVideo();
     const publisher = await bridge.connect('IN_1', room.name, 1, { canPublish: true, canSubscribe: false });
     await expect(receive(track.sid, publisher)).rejects.toMatchObject({ code: 'not_allowed' });
     const hidden = room.join({ identity: 'ghost', permissions: { ...visible, hidden: true } });
-    const sender = await RtpSender.audio(room);
-    open.push(sender);
-    const ghostly = hidden.publish(sender.producer, { source: TrackSource.MICROPHONE });
+    const ghostly = await publishAudio(hidden);
     await expect(receive(ghostly.sid)).rejects.toMatchObject({ code: 'not_found' });
   });
 
-  it('of sound has neither keyframes nor layers', async () => {
-    await enter();
-    const sender = await RtpSender.audio(room);
-    open.push(sender);
-    const ann = room.join({ identity: 'ann', permissions: visible });
-    const track = ann.publish(sender.producer, { source: TrackSource.MICROPHONE });
+  it('of sound has neither keyframes nor layers', async (context) => {
+    const { room, client, publishAudio, receive } = await enter(context);
+    const track = await publishAudio(room.join({ identity: 'ann', permissions: visible }));
     const { receiver, subscription } = await receive(track.sid);
     const { subscriptionId } = subscription;
     expect(subscription.codec).toMatchObject({ mimeType: 'audio/opus', payloadType: 111, channels: 2 });
@@ -211,12 +216,9 @@ describe('a subscription', () => {
     });
   });
 
-  it('with SRTP is read by GStreamer with the keys of the answer', async () => {
-    await enter();
-    const sender = await RtpSender.audio(room);
-    open.push(sender);
-    const ann = room.join({ identity: 'ann', permissions: visible });
-    const track = ann.publish(sender.producer, { source: TrackSource.MICROPHONE });
+  it('with SRTP is read by GStreamer with the keys of the answer', async (context) => {
+    const { room, client, publishAudio } = await enter(context);
+    const track = await publishAudio(room.join({ identity: 'ann', permissions: visible }));
     const port = await freePort();
     const own = {
       cryptoSuite: 'AES_CM_128_HMAC_SHA1_80' as const,
@@ -248,8 +250,8 @@ describe('a subscription', () => {
     await expect(read(randomBytes(30))).rejects.toMatchObject({ killed: true });
   });
 
-  it('refuses SRTP keys of a wrong length', async () => {
-    await enter();
+  it('refuses SRTP keys of a wrong length', async (context) => {
+    const { client, publishVideo } = await enter(context);
     const { track } = await publishVideo();
     const srtp = { cryptoSuite: 'AES_CM_128_HMAC_SHA1_80' as const, keyBase64: 'AAAA' };
     await expect(
@@ -258,7 +260,7 @@ describe('a subscription', () => {
   });
 });
 
-describe('a publication', () => {
+describe.concurrent('a publication', () => {
   const vp8 = {
     mimeType: 'video/VP8',
     payloadType: 100,
@@ -267,8 +269,8 @@ describe('a publication', () => {
     rtcpFeedback: [{ type: 'nack', parameter: 'pli' }],
   };
 
-  it('is a track of a visible participant; the room asks it for keyframes', async () => {
-    await enter();
+  it('is a track of a visible participant; the room asks it for keyframes', async (context) => {
+    const { room, client, receive } = await enter(context);
     const watcher = new ClientLog(client);
     const ingress = await bridge.connect('IN_1', room.name, 1, { canPublish: true });
     const log = new ClientLog(ingress);
@@ -335,8 +337,8 @@ describe('a publication', () => {
     await gst;
   });
 
-  it('needs the right, and a codec of the room', async () => {
-    await enter();
+  it('needs the right, and a codec of the room', async (context) => {
+    const { room } = await enter(context);
     const params = {
       kind: 'video' as const,
       source: 'camera' as const,
@@ -358,9 +360,9 @@ describe('a publication', () => {
   });
 });
 
-describe('the keyframe schedule', () => {
-  it('is one train of PLIs for two recorders', async () => {
-    await enter();
+describe.concurrent('the keyframe schedule', () => {
+  it('is one train of PLIs for two recorders', async (context) => {
+    const { room, client, publishVideo, receive } = await enter(context);
     const second = await bridge.connect('EG_2', room.name);
     const { sender, track } = await publishVideo();
     const receivers: RtpReceiver[] = [];
@@ -384,8 +386,8 @@ describe('the keyframe schedule', () => {
     for (const { keyFrames } of receivers) expect(keyFrames.length).toBeGreaterThanOrEqual(4);
   });
 
-  it('asks nothing of a publisher that sends keyframes often enough', async () => {
-    await enter();
+  it('asks nothing of a publisher that sends keyframes often enough', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const { sender, track } = await publishVideo({ gopMs: 600 });
     const { receiver, subscription } = await receive(track.sid);
     const { subscriptionId } = subscription;
@@ -399,8 +401,8 @@ describe('the keyframe schedule', () => {
     expect(receiver.keyFrames.length).toBeGreaterThanOrEqual(4);
   });
 
-  it('stops when nobody asks any more, and asks nothing for a muted track', async () => {
-    await enter();
+  it('stops when nobody asks any more, and asks nothing for a muted track', async (context) => {
+    const { client, publishVideo, receive } = await enter(context);
     const { sender, track } = await publishVideo();
     const { receiver, subscription } = await receive(track.sid);
     const { subscriptionId } = subscription;
@@ -422,8 +424,8 @@ describe('the keyframe schedule', () => {
     expect(receiver.keyFrames.length).toBeGreaterThan(3);
   });
 
-  it('asks for the layer each recorder receives', async () => {
-    await enter();
+  it('asks for the layer each recorder receives', async (context) => {
+    const { room, client, publishVideo, receive } = await enter(context);
     const second = await bridge.connect('EG_2', room.name);
     const { sender, track } = await publishVideo({ layers: 2 });
     for (const [by, spatialLayer] of [

@@ -18,6 +18,9 @@ import { EventLog, silentLogger, sleep, until } from '../support/sfu.ts';
 
 const AIORTC = fileURLToPath(new URL('../support/whip-sender.py', import.meta.url));
 
+/** Of publishers whose picture is not looked at. */
+const SMALL = { width: 320, height: 180, fps: 15 } as const;
+
 let server: WhipServer;
 let browser: TestBrowser;
 
@@ -59,6 +62,7 @@ const gstreamer = (
     token: where === 'path' ? 'not-needed' : ingress.streamKey,
     color: 'red',
     logger: silentLogger,
+    ...SMALL,
     ...settings,
   });
 };
@@ -80,7 +84,7 @@ describe('straight into the room', () => {
       width: 960,
       height: 540,
       marked: 'green',
-      fps: 25,
+      fps: 12,
     });
     const first = await server.until('media', ingressId, is(Status.ENDPOINT_PUBLISHING));
     expect(first.roomId).toBe(server.sfu.room(roomName)?.sid);
@@ -90,16 +94,21 @@ describe('straight into the room', () => {
     expect(state.video).toMatchObject({ mimeType: 'video/VP8', width: 960, height: 540 });
     const { layers } = await page.evaluate(() => sluice.sent());
     expect(layers.map(({ height }) => height)).toEqual([540, 270, 135]);
-    const sent = () => page.evaluate(() => sluice.sent());
-    const began = { at: performance.now(), drawn: (await sent()).drawn };
-    await sleep(3000);
-    const fps = ((await sent()).drawn - began.drawn) / ((performance.now() - began.at) / 1000);
-    await server.until(
-      `about ${fps} frames a second`,
-      ingressId,
-      ({ video }) => Math.abs((video?.framerate ?? 0) / fps - 1) < 0.1,
-      30_000,
-    );
+    // A browser that is short of time encodes less than is drawn: what it sends is what is to be measured.
+    const encoded = async () => ({
+      at: performance.now(),
+      frames: (await page.evaluate(() => sluice.sent())).layers[0]!.encoded,
+    });
+    const differences: number[] = [];
+    do {
+      const before = await encoded();
+      await sleep(3000);
+      const after = await encoded();
+      const fps = ((after.frames - before.frames) / (after.at - before.at)) * 1000;
+      const { video } = await server.state(ingressId);
+      differences.push(Math.abs((video?.framerate ?? 0) / fps - 1));
+    } while (differences.at(-1)! >= 0.1 && differences.length < 10);
+    expect(Math.min(...differences), `of frame rates: ${differences.join()}`).toBeLessThan(0.1);
     expect(state.video!.averageBitrate).toBeGreaterThan(100_000);
     expect(state.audio).toMatchObject({ mimeType: 'audio/opus', sampleRate: 48_000 });
     expect(state.audio!.averageBitrate).toBeGreaterThan(5000);
@@ -109,12 +118,14 @@ describe('straight into the room', () => {
     expect(participant(ingress)).toBeUndefined();
     await page.close();
   });
+});
 
+describe.concurrent('straight into the room, beside each other', () => {
   test('GStreamer, H.264, the key in the path: size, frame rate and bitrate are true', async () => {
     const ingress = await server.create();
-    const publisher = await gstreamer(ingress, { width: 1280, height: 720, fps: 30, videoBitrate: 1500 });
+    const publisher = await gstreamer(ingress, { width: 640, height: 360, fps: 30, videoBitrate: 800 });
     try {
-      await server.until('the measures', ingress.ingressId, measured(1280), 30_000);
+      await server.until('the measures', ingress.ingressId, measured(640), 30_000);
       // The first look counts over its own two seconds, in which the encoder begins.
       await sleep(5500);
       const { video, audio, error, status } = await server.state(ingress.ingressId);
@@ -122,7 +133,7 @@ describe('straight into the room', () => {
         Status.ENDPOINT_PUBLISHING,
         expect.stringContaining('video: copied (H.264)'),
       ]);
-      expect(video).toMatchObject({ mimeType: 'video/H264', width: 1280, height: 720 });
+      expect(video).toMatchObject({ mimeType: 'video/H264', width: 640, height: 360 });
       expect(video!.framerate).toBeGreaterThan(27);
       expect(video!.framerate).toBeLessThan(33);
       const stats = await [...participant(ingress)!.tracks.values()]
@@ -158,7 +169,7 @@ describe('straight into the room', () => {
   });
 });
 
-describe('a publisher that is lost', () => {
+describe.concurrent('a publisher that is lost', () => {
   test('and returns within the grace goes on in the same participant and session', async () => {
     const ingress = await server.create();
     const { ingressId } = ingress;
@@ -171,7 +182,8 @@ describe('a publisher that is lost', () => {
     const waiting = await server.until('the loss', ingressId, is(Status.ENDPOINT_BUFFERING));
     expect(waiting.error).toContain('may return within 3 s');
     expect([participant(ingress)?.sid, participant(ingress)?.tracks.size]).toEqual([sid, 0]);
-    await sleep(GRACE_MS / 2);
+    // Not long, as it takes long to start on a busy machine.
+    await sleep(500);
     const second = await gstreamer(ingress, { where: 'bearer' });
     try {
       const after = await server.until('media again', ingressId, is(Status.ENDPOINT_PUBLISHING));
@@ -184,7 +196,9 @@ describe('a publisher that is lost', () => {
       await second.stop();
     }
     await server.until('the end', ingressId, is(Status.ENDPOINT_INACTIVE), 2000);
-    const comings = events.types.filter((type) => type.startsWith('participant_'));
+    const comings = events.events.flatMap((event) =>
+      'participant' in event && event.participant.sid === sid ? [event.type] : [],
+    );
     expect(comings).toEqual(['participant_joined', 'participant_left']);
   });
 
@@ -195,7 +209,7 @@ describe('a publisher that is lost', () => {
       const room = () => patient.sfu.room(ingress.roomName);
       const whipUrl = `${patient.url}/whip/${ingress.streamKey}`;
       const start = () =>
-        startTestPublisher({ whipUrl, token: 'not-needed', color: 'blue', logger: silentLogger });
+        startTestPublisher({ whipUrl, token: 'not-needed', color: 'blue', logger: silentLogger, ...SMALL });
       const first = await start();
       const before = await patient.until('media', ingress.ingressId, is(Status.ENDPOINT_PUBLISHING));
       const sid = room()?.participants.get('obs')?.sid;
@@ -229,25 +243,25 @@ describe('a publisher that is lost', () => {
     await until('the participant to go', () => participant(ingress) === undefined);
     await again.stop();
   });
-});
 
-test('with transcoding a job is queued once, and the media waits in its own room', async () => {
-  const ingress = await server.create({ enableTranscoding: true });
-  const { ingressId } = ingress;
-  const first = await gstreamer(ingress);
-  const session = await server.session(ingressId);
-  expect(server.jobs).toEqual([{ ingressId, attempt: session?.attempt }]);
-  const room = server.sfu.internalRoom(`ingress/${session?.resourceId}`);
-  expect(room?.participants.get('obs')?.tracks.size).toBe(2);
-  await first.kill();
-  await until('the loss', () => room?.participants.get('obs')?.tracks.size === 0);
-  const second = await gstreamer(ingress);
-  expect(room?.participants.get('obs')?.tracks.size).toBe(2);
-  expect(server.jobs).toHaveLength(1);
-  await server.store.raiseAttempt(ingressId, session!.attempt);
-  await second.stop();
-  await server.until('the end, whatever the attempt', ingressId, is(Status.ENDPOINT_INACTIVE));
-  expect(room?.closed).toBe(true);
+  test('with transcoding a job is queued once, and the media waits in its own room', async () => {
+    const ingress = await server.create({ enableTranscoding: true });
+    const { ingressId } = ingress;
+    const first = await gstreamer(ingress);
+    const session = await server.session(ingressId);
+    expect(server.jobs).toEqual([{ ingressId, attempt: session?.attempt }]);
+    const room = server.sfu.internalRoom(`ingress/${session?.resourceId}`);
+    expect(room?.participants.get('obs')?.tracks.size).toBe(2);
+    await first.kill();
+    await until('the loss', () => room?.participants.get('obs')?.tracks.size === 0);
+    const second = await gstreamer(ingress);
+    expect(room?.participants.get('obs')?.tracks.size).toBe(2);
+    expect(server.jobs).toHaveLength(1);
+    await server.store.raiseAttempt(ingressId, session!.attempt);
+    await second.stop();
+    await server.until('the end, whatever the attempt', ingressId, is(Status.ENDPOINT_INACTIVE));
+    expect(room?.closed).toBe(true);
+  });
 });
 
 test('nothing is left, and no key was logged', async () => {
