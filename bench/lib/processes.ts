@@ -39,15 +39,15 @@ function stat(pid: number): Stat | undefined {
   };
 }
 
-/** `root` and everything below it. */
-export function processTree(root: number): number[] {
+/** `roots` and everything below them. */
+export function processTree(...roots: number[]): number[] {
   const childrenOf = new Map<number, number[]>();
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry);
     const parent = Number.isInteger(pid) ? stat(pid)?.parent : undefined;
     if (parent !== undefined) childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), pid]);
   }
-  const tree = [root];
+  const tree = [...roots];
   // The list grows while it is walked.
   for (const pid of tree) tree.push(...(childrenOf.get(pid) ?? []));
   return tree;
@@ -56,7 +56,7 @@ export function processTree(root: number): number[] {
 /** CPU time of everything below and including `roots`. */
 export function usage(roots: readonly number[]): Usage {
   const result: Usage = { live: new Map(), ended: 0 };
-  for (const pid of roots.flatMap((root) => processTree(root))) {
+  for (const pid of processTree(...roots)) {
     const found = stat(pid);
     if (!found) continue;
     result.live.set(pid, { name: found.name, seconds: found.own });

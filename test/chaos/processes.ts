@@ -20,14 +20,12 @@ export async function latestAttempt(sluice: Sluice, egressId: string): Promise<n
 
 /** FFmpegs below these processes that send FLV. */
 export function streamProcesses(roots: readonly number[]): number[] {
-  return roots
-    .flatMap((root) => processTree(root))
-    .filter((pid) => {
-      try {
-        const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        return (args[0] ?? '').endsWith('ffmpeg') && args.includes('flv') && args.includes('-f');
-      } catch {
-        return false;
-      }
-    });
+  return processTree(...roots).filter((pid) => {
+    try {
+      const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return (args[0] ?? '').endsWith('ffmpeg') && args.includes('flv') && args.includes('-f');
+    } catch {
+      return false;
+    }
+  });
 }

@@ -12,7 +12,7 @@ import { trackIds } from '../support/callers.ts';
 import type { Sluice } from '../support/sluice.ts';
 import type { Swift } from '../support/swift.ts';
 
-export const CANVAS = { width: 640, height: 360, framerate: 15 };
+export const CANVAS = { width: 480, height: 270, framerate: 10 };
 export const RECORDINGS = ['copy', 'room', 'track', 'stream', 'guest', 'encoder', 'film'] as const;
 export type RecordingName = (typeof RECORDINGS)[number];
 
@@ -42,7 +42,7 @@ export async function startRecording(
       const segments = new SegmentedFileOutput({
         ...{ filenamePrefix: 'hls/room', playlistName: 'room.m3u8', segmentDuration: 2 },
       });
-      const encodingOptions = new EncodingOptions({ ...CANVAS, videoBitrate: 600 });
+      const encodingOptions = new EncodingOptions({ ...CANVAS, videoBitrate: 400 });
       return egress.startRoomCompositeEgress(
         'studio',
         { ...file, segments },

@@ -34,7 +34,7 @@ import type { RecordingName } from './recordings.ts';
 import { TcpRelay } from './tcp-relay.ts';
 import { Witness } from './witness.ts';
 
-export const PICTURE = { width: 320, height: 180, fps: 15 };
+export const PICTURE = { width: 320, height: 180, fps: 10 };
 /** Seconds of the clips that senders repeat. */
 export const CLIP_SECONDS = 40;
 export const BUCKET = 'chaos';
@@ -200,7 +200,9 @@ export class Rig {
 
   async #populate(): Promise<void> {
     for (let count = 0; count < WORKERS; count++) await this.addWorker();
-    const clip = { seconds: CLIP_SECONDS, ...PICTURE, encode: COPYABLE_ENCODING };
+    // A keyframe every two seconds, as from publishers.
+    const encode = [...COPYABLE_ENCODING, '-g', String(2 * PICTURE.fps), '-b:v', '300k'];
+    const clip = { seconds: CLIP_SECONDS, ...PICTURE, encode };
     await makeClip(join(this.#folder, 'encoder.flv'), { ...clip, color: 'yellow' });
     await makeClip(join(this.#folder, 'film.mp4'), { ...clip, color: 'green' });
     this.#ends.push(() => this.stopSending());
@@ -233,7 +235,7 @@ export class Rig {
   #pids(): number[] {
     const roots = [...this.workers.map(({ child }) => child), this.sluice.main.child, this.#sender?.child];
     return [
-      ...roots.flatMap((child) => (child?.pid === undefined ? [] : processTree(child.pid))),
+      ...processTree(...roots.flatMap((child) => child?.pid ?? [])),
       ...[...this.#publishers.values()].map(({ pid }) => pid),
     ];
   }
