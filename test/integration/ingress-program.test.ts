@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest';
 
 import { ffprobePackets } from '../../src/demo/content/ffprobe.ts';
 import { runTool } from '../../src/demo/content/tool.ts';
@@ -18,12 +18,11 @@ let folder: string;
 let bFrames: string;
 /** H.264 without B-frames and Opus. */
 let fit: string;
-let rig: IngressRig;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
   bFrames = join(folder, 'b.flv');
-  const picture = 'testsrc2=s=1280x720:r=30,noise=alls=20:allf=t';
+  const picture = 'testsrc2=s=640x360:r=30,noise=alls=20:allf=t';
   const x264 = [
     '-t',
     `${SECONDS}`,
@@ -37,20 +36,31 @@ beforeAll(async () => {
     '60',
   ];
   const aac = ['-c:a', 'aac', '-b:a', '128k', '-ac', '2'];
-  await makeSource(
-    bFrames,
-    [picture, 'sine=frequency=440:sample_rate=44100'],
-    [...x264, '-bf', '2', '-b:v', '4M', ...aac],
-  );
   fit = join(folder, 'fit.mkv');
-  await makeSource(
-    fit,
-    ['testsrc2=s=640x360:r=30', 'sine=frequency=440:sample_rate=48000'],
-    [...x264, '-t', '4', '-bf', '0', '-c:a', 'libopus', '-ac', '2'],
-  );
+  const sources = [
+    makeSource(
+      bFrames,
+      [picture, 'sine=frequency=440:sample_rate=44100'],
+      [...x264, '-bf', '2', '-b:v', '2M', ...aac],
+    ),
+    makeSource(
+      fit,
+      ['testsrc2=s=640x360:r=30', 'sine=frequency=440:sample_rate=48000'],
+      [...x264, '-t', '4', '-bf', '0', '-c:a', 'libopus', '-ac', '2'],
+    ),
+  ];
+  await Promise.all(sources);
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
-afterEach(() => rig.close());
+
+async function start(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  init: Parameters<typeof IngressRig.start>[0],
+): Promise<IngressRig> {
+  const rig = await IngressRig.start(init);
+  onTestFinished(() => rig.close());
+  return rig;
+}
 
 const FLV = {
   type: 'pipe',
@@ -60,9 +70,10 @@ const FLV = {
 } as const;
 const MKV = { type: 'pipe', container: 'matroska' } as const;
 
-describe('encoding', () => {
-  test('makes three layers of their sizes and bitrates, at the pace of the timestamps', async () => {
-    rig = await IngressRig.start({ input: FLV, pacing: 'timestamps', video: H264, audio: OPUS });
+// Each file's tests wait for media as it plays, two encoders at most at once.
+describe.concurrent('encoding', () => {
+  test('makes three layers of their sizes and bitrates, at the pace of the timestamps', async (context) => {
+    const rig = await start(context, { input: FLV, pacing: 'timestamps', video: H264, audio: OPUS });
     await rig.receive();
     const started = performance.now();
     await rig.play(bFrames);
@@ -75,8 +86,8 @@ describe('encoding', () => {
     expect(rig.events).toContainEqual({
       event: 'inputFormat',
       kind: 'video',
-      width: 1280,
-      height: 720,
+      width: 640,
+      height: 360,
       framerate: 30,
     });
     expect(rig.events).toContainEqual({ event: 'inputFormat', kind: 'audio', channels: 2, rate: 44_100 });
@@ -113,8 +124,36 @@ describe('encoding', () => {
     expect(Math.abs(soundBitrate / 96_000 - 1)).toBeLessThan(0.1);
   });
 
-  test('answers a request for a keyframe at once, in that layer alone', async () => {
-    rig = await IngressRig.start({ input: FLV, pacing: 'arrival', video: H264, audio: OPUS });
+  test('makes VP8 of the layers’ bitrates, too', async (context) => {
+    const video = { ...H264, codec: 'vp8' } as typeof H264;
+    const rig = await start(context, { input: FLV, pacing: 'timestamps', video, audio: null });
+    await rig.receive();
+    await rig.play(bFrames);
+    await rig.ended();
+    for (const { ssrc, width, height, bitrate } of LAYERS) {
+      const packets = rig.receivers.get('video')!.packets.filter((packet) => packet.ssrc === ssrc);
+      const pictures = new Set(packets.map(({ timestamp }) => timestamp)).size;
+      expect(pictures).toBeGreaterThanOrEqual(SECONDS * 30 * 0.97);
+      const bytes = packets.reduce((sum, { payload }) => sum + payload.length, 0);
+      const measured = (bytes * 8) / SECONDS;
+      // The first packet of a picture, behind its descriptor of four bytes.
+      const keys = packets.filter(
+        ({ payload }) => (payload[0]! & 0x10) !== 0 && (payload[4]! & 1) === 0,
+      ).length;
+      const what = `${width}x${height}: ${measured} bit/s in ${pictures} pictures, ${keys} keyframes`;
+      expect(Math.abs(measured / bitrate - 1), what).toBeLessThan(0.1);
+      expect(keys, what).toBe(1);
+      // RFC 6386, 9.1, behind a descriptor with a 15 bit picture id: start code, width, height.
+      const key = packets[0]!.payload.subarray(4 + 3);
+      expect(key.subarray(0, 3)).toEqual(Buffer.from([0x9d, 0x01, 0x2a]));
+      expect([key.readUInt16LE(3) & 0x3fff, key.readUInt16LE(5) & 0x3fff]).toEqual([width, height]);
+    }
+  });
+});
+
+describe.concurrent('on the way, and at the end', () => {
+  test('answers a request for a keyframe at once, in that layer alone', async (context) => {
+    const rig = await start(context, { input: FLV, pacing: 'arrival', video: H264, audio: OPUS });
     await rig.receive();
     rig.stream(bFrames);
     await rig.until('pictures', (events) => events.some((e) => e.event === 'flowing' && e.kind === 'video'));
@@ -140,74 +179,11 @@ describe('encoding', () => {
     expect(LAYERS.map((layer) => keys(layer.ssrc).length)).toEqual(before.map((count) => count + 1));
   });
 
-  test('makes VP8 of the layers’ bitrates, too', async () => {
-    const video = { ...H264, codec: 'vp8' } as typeof H264;
-    rig = await IngressRig.start({ input: FLV, pacing: 'timestamps', video, audio: null });
-    await rig.receive();
-    await rig.play(bFrames);
-    await rig.ended();
-    for (const { ssrc, width, height, bitrate } of LAYERS) {
-      const packets = rig.receivers.get('video')!.packets.filter((packet) => packet.ssrc === ssrc);
-      const bytes = packets.reduce((sum, { payload }) => sum + payload.length, 0);
-      expect(Math.abs((bytes * 8) / SECONDS / bitrate - 1), `${width}x${height}`).toBeLessThan(0.1);
-      // RFC 6386, 9.1, behind a descriptor with a 15 bit picture id: start code, width, height.
-      const key = packets[0]!.payload.subarray(4 + 3);
-      expect(key.subarray(0, 3)).toEqual(Buffer.from([0x9d, 0x01, 0x2a]));
-      expect([key.readUInt16LE(3) & 0x3fff, key.readUInt16LE(5) & 0x3fff]).toEqual([width, height]);
-    }
-  });
-});
-
-test('copying decodes and encodes nothing, and changes no picture', async () => {
-  rig = await IngressRig.start({
-    input: { ...MKV, video: { codec: 'h264', rotation: 0 }, audio: { codec: 'opus' } },
-    pacing: 'arrival',
-    video: { mode: 'copy', codec: 'h264', payloadType: 96, ssrc: 1 },
-    audio: { mode: 'copy', codec: 'opus', payloadType: 111, ssrc: 2 },
-  });
-  await rig.receive();
-  const { elements } = await rig.pipeline.describe();
-  expect(elements.filter(({ klass }) => /Decoder|Encoder/.test(klass))).toEqual([]);
-  rig.stream(fit);
-  await rig.ended();
-  expect(rig.events).toContainEqual({
-    event: 'inputFormat',
-    kind: 'video',
-    width: 640,
-    height: 360,
-    framerate: 30,
-  });
-  const bytes = join(folder, 'fit.h264');
-  await runTool('ffmpeg', [
-    '-v',
-    'error',
-    '-y',
-    '-i',
-    fit,
-    '-c:v',
-    'copy',
-    '-bsf:v',
-    'h264_mp4toannexb',
-    bytes,
-  ]);
-  const sent = rig.frames(1);
-  expect(sent.length).toBe((await ffprobePackets(fit, 'v:0')).length);
-  expect(Buffer.concat(sent.flatMap(({ slices }) => slices))).toEqual(await slicesOf(bytes));
-  // Whoever joins at a keyframe gets the parameter sets with it.
-  for (const { data } of sent.filter(({ key }) => key)) expect(data.readUInt8(4) & 31).toBe(7);
-  const sound = rig.receivers.get('audio')!.packets;
-  expect(sound.length).toBe((await ffprobePackets(fit, 'a:0')).length);
-  const steps = sound.slice(1).map(({ timestamp }, index) => timestamp - sound[index]!.timestamp);
-  // A sound that is not where the one before it ends is a click. The first frame's beginning is the encoder's alone.
-  expect(new Set(steps.slice(1))).toEqual(new Set([960]));
-});
-
-describe('the end', () => {
-  test.each([
+  test.for([
     ['flv', 'FLV'],
     ['matroska', 'Matroska'],
-  ] as const)('garbage instead of %s is an error, not a hang', async (container, name) => {
-    rig = await IngressRig.start({
+  ] as const)('garbage instead of %s is an error, not a hang', async ([container, name], context) => {
+    const rig = await start(context, {
       input: { type: 'pipe', container },
       pacing: 'arrival',
       video: H264,
@@ -220,8 +196,8 @@ describe('the end', () => {
     expect(error).toMatchObject({ message: expect.stringContaining(`cannot be read as ${name}`) as string });
   });
 
-  test('stop and a closed stdin end it in the middle', async () => {
-    rig = await IngressRig.start({ input: FLV, pacing: 'timestamps', video: H264, audio: OPUS });
+  test('stop and a closed stdin end it in the middle', async (context) => {
+    const rig = await start(context, { input: FLV, pacing: 'timestamps', video: H264, audio: OPUS });
     await rig.receive();
     void rig.play(bFrames);
     await rig.until('pictures', (events) => events.some(({ event }) => event === 'flowing'));
@@ -233,8 +209,8 @@ describe('the end', () => {
     expect(await other.stop()).toBe('exited with code 0');
   });
 
-  test('says what is wrong with what it is told', async () => {
-    rig = await IngressRig.start({ input: FLV, pacing: 'arrival', video: H264, audio: null });
+  test('says what is wrong with what it is told', async (context) => {
+    const rig = await start(context, { input: FLV, pacing: 'arrival', video: H264, audio: null });
     const { pipeline } = rig;
     await expect(pipeline.start()).rejects.toThrow('video is not connected');
     await expect(pipeline.bind('audio', { ip: '127.0.0.1' })).rejects.toThrow('this ingress has no audio');
@@ -243,6 +219,50 @@ describe('the end', () => {
     await expect(pipeline.setLayerSizes([{ width: 2, height: 2 }])).rejects.toThrow('1 sizes for 3 layers');
     const odd = LAYERS.map(() => ({ width: 33, height: 20 }));
     await expect(pipeline.setLayerSizes(odd)).rejects.toThrow('33x20 pixels is not even');
+  });
+
+  test('copying decodes and encodes nothing, and changes no picture', async (context) => {
+    const rig = await start(context, {
+      input: { ...MKV, video: { codec: 'h264', rotation: 0 }, audio: { codec: 'opus' } },
+      pacing: 'arrival',
+      video: { mode: 'copy', codec: 'h264', payloadType: 96, ssrc: 1 },
+      audio: { mode: 'copy', codec: 'opus', payloadType: 111, ssrc: 2 },
+    });
+    await rig.receive();
+    const { elements } = await rig.pipeline.describe();
+    expect(elements.filter(({ klass }) => /Decoder|Encoder/.test(klass))).toEqual([]);
+    rig.stream(fit);
+    await rig.ended();
+    expect(rig.events).toContainEqual({
+      event: 'inputFormat',
+      kind: 'video',
+      width: 640,
+      height: 360,
+      framerate: 30,
+    });
+    const bytes = join(folder, 'fit.h264');
+    await runTool('ffmpeg', [
+      '-v',
+      'error',
+      '-y',
+      '-i',
+      fit,
+      '-c:v',
+      'copy',
+      '-bsf:v',
+      'h264_mp4toannexb',
+      bytes,
+    ]);
+    const sent = rig.frames(1);
+    expect(sent.length).toBe((await ffprobePackets(fit, 'v:0')).length);
+    expect(Buffer.concat(sent.flatMap(({ slices }) => slices)).equals(await slicesOf(bytes))).toBe(true);
+    // Whoever joins at a keyframe gets the parameter sets with it.
+    for (const { data } of sent.filter(({ key }) => key)) expect(data.readUInt8(4) & 31).toBe(7);
+    const sound = rig.receivers.get('audio')!.packets;
+    expect(sound.length).toBe((await ffprobePackets(fit, 'a:0')).length);
+    const steps = sound.slice(1).map(({ timestamp }, index) => timestamp - sound[index]!.timestamp);
+    // A sound that is not where the one before it ends is a click. The first frame's beginning is the encoder's alone.
+    expect(new Set(steps.slice(1))).toEqual(new Set([960]));
   });
 });
 
