@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TileSpec } from '../../src/demo/content/analyse.ts';
 import type { Sluice } from './sluice.ts';
 
 const WAIT_MS = 15_000;
@@ -77,16 +76,4 @@ export function gapsIn(details: string): DetailedGap[] {
   return [...details.matchAll(/gap from ([\d.]+) s to ([\d.]+) s: ([^;]+)/g)].map(
     ([, from, to, reason = '']) => ({ from: Number(from), to: Number(to), reason }),
   );
-}
-
-/** What comes right after a gap is timed by when it arrives, until its senders have told their clocks. Seconds. */
-const BY_ARRIVAL = 1;
-
-/** The parts of a tile between the gaps, each from when its times can be told exactly. */
-export function betweenGaps({ from = 0, ...tile }: TileSpec, gaps: readonly DetailedGap[]): TileSpec[] {
-  const begins = [from, ...gaps.map(({ to }) => to + BY_ARRIVAL)];
-  return begins.map((begin, index) => {
-    const gap = gaps[index];
-    return { ...tile, from: begin, ...(gap && { to: gap.from }) };
-  });
 }
