@@ -149,7 +149,7 @@ describe('recordings in S3', () => {
           }),
           segments: new SegmentedFileOutput({
             ...{ filenamePrefix: 'denied/part', playlistName: 'call.m3u8' },
-            segmentDuration: SEGMENT_SECONDS,
+            segmentDuration: 2,
             output: s3({ bucket: REQUESTED, secret: WRONG_SECRET }),
           }),
         },
