@@ -6,6 +6,7 @@ import { UdpPath } from './network.ts';
 import type { NetworkFaults } from './network.ts';
 import { AAC, sleep, TestPipeline, X264 } from './pipeline.ts';
 import type { Published, TestRouter } from './rtp-source.ts';
+import { until } from './sfu.ts';
 
 const PASSTHROUGH = {
   program: 'passthrough',
@@ -23,6 +24,8 @@ const REGIONS = NAMES.map((_, index) => ({
 }));
 /** Of a recording, left out: lip sync settles within its first Sender Reports. */
 export const FROM = 2.5;
+/** Until what was sent is in the recordings. */
+const END_MS = 500;
 
 export interface Recorded {
   name: ColorName;
@@ -38,8 +41,8 @@ export interface Recordable {
 }
 
 /**
- * Records every publisher for `seconds`. Each has four paths: picture and sound, composed and copied.
- * The pictures and sounds are looked at from {@link FROM} to `seconds`: an end is cut where it comes.
+ * Records every publisher for `seconds` from when all have begun, and a moment more: an end is cut where it comes.
+ * Each has four paths: picture and sound, composed and copied. They are looked at from {@link FROM} on.
  * @param open takes what is to be closed after the test
  */
 export async function recordTwice(
@@ -54,11 +57,12 @@ export async function recordTwice(
   copiedFor: number;
   paths: UdpPath[];
 }> {
-  const startedAt: number[] = [];
+  const startedAt = new Map<TestPipeline, number>();
+  const since = (run: TestPipeline, at = performance.now()): number => (at - startedAt.get(run)!) / 1000;
   const begin = async (init: typeof COMPOSITE | typeof PASSTHROUGH): Promise<TestPipeline> => {
     const run = await TestPipeline.start(init);
     open.push(run);
-    startedAt.push(performance.now());
+    startedAt.set(run, performance.now());
     return run;
   };
   const together = await begin(COMPOSITE);
@@ -84,9 +88,20 @@ export async function recordTwice(
         });
   }
   for (const { published } of publishers) published.source.start();
-  await sleep(seconds * 1000);
+  // A busy machine takes its time to start a source.
+  await until(
+    'pictures',
+    () => publishers.every(({ published }) => published.picturesAtMs.length > 0),
+    15_000,
+  );
+  const begun = performance.now();
+  const within = (run: TestPipeline) => ({
+    from: since(run, begun) + FROM,
+    to: since(run, begun) + seconds,
+  });
+  await sleep(seconds * 1000 + END_MS);
   // The copies have begun within a moment of each other.
-  const [composedFor, copiedFor] = [0, 1].map((index) => (performance.now() - startedAt[index]!) / 1000);
+  const [composedFor, copiedFor] = [since(together), since(alone[0]!)];
   await Promise.all([together, ...alone].map((run) => run.stop()));
   const [composed, ...copied] = await Promise.all([
     together.joined().then((file) =>
@@ -95,14 +110,15 @@ export async function recordTwice(
           name,
           color: name,
           region: REGIONS[index]!,
-          from: FROM,
-          to: seconds,
+          ...within(together),
         })),
       }),
     ),
     ...alone.map(async (run, index) => {
       const { name } = publishers[index]!;
-      return analyse(await run.joined(), { tiles: [{ name, color: name, from: FROM, to: seconds }] });
+      return analyse(await run.joined(), {
+        tiles: [{ name, color: name, ...within(run) }],
+      });
     }),
   ]);
   const errors = [together, ...alone].flatMap((run) => run.of('trackError'));
@@ -114,8 +130,8 @@ export async function recordTwice(
       composed: composed.tiles[index]!,
     })),
     composed: composed,
-    composedFor: composedFor!,
-    copiedFor: copiedFor!,
+    composedFor,
+    copiedFor,
     paths,
   };
 }
