@@ -20,6 +20,9 @@ const MOST_MISSING = 3;
 /** A pipeline that hangs is noticed after four to five seconds, and restarted within two. */
 const MOST_HUNG = 7;
 
+/** Of the publishers. */
+const FPS = 15;
+
 const HUNG = '"reason":"hung: no answer for';
 
 const file = (filepath: string) => ({ file: new EncodedFileOutput({ filepath }) });
@@ -33,17 +36,17 @@ describe('one process, three recordings', () => {
   const infos: EgressInfo[] = [];
   const reports: ContentReport[] = [];
 
-  const alice: TileSpec = { name: 'alice', color: 'red', from: 1.5 };
+  const alice: TileSpec = { name: 'alice', color: 'red', fps: FPS, from: 1.5 };
   const grid: TileSpec[] = [
     { ...alice, region: gridRegion(0, 2, SMALL_CANVAS) },
-    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
+    { name: 'bob', color: 'green', fps: FPS, from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
   ];
 
   beforeAll(async () => {
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
     sluice = await Sluice.start({ env: { SLUICE_WEBHOOK_URLS: webhooks.url } });
-    publishers.push(await publish(sluice, ROOM, 'alice', { color: 'red' }));
-    publishers.push(await publish(sluice, ROOM, 'bob', { color: 'green' }));
+    publishers.push(await publish(sluice, ROOM, 'alice', { color: 'red', fps: FPS }));
+    publishers.push(await publish(sluice, ROOM, 'bob', { color: 'green', fps: FPS }));
     const { audio, video } = await trackIds(sluice, ROOM, 'alice');
     const started = [
       await sluice.egress.startRoomCompositeEgress(ROOM, file('crash/room'), {
@@ -126,7 +129,7 @@ describe('one process, three recordings', () => {
         expect(tile.inOrder).toBe(true);
         expect(tile.longestGapMs).toBeLessThanOrEqual(most * 1000);
         // What is missing is missing in the one gap, and nowhere else.
-        const lost = tile.missing.length / 30;
+        const lost = tile.missing.length / FPS;
         expect(lost).toBeLessThan(tile.longestGapMs / 1000 + 0.03 * video!.lastTime);
         // Of the few seconds after a long hang the first goes by arrival: the median tells whether the lips are in sync.
         const offset = index < 2 ? tile.avOffset.p95 : Math.abs(tile.avOffset.p50);
@@ -159,7 +162,7 @@ describe('one process, three recordings', () => {
         encodingOptions: SMALL,
       });
       await sluice.waitForEgress(egressId, ({ status }) => status === EgressStatus.EGRESS_ACTIVE);
-      await sleep(4000);
+      await sleep(3000);
       children = [await pipelinePid(sluice, egressId)];
       code = await sluice.main.stop();
       last = await until('egress_ended was told', () => {
@@ -177,7 +180,7 @@ describe('one process, three recordings', () => {
       const report = await analyse(last.fileResults[0]!.location, {
         tiles: grid.map((tile) => ({ ...tile, from: 1 })),
       });
-      expect(report.duration).toBeGreaterThan(3.5);
+      expect(report.duration).toBeGreaterThan(2.5);
       expect(report.video!.maxGapMs).toBeLessThan(200);
       expect(report.decodeErrors).toEqual([]);
       for (const tile of report.tiles) expect(tile.share).toBeGreaterThan(0.97);

@@ -39,6 +39,8 @@ const BUCKET = 'takeover';
 const MOST_MISSING = { killed: 5, stopped: 10, handedOver: 1 };
 /** What a pipeline holds when it is lost begins this much before, seconds. */
 const UNFLUSHED = 1.5;
+/** Of the publishers. */
+const FPS = 15;
 const PLAYLIST = 'takeover/hls/room.m3u8';
 
 const ended = ({ status }: EgressInfo) => status >= EgressStatus.EGRESS_COMPLETE;
@@ -87,10 +89,10 @@ describe('egresses that outlive their workers', () => {
     return { from: seconds(moments[how]), to: seconds(next) };
   }
 
-  const alice: TileSpec = { name: 'alice', color: 'red', from: 1.5 };
+  const alice: TileSpec = { name: 'alice', color: 'red', fps: FPS, from: 1.5 };
   const grid: TileSpec[] = [
     { ...alice, region: gridRegion(0, 2, SMALL_CANVAS) },
-    { name: 'bob', color: 'green', from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
+    { name: 'bob', color: 'green', fps: FPS, from: 1.5, region: gridRegion(1, 2, SMALL_CANVAS) },
   ];
 
   async function info(egressId: string): Promise<string> {
@@ -102,7 +104,7 @@ describe('egresses that outlive their workers', () => {
     while (watching) {
       const text = await readFile(join(sluice.dataDir, 'recordings', PLAYLIST), 'utf8').catch(() => '');
       listed.push(text.split('#EXTINF').length - 1);
-      await sleep(50);
+      await sleep(100);
     }
   }
 
@@ -120,8 +122,8 @@ describe('egresses that outlive their workers', () => {
       env: { SLUICE_WEBHOOK_URLS: webhooks.url },
     });
     workers.push(await sluice.addWorker());
-    publishers.push(await publish(sluice, ROOM, 'alice', { color: 'red' }));
-    publishers.push(await publish(sluice, ROOM, 'bob', { color: 'green' }));
+    publishers.push(await publish(sluice, ROOM, 'alice', { color: 'red', fps: FPS }));
+    publishers.push(await publish(sluice, ROOM, 'bob', { color: 'green', fps: FPS }));
     const { audio, video } = await trackIds(sluice, ROOM, 'alice');
     const tracks = { ...(audio && { audioTrackId: audio }), ...(video && { videoTrackId: video }) };
     const s3 = new S3Upload({
@@ -271,7 +273,7 @@ describe('egresses that outlive their workers', () => {
           longestStandstill(tile, windowOf(how, infos[index]!)),
         );
         const sum = lost.reduce((total, each) => total + each, 0);
-        expect(tile.missing.length / 30).toBeLessThan(sum + 0.03 * report.duration);
+        expect(tile.missing.length / FPS).toBeLessThan(sum + 0.03 * report.duration);
         expect(tile.avOffset.p95).toBeLessThanOrEqual(80);
       }
     });
