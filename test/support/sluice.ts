@@ -216,7 +216,8 @@ export class Sluice {
     timeoutMs = 30_000,
   ): Promise<EgressInfo> {
     const deadline = Date.now() + timeoutMs;
-    for (;;) {
+    // A look costs both sides some milliseconds, and many wait at once: who waits long looks less often.
+    for (let pauseMs = 50; ; pauseMs = Math.min(250, pauseMs * 1.3)) {
       const [info] = await this.egress.listEgress({ egressId });
       if (info && done(info)) return info;
       if (Date.now() > deadline) {
@@ -224,7 +225,7 @@ export class Sluice {
           `egress ${egressId} is not there yet: ${info?.toJsonString() ?? 'not listed'}\n${this.tail()}`,
         );
       }
-      await sleep(100);
+      await sleep(pauseMs);
     }
   }
 
