@@ -1,15 +1,13 @@
 /** Uploads that go on after their egress: whatever fails meanwhile, nothing goes from here before it is there. */
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
 import { EgressStatus } from '@livekit/protocol';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { uploadNote } from '../../src/egress/sinks/late.ts';
 import { keys } from '../../src/store/keys.ts';
 import { keepFolder } from '../../src/uploads/index.ts';
@@ -18,12 +16,12 @@ import type { TestRedis } from '../support/redis.ts';
 import { startSwift } from '../support/swift.ts';
 import type { Swift } from '../support/swift.ts';
 import { until } from '../support/takeover.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
 import { createStorage } from '../../src/storage/index.ts';
 import { makeBroadcast } from '../support/broadcast.ts';
 import { silent } from '../support/log-fixtures.ts';
-import { UploadRig, endEgress, localPolicy, makeRecording } from '../support/uploads.ts';
-import type { Recording, UploadRigOptions } from '../support/uploads.ts';
+import { endEgress, localPolicy } from '../support/uploads.ts';
+import type { Recording } from '../support/uploads.ts';
+import { newEgressId, UploadScene } from '../support/upload-scene.ts';
 
 const MIB = 1024 * 1024;
 const BUCKET = 'recordings';
@@ -31,165 +29,121 @@ const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('he
 
 let redis: TestRedis;
 let swift: Swift;
-let proxy: TcpProxy;
-let folder: string;
-let spoolDir: string;
-let options: UploadRigOptions;
-let rig: UploadRig;
-let count = 0;
 
 beforeAll(async () => {
   [redis, swift] = await Promise.all([startRedis(), startSwift()]);
   await swift.createBucket(BUCKET);
-  proxy = await TcpProxy.start(swift.endpoint);
 });
 afterAll(async () => {
-  await proxy?.stop();
   await Promise.all([redis?.stop(), swift?.stop()]);
 });
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'sluice-uploads-'));
-  spoolDir = join(folder, 'egress');
-  await proxy.restore();
-  const { region, accessKey, secret } = swift;
-  const s3 = { bucket: BUCKET, region, accessKey, secret, endpoint: proxy.url };
-  options = { redisUrl: redis.url, spoolDir, s3 };
-});
-afterEach(async () => {
-  await rig.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function start(change: Partial<UploadRigOptions> = {}): Promise<void> {
-  rig = await UploadRig.start({ ...options, ...change });
-}
-
-async function restart(change: Partial<UploadRigOptions> = {}): Promise<void> {
-  await rig.close();
-  await start(change);
-}
-
-const recording = (bytes: number, s3?: Parameters<typeof makeRecording>[2]['s3']) =>
-  makeRecording(rig, spoolDir, { egressId: `EG_${++count}`, bytes, ...(s3 && { s3 }) });
-
-const infoOf = async ({ upload }: Recording) => (await rig.store.get(upload.egressId))!.info;
-
-const webhooksOf = async ({ upload }: Recording): Promise<string[]> =>
-  (await rig.redis.shared.lrange(keys.outbox, 0, -1))
-    .map((entry) => JSON.parse(entry) as { egressId: string; event: string })
-    .flatMap(({ egressId, event }) => (egressId === upload.egressId ? [event] : []));
-
-/** Ends the egress as its attempt does when its upload is still to come. */
-async function endPending({ upload, folder: logDir, path }: Recording): Promise<void> {
-  await endEgress(rig, upload.egressId, EgressStatus.EGRESS_COMPLETE, (info) => {
-    info.details = `End reason: StopEgress API; ${uploadNote(upload, logDir, 'pending')}`;
-    info.fileResults[0]!.location = path;
-  });
-}
+const setScene = (context: TestContext): Promise<UploadScene> =>
+  UploadScene.set(context, { redis, swift, bucket: BUCKET });
 
 /** Watches the file; when it is gone, what the store has must be whole. */
 async function goneOnlyWhenStored({ upload, path, content }: Recording, timeoutMs = 15_000): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; existsSync(path); await sleep(2)) {
+  for (const deadline = Date.now() + timeoutMs; existsSync(path); await sleep(5)) {
     if (Date.now() > deadline) throw new Error(`${path} is still there`);
   }
   expect(sha(await swift.get(BUCKET, upload.key))).toBe(sha(content));
 }
 
-const settled = ({ upload }: Recording) =>
-  until(
-    'the upload is settled',
-    async () => (await rig.redis.shared.exists(keys.uploads(upload.egressId))) === 0,
-  );
+// Alone: Redis is shared.
+it('an upload whose storage is away lets the egress end, survives restarts, and is stored whole before the file goes', async (context) => {
+  const scene = await setScene(context);
+  await scene.start();
+  await scene.proxy.cut();
+  const made = await scene.recording(12 * MIB);
+  const began = Date.now();
+  expect(await scene.rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
+  expect(Date.now() - began).toBeLessThan(3000);
+  await scene.endPending(made);
+  // The record is needed for as long as the upload is.
+  expect(await scene.rig.redis.shared.ttl(keys.egress(made.upload.egressId))).toBe(-1);
+  await scene.rig.close();
+  await redis.restart();
+  await scene.start();
+  await sleep(1500);
+  expect(sha(readFileSync(made.path))).toBe(sha(made.content));
+  expect((await scene.infoOf(made)).fileResults[0]!.location).toBe(made.path);
+  await Promise.all([scene.proxy.restore(), goneOnlyWhenStored(made)]);
+  await scene.settled(made);
+  const info = await scene.infoOf(made);
+  expect(info.status).toBe(EgressStatus.EGRESS_COMPLETE);
+  expect(info.fileResults[0]!.location).toBe(`${scene.proxy.url}/${BUCKET}/${made.upload.key}`);
+  expect(info.details).toMatch(/^End reason: StopEgress API; EG_\d+\/call.mp4 was uploaded at 20/);
+  expect(await scene.webhooksOf(made)).toEqual(['egress_started', 'egress_ended', 'egress_updated']);
+  expect(existsSync(made.folder)).toBe(false);
+  expect(await scene.rig.redis.shared.ttl(keys.egress(made.upload.egressId))).toBeGreaterThan(80_000);
+});
 
-describe('an upload whose storage is away', () => {
-  it('lets the egress end, survives restarts, and is stored whole before the file goes', async () => {
-    await start();
-    await proxy.cut();
-    const made = await recording(12 * MIB);
-    const began = Date.now();
-    expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
-    expect(Date.now() - began).toBeLessThan(3000);
-    await endPending(made);
-    // The record is needed for as long as the upload is.
-    expect(await rig.redis.shared.ttl(keys.egress(made.upload.egressId))).toBe(-1);
-    await rig.close();
-    await redis.restart();
-    await start();
-    await sleep(1500);
-    expect(sha(readFileSync(made.path))).toBe(sha(made.content));
-    expect((await infoOf(made)).fileResults[0]!.location).toBe(made.path);
-    await Promise.all([proxy.restore(), goneOnlyWhenStored(made)]);
-    await settled(made);
-    const info = await infoOf(made);
-    expect(info.status).toBe(EgressStatus.EGRESS_COMPLETE);
-    expect(info.fileResults[0]!.location).toBe(`${proxy.url}/${BUCKET}/${made.upload.key}`);
-    expect(info.details).toMatch(/^End reason: StopEgress API; EG_\d+\/call.mp4 was uploaded at 20/);
-    expect(await webhooksOf(made)).toEqual(['egress_started', 'egress_ended', 'egress_updated']);
-    expect(existsSync(made.folder)).toBe(false);
-    expect(await rig.redis.shared.ttl(keys.egress(made.upload.egressId))).toBeGreaterThan(80_000);
-  });
-
-  it('is not waited for when it is slow and takes something: the same upload goes on', async () => {
-    await start({ backup: join(folder, 'backup'), timing: { wait: 600 } });
-    const made = await recording(12 * MIB);
-    proxy.slow(8 * MIB);
-    const before = proxy.bytesUp;
-    expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
-    await endPending(made);
+describe.concurrent('an upload whose storage is away', () => {
+  it('is not waited for when it is slow and takes something: the same upload goes on', async (context) => {
+    const scene = await setScene(context);
+    await scene.start({ backup: join(scene.folder, 'backup'), timing: { wait: 600 } });
+    const made = await scene.recording(12 * MIB);
+    scene.proxy.slow(8 * MIB);
+    const before = scene.proxy.bytesUp;
+    expect(await scene.rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
+    await scene.endPending(made);
     await goneOnlyWhenStored(made, 30_000);
-    expect(proxy.bytesUp - before).toBeLessThan(made.content.length * 1.3);
-    expect(existsSync(join(folder, 'backup'))).toBe(false);
+    expect(scene.proxy.bytesUp - before).toBeLessThan(made.content.length * 1.3);
+    expect(existsSync(join(scene.folder, 'backup'))).toBe(false);
   });
 
-  it('goes into the backup storage, under a name of its own, and only then goes from here', async () => {
-    const backup = join(folder, 'backup');
-    await start({ backup });
-    proxy.silence();
-    const made = await recording(MIB);
-    const outcome = await rig.uploads.store(made.upload, made.plan);
+  it('goes into the backup storage, under a name of its own, and only then goes from here', async (context) => {
+    const scene = await setScene(context);
+    const backup = join(scene.folder, 'backup');
+    await scene.start({ backup });
+    scene.proxy.silence();
+    const made = await scene.recording(MIB);
+    const outcome = await scene.rig.uploads.store(made.upload, made.plan);
     const location = join(backup, made.upload.egressId, made.upload.key);
     expect(outcome).toEqual({ state: 'stored', stored: { location, bytes: MIB, backup: true } });
     expect(sha(readFileSync(location))).toBe(sha(made.content));
-    await settled(made);
+    await scene.settled(made);
     expect(existsSync(made.path)).toBe(true);
   });
 
-  it('goes into the backup storage later too, and the info says so', async () => {
-    await start();
-    await proxy.cut();
-    const made = await recording(MIB);
-    expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
-    await endPending(made);
-    const backup = join(folder, 'backup');
-    await restart({ backup });
-    await until('it is in the backup', async () => (await infoOf(made)).backupStorageUsed);
+  it('goes into the backup storage later too, and the info says so', async (context) => {
+    const scene = await setScene(context);
+    await scene.start();
+    await scene.proxy.cut();
+    const made = await scene.recording(MIB);
+    expect(await scene.rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
+    await scene.endPending(made);
+    const backup = join(scene.folder, 'backup');
+    await scene.restart({ backup });
+    await until('it is in the backup', async () => (await scene.infoOf(made)).backupStorageUsed);
     const location = join(backup, made.upload.egressId, made.upload.key);
-    expect((await infoOf(made)).fileResults[0]!.location).toBe(location);
+    expect((await scene.infoOf(made)).fileResults[0]!.location).toBe(location);
     expect(sha(readFileSync(location))).toBe(sha(made.content));
-    await settled(made);
+    await scene.settled(made);
   });
 
-  it('is given up after the set time, and stays here', async () => {
-    await start({ timing: { giveUp: 500 } });
-    await proxy.cut();
-    const made = await recording(1000);
-    expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
-    await endPending(made);
+  it('is given up after the set time, and stays here', async (context) => {
+    const scene = await setScene(context);
+    await scene.start({ timing: { giveUp: 500 } });
+    await scene.proxy.cut();
+    const made = await scene.recording(1000);
+    expect(await scene.rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
+    await scene.endPending(made);
     await sleep(500);
-    await restart({ timing: { giveUp: 500 } });
-    await settled(made);
-    expect((await infoOf(made)).details).toContain(`was not uploaded, and is kept at ${made.path}`);
+    await scene.restart({ timing: { giveUp: 500 } });
+    await scene.settled(made);
+    expect((await scene.infoOf(made)).details).toContain(`was not uploaded, and is kept at ${made.path}`);
     // Also a further start, with a store that is there, does not take it for what is stored.
-    await proxy.restore();
-    await restart();
+    await scene.proxy.restore();
+    await scene.restart();
     await sleep(500);
     expect(sha(readFileSync(made.path))).toBe(sha(made.content));
   });
 });
 
-describe('an upload that is refused', () => {
-  it('is told at once, tried on, and stored when the settings have been mended', async () => {
-    await start({ timing: { wait: 20_000 } });
+describe.concurrent('an upload that is refused', () => {
+  it('is told at once, tried on, and stored when the settings have been mended', async (context) => {
+    const scene = await setScene(context);
+    await scene.start({ timing: { wait: 20_000 } });
     const bucket = `mended-${process.pid}`;
     const plain = {
       sessionToken: '',
@@ -198,33 +152,34 @@ describe('an upload that is refused', () => {
       tagging: '',
       contentDisposition: '',
     };
-    const made = await recording(6 * MIB, { ...options.s3, ...plain, bucket });
-    const outcome = await rig.uploads.store(made.upload, made.plan);
+    const made = await scene.recording(6 * MIB, { ...scene.options.s3, ...plain, bucket });
+    const outcome = await scene.rig.uploads.store(made.upload, made.plan);
     expect(outcome).toMatchObject({ state: 'refused', error: { code: 404, blame: 'user' } });
-    await endEgress(rig, made.upload.egressId, EgressStatus.EGRESS_FAILED, (info) => {
+    await endEgress(scene.rig, made.upload.egressId, EgressStatus.EGRESS_FAILED, (info) => {
       info.details = `End reason: Failure; ${uploadNote(made.upload, made.folder, 'kept')}`;
     });
     await sleep(700);
     expect(existsSync(made.path)).toBe(true);
     await swift.createBucket(bucket);
-    await settled(made);
+    await scene.settled(made);
     expect(sha(await swift.get(bucket, made.upload.key))).toBe(sha(made.content));
-    const info = await infoOf(made);
+    const info = await scene.infoOf(made);
     expect(info.status).toBe(EgressStatus.EGRESS_FAILED);
     expect(info.fileResults[0]!.location).toContain(bucket);
     expect(info.details).toContain('was uploaded at');
     expect(existsSync(made.folder)).toBe(false);
     // Credentials are where they have been before, in the request, and nowhere else.
     const stored: string[] = [];
-    for (const key of await rig.redis.shared.keys('sluice:upload*')) {
-      stored.push(JSON.stringify(await rig.redis.shared.hgetall(key).catch(() => key)));
+    for (const key of await scene.rig.redis.shared.keys('sluice:upload*')) {
+      stored.push(JSON.stringify(await scene.rig.redis.shared.hgetall(key).catch(() => key)));
     }
     expect(stored.join()).not.toContain(swift.secret);
   });
 
-  it('goes into the backup storage at once', async () => {
-    const backup = join(folder, 'backup');
-    await start({ backup, timing: { wait: 10_000 } });
+  it('goes into the backup storage at once', async (context) => {
+    const scene = await setScene(context);
+    const backup = join(scene.folder, 'backup');
+    await scene.start({ backup, timing: { wait: 10_000 } });
     const plain = {
       sessionToken: '',
       forcePathStyle: true,
@@ -232,88 +187,93 @@ describe('an upload that is refused', () => {
       tagging: '',
       contentDisposition: '',
     };
-    const made = await recording(1000, { ...options.s3, ...plain, secret: 'wr0ng-s3cret' });
-    const outcome = await rig.uploads.store(made.upload, made.plan);
+    const made = await scene.recording(1000, { ...scene.options.s3, ...plain, secret: 'wr0ng-s3cret' });
+    const outcome = await scene.rig.uploads.store(made.upload, made.plan);
     expect(outcome).toMatchObject({ state: 'stored', stored: { backup: true } });
     expect(readFileSync(join(backup, made.upload.egressId, made.upload.key))).toEqual(made.content);
   });
 });
 
-describe('a process in the middle of an upload', () => {
+describe.concurrent('a process in the middle of an upload', () => {
   const script = new URL('../support/upload-process.ts', import.meta.url).pathname;
-  let client: S3Client;
-  let child: ChildProcess;
-  let made: Recording;
-
-  beforeEach(async () => {
-    client = new S3Client({
+  async function begin(context: TestContext) {
+    const scene = await setScene(context);
+    const client = new S3Client({
       ...{ endpoint: swift.endpoint, region: swift.region, forcePathStyle: true },
       credentials: { accessKeyId: swift.accessKey, secretAccessKey: swift.secret },
     });
-    await start();
-    await proxy.cut();
-    made = await recording(14 * MIB);
-    expect(await rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
-    await endPending(made);
-    await rig.close();
-    await proxy.restore();
-    proxy.slow(8 * MIB);
-    const before = proxy.bytesUp;
-    child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: 'ignore' });
-    await until('it is in the middle', () => proxy.bytesUp - before > 6 * MIB);
-  });
-  afterEach(async () => {
-    if (child.exitCode === null && child.signalCode === null) {
+    context.onTestFinished(() => client.destroy());
+    await scene.start();
+    await scene.proxy.cut();
+    const made = await scene.recording(14 * MIB);
+    expect(await scene.rig.uploads.store(made.upload, made.plan)).toEqual({ state: 'pending' });
+    await scene.endPending(made);
+    await scene.rig.close();
+    await scene.proxy.restore();
+    scene.proxy.slow(8 * MIB);
+    const before = scene.proxy.bytesUp;
+    const child = spawn(process.execPath, [script, JSON.stringify(scene.options)], { stdio: 'ignore' });
+    context.onTestFinished(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGKILL');
       await once(child, 'exit');
-    }
-    client.destroy();
-  });
+    });
+    await until('it is in the middle', () => scene.proxy.bytesUp - before > 6 * MIB);
+    const parts = async () => {
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }));
+      return Uploads.filter(({ Key }) => Key === made.upload.key);
+    };
+    return { scene, made, child, parts };
+  }
 
-  const parts = async () =>
-    (await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))).Uploads ?? [];
-
-  it('that is killed leaves no half object and no parts, and the next one goes on', async () => {
+  it('that is killed leaves no half object and no parts, and the next one goes on', async (context) => {
+    const { scene, made, child, parts } = await begin(context);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    await proxy.restore();
+    await scene.proxy.restore();
     expect(await parts()).toHaveLength(1);
     expect(await swift.list(BUCKET)).not.toContain(made.upload.key);
     expect(existsSync(made.path)).toBe(true);
-    await start();
+    await scene.start();
     await goneOnlyWhenStored(made);
-    await settled(made);
+    await scene.settled(made);
     expect(await parts()).toEqual([]);
   });
 
-  it('that is stopped has lost it when it wakes up, and does no harm', async () => {
+  it('that is stopped has lost it when it wakes up, and does no harm', async (context) => {
+    const { scene, made, child, parts } = await begin(context);
     child.kill('SIGSTOP');
-    await proxy.restore();
-    await start();
+    await scene.proxy.restore();
+    await scene.start();
     await goneOnlyWhenStored(made);
-    await settled(made);
+    await scene.settled(made);
     child.kill('SIGCONT');
     await sleep(1000);
     expect(sha(await swift.get(BUCKET, made.upload.key))).toBe(sha(made.content));
-    expect(await webhooksOf(made)).toEqual(['egress_started', 'egress_ended', 'egress_updated']);
+    expect(await scene.webhooksOf(made)).toEqual(['egress_started', 'egress_ended', 'egress_updated']);
     expect(await parts()).toEqual([]);
     expect(existsSync(made.folder)).toBe(false);
   });
 });
 
-describe('a broadcast', () => {
+describe.concurrent('a broadcast', () => {
   const names = { segmentPrefix: 'part', playlist: 'call.m3u8' };
   const listed = (playlist: string) => playlist.split('\n').filter((line) => line.endsWith('.ts'));
 
-  it('waits for its storage while it is live, and names only what is stored', async () => {
-    await start();
-    const live = await makeBroadcast(rig, spoolDir, { egressId: `EG_${++count}`, seconds: 10, names });
+  it('waits for its storage while it is live, and names only what is stored', async (context) => {
+    const scene = await setScene(context);
+    await scene.start();
+    const live = await makeBroadcast(scene.rig, scene.spoolDir, {
+      egressId: newEgressId(),
+      seconds: 10,
+      names,
+    });
     const [first, ...others] = live.chunks;
     const sink = await live.open(
-      createStorage({ type: 'default' }, live.config(options.s3), silent, localPolicy),
+      createStorage({ type: 'default' }, live.config(scene.options.s3), silent, localPolicy),
     );
     sink.onChunk(first!);
-    await proxy.cut();
+    await scene.proxy.cut();
     for (const chunk of others) sink.onChunk(chunk);
     await sleep(300);
     const wrong: string[] = [];
@@ -327,10 +287,10 @@ describe('a broadcast', () => {
         await sleep(30);
       }
     })();
-    setTimeout(() => void proxy.restore(), 200);
+    setTimeout(() => void scene.proxy.restore(), 200);
     // In time or late: that is the machine's load.
     if ((await sink.finish(await live.log())) === 'pending')
-      await endEgress(rig, live.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
+      await endEgress(scene.rig, live.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
     await until('everything is stored', async () =>
       Buffer.from(await swift.get(BUCKET, `${live.egressId}/${names.playlist}`).catch(() => Buffer.alloc(0)))
         .toString()
@@ -344,19 +304,25 @@ describe('a broadcast', () => {
     expect(stored.length).toBeGreaterThanOrEqual(4);
   });
 
-  it('goes on in the backup storage, from its first segment on', async () => {
-    const backup = join(folder, 'backup');
-    await start({ backup });
-    const live = await makeBroadcast(rig, spoolDir, { egressId: `EG_${++count}`, seconds: 10, names });
+  it('goes on in the backup storage, from its first segment on', async (context) => {
+    const scene = await setScene(context);
+    const backup = join(scene.folder, 'backup');
+    // Long enough for a busy machine to store what is there.
+    await scene.start({ backup, timing: { wait: 1500 } });
+    const live = await makeBroadcast(scene.rig, scene.spoolDir, {
+      egressId: newEgressId(),
+      seconds: 10,
+      names,
+    });
     const [first, second, ...others] = live.chunks;
     const sink = await live.open(
-      createStorage({ type: 'default' }, live.config(options.s3), silent, localPolicy),
+      createStorage({ type: 'default' }, live.config(scene.options.s3), silent, localPolicy),
     );
     sink.onChunk(first!);
     await until('it has begun', async () =>
       (await swift.list(BUCKET)).includes(`${live.egressId}/${names.playlist}`),
     );
-    await proxy.cut();
+    await scene.proxy.cut();
     sink.onChunk(second!);
     await until('the backup has it', () => live.status.info.backupStorageUsed);
     for (const chunk of others) sink.onChunk(chunk);
@@ -373,42 +339,48 @@ describe('a broadcast', () => {
   });
 });
 
-describe('what lies in the spool at start', () => {
-  it('is queued when it is noted, removed when it is stored, and kept otherwise', async () => {
-    await start();
-    await proxy.cut();
+describe.concurrent('what lies in the spool at start', () => {
+  it('is queued when it is noted, removed when it is stored, and kept otherwise', async (context) => {
+    const scene = await setScene(context);
+    await scene.start();
+    await scene.proxy.cut();
     const [lost, stored, kept, running, other] = [
-      await recording(1000),
-      await recording(1000),
-      await recording(1000),
-      await recording(1000),
-      await recording(1000),
+      await scene.recording(1000),
+      await scene.recording(1000),
+      await scene.recording(1000),
+      await scene.recording(1000),
+      await scene.recording(1000),
     ];
-    expect(await rig.uploads.store(lost.upload, lost.plan)).toEqual({ state: 'pending' });
-    await endPending(lost);
-    await rig.close();
+    expect(await scene.rig.uploads.store(lost.upload, lost.plan)).toEqual({ state: 'pending' });
+    await scene.endPending(lost);
+    await scene.rig.close();
     // Redis has lost its data, all but some records.
-    await start();
-    const redisKeys = await rig.redis.shared.keys('sluice:*');
+    await scene.start();
+    const redisKeys = await scene.rig.redis.shared.keys('sluice:*');
     const records = [stored, kept, running, other].map(({ upload }) => keys.egress(upload.egressId));
     // The set of its uploads stays, as what a crash of Redis leaves need not fit together.
     const left = [...records, keys.uploads(lost.upload.egressId)];
-    await rig.redis.shared.del(...redisKeys.filter((key) => !left.includes(key)));
+    await scene.rig.redis.shared.del(...redisKeys.filter((key) => !left.includes(key)));
     mkdirSync(join(stored.folder, 'attempt-1'));
-    const elsewhere = join(spoolDir, other.upload.egressId, 'attempt-0');
+    const elsewhere = join(scene.spoolDir, other.upload.egressId, 'attempt-0');
     mkdirSync(elsewhere);
     for (const each of [stored, kept, other]) {
-      await endEgress(rig, each.upload.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
+      await endEgress(scene.rig, each.upload.egressId, EgressStatus.EGRESS_COMPLETE, () => undefined);
     }
-    await keepFolder(spoolDir, kept.upload.egressId, 'the pipeline failed');
-    mkdirSync(join(spoolDir, 'EG_unknown'));
-    writeFileSync(join(spoolDir, 'EG_unknown', 'output-1.mp4'), 'x');
-    await rig.close();
-    await proxy.restore();
-    await start();
+    await keepFolder(scene.spoolDir, kept.upload.egressId, 'the pipeline failed');
+    mkdirSync(join(scene.spoolDir, 'EG_unknown'));
+    writeFileSync(join(scene.spoolDir, 'EG_unknown', 'output-1.mp4'), 'x');
+    await scene.rig.close();
+    await scene.proxy.restore();
+    await scene.start();
     await goneOnlyWhenStored(lost);
     await until('the stored one is removed', () => !existsSync(stored.folder));
-    for (const path of [kept.path, running.path, elsewhere, join(spoolDir, 'EG_unknown', 'output-1.mp4')]) {
+    for (const path of [
+      kept.path,
+      running.path,
+      elsewhere,
+      join(scene.spoolDir, 'EG_unknown', 'output-1.mp4'),
+    ]) {
       expect(existsSync(path), path).toBe(true);
     }
   });
