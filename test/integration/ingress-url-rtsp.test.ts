@@ -68,6 +68,29 @@ const cases: Case[] = [
 ];
 
 describe.concurrent('cameras', () => {
+  test('a camera that falls silent is noticed within 6 s, one that goes at once; both can be pulled again', async () => {
+    const camera = await startRtspCamera();
+    try {
+      const silent = await connect(camera.url);
+      silent.data.resume();
+      camera.pause();
+      const from = performance.now();
+      expect(await silent.ended).toEqual({ type: 'lost', reason: 'no media came for 5 s' });
+      expect(performance.now() - from).toBeLessThan(6000);
+      camera.resume();
+      const again = await connect(camera.url);
+      again.data.resume();
+      const stopped = performance.now();
+      await camera.stop();
+      expect((await again.ended).type).toBe('lost');
+      expect(performance.now() - stopped).toBeLessThan(2000);
+      await camera.restart();
+      await (await connect(camera.url)).close();
+    } finally {
+      await camera.stop();
+    }
+  });
+
   test.each(cases)('%j', async ({ camera: options, fragment = '', video, audio }) => {
     const camera = await startRtspCamera(options);
     try {
@@ -96,133 +119,114 @@ describe.concurrent('cameras', () => {
   });
 });
 
-test('what a camera says is told: wrong password, wrong path, wrong transport, nobody there', async () => {
-  const camera = await startRtspCamera({
-    user: 'admin',
-    password: SECRET,
-    transport: 'udp',
-    codec: 'mjpeg',
-    audio: 'none',
+describe.concurrent('what is refused', () => {
+  test('what a camera says is told: wrong password, wrong path, wrong transport, nobody there', async () => {
+    const camera = await startRtspCamera({
+      user: 'admin',
+      password: SECRET,
+      transport: 'udp',
+      codec: 'mjpeg',
+      audio: 'none',
+    });
+    try {
+      expect((await failure(camera.url.replace('camera%20pass', 'other'))).message).toMatch(
+        /user name or password/,
+      );
+      expect((await failure(camera.url.replace('/stream', '/other'))).message).toMatch(
+        /nothing at this path/,
+      );
+      expect((await failure(camera.url)).message).toMatch(/#transport=udp/);
+      await camera.stop();
+      const gone = await failure(camera.url);
+      expect(gone.message).toMatch(/refused/);
+      expect(gone.retry).toBe(true);
+    } finally {
+      await camera.stop();
+    }
   });
-  try {
-    expect((await failure(camera.url.replace('camera%20pass', 'other'))).message).toMatch(
-      /user name or password/,
-    );
-    expect((await failure(camera.url.replace('/stream', '/other'))).message).toMatch(/nothing at this path/);
-    expect((await failure(camera.url)).message).toMatch(/#transport=udp/);
-    await camera.stop();
-    const gone = await failure(camera.url);
-    expect(gone.message).toMatch(/refused/);
-    expect(gone.retry).toBe(true);
-  } finally {
-    await camera.stop();
-  }
-});
 
-test('a camera that falls silent is noticed within 6 s, one that goes at once; both can be pulled again', async () => {
-  const camera = await startRtspCamera();
-  try {
-    const silent = await connect(camera.url);
-    silent.data.resume();
-    camera.pause();
-    const from = performance.now();
-    expect(await silent.ended).toEqual({ type: 'lost', reason: 'no media came for 5 s' });
-    expect(performance.now() - from).toBeLessThan(6000);
-    camera.resume();
-    const again = await connect(camera.url);
-    again.data.resume();
-    const stopped = performance.now();
-    await camera.stop();
-    expect((await again.ended).type).toBe('lost');
-    expect(performance.now() - stopped).toBeLessThan(2000);
-    await camera.restart();
-    await (await connect(camera.url)).close();
-  } finally {
-    await camera.stop();
-  }
-});
-
-test('rtsps: a certificate nobody vouches for is taken only when told to', async () => {
-  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  execFileSync(
-    'openssl',
-    [
-      ...[
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:prime256v1',
-        '-nodes',
-        '-days',
-        '1',
+  test('rtsps: a certificate nobody vouches for is taken only when told to', async () => {
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    execFileSync(
+      'openssl',
+      [
+        ...[
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:prime256v1',
+          '-nodes',
+          '-days',
+          '1',
+        ],
+        ...['-subj', '/CN=camera', '-keyout', key, '-out', cert],
       ],
-      ...['-subj', '/CN=camera', '-keyout', key, '-out', cert],
-    ],
-    { stdio: 'ignore' },
-  );
-  const camera = await startRtspCamera({ tls: { cert, key }, audio: 'none' });
-  try {
-    const refused = await failure(camera.url);
-    expect(refused.message).toMatch(/certificate is not trusted.*#certificate=any/);
-    const connection = await connect(`${camera.url}#certificate=any`);
-    expect(connection.video?.codec).toBe('h264');
-    await connection.close();
-  } finally {
-    await camera.stop();
-  }
-});
-
-test('a redirect is not followed', async () => {
-  let reached = 0;
-  const inner = createServer((socket) => {
-    reached += 1;
-    socket.destroy();
+      { stdio: 'ignore' },
+    );
+    const camera = await startRtspCamera({ tls: { cert, key }, audio: 'none' });
+    try {
+      const refused = await failure(camera.url);
+      expect(refused.message).toMatch(/certificate is not trusted.*#certificate=any/);
+      const connection = await connect(`${camera.url}#certificate=any`);
+      expect(connection.video?.codec).toBe('h264');
+      await connection.close();
+    } finally {
+      await camera.stop();
+    }
   });
-  const innerPort = await listen(inner);
-  const answer = (): string =>
-    `RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://127.0.0.1:${innerPort}/x\r\n\r\n`;
-  const outer = createServer((socket) => {
-    socket.on('error', () => undefined);
-    socket.once('data', () => socket.write(answer()));
+
+  test('a redirect is not followed', async () => {
+    let reached = 0;
+    const inner = createServer((socket) => {
+      reached += 1;
+      socket.destroy();
+    });
+    const innerPort = await listen(inner);
+    const answer = (): string =>
+      `RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://127.0.0.1:${innerPort}/x\r\n\r\n`;
+    const outer = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.write(answer()));
+    });
+    const outerPort = await listen(outer);
+    try {
+      const error = await failure(`rtsp://127.0.0.1:${outerPort}/stream`);
+      expect(error.message).toMatch(/redirects \(302\)/);
+      expect(error.retry).toBe(false);
+      expect(reached).toBe(0);
+    } finally {
+      inner.close();
+      outer.close();
+    }
   });
-  const outerPort = await listen(outer);
-  try {
-    const error = await failure(`rtsp://127.0.0.1:${outerPort}/stream`);
-    expect(error.message).toMatch(/redirects \(302\)/);
-    expect(error.retry).toBe(false);
-    expect(reached).toBe(0);
-  } finally {
-    inner.close();
-    outer.close();
-  }
-});
 
-test('a network that is not listed is refused before anything is started', async () => {
-  const strict = createGuard({ allowNetworks: [], fileRoots: [], logger });
-  const pulling = urlInput({ url: 'rtsp://admin:pw-secret@127.0.0.1/x', guard: strict, logger }).connect(
-    AbortSignal.timeout(5000),
-  );
-  await expect(pulling).rejects.toThrow(/127\.0\.0\.0\/8.*ingress\.allow_networks/);
-  await expect(pulling).rejects.not.toThrow(/pw-secret/);
-});
+  test('a network that is not listed is refused before anything is started', async () => {
+    const strict = createGuard({ allowNetworks: [], fileRoots: [], logger });
+    const pulling = urlInput({ url: 'rtsp://admin:pw-secret@127.0.0.1/x', guard: strict, logger }).connect(
+      AbortSignal.timeout(5000),
+    );
+    await expect(pulling).rejects.toThrow(/127\.0\.0\.0\/8.*ingress\.allow_networks/);
+    await expect(pulling).rejects.not.toThrow(/pw-secret/);
+  });
 
-test('an aborted connect leaves with its reason', async () => {
-  const server = createServer();
-  const port = await listen(server);
-  try {
-    const abort = new AbortController();
-    const pulling = urlInput({
-      url: `rtsp://127.0.0.1:${port}/`,
-      guard,
-      logger,
-    }).connect(abort.signal);
-    setTimeout(() => abort.abort(new Error('enough')), 300);
-    await expect(pulling).rejects.toThrow('enough');
-  } finally {
-    server.close();
-  }
+  test('an aborted connect leaves with its reason', async () => {
+    const server = createServer();
+    const port = await listen(server);
+    try {
+      const abort = new AbortController();
+      const pulling = urlInput({
+        url: `rtsp://127.0.0.1:${port}/`,
+        guard,
+        logger,
+      }).connect(abort.signal);
+      setTimeout(() => abort.abort(new Error('enough')), 300);
+      await expect(pulling).rejects.toThrow('enough');
+    } finally {
+      server.close();
+    }
+  });
 });
 
 test('no log line showed the password', () => {
