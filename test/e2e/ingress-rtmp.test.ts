@@ -51,10 +51,10 @@ describe('RTMP push', () => {
       }),
       // What happens to senders does not depend on their size.
       makeClip(join(folder, 'small.flv'), {
-        ...{ seconds: 30, color: 'red', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 24, color: 'red', width: 640, height: 360, fps: 30, encode: OBS_ENCODING },
       }),
       makeClip(join(folder, 'plain.flv'), {
-        ...{ seconds: 20, color: 'green', ...PLAIN, fps: 30, encode: COPYABLE_ENCODING },
+        ...{ seconds: 16, color: 'green', ...PLAIN, fps: 30, encode: COPYABLE_ENCODING },
       }),
     ]);
     webhooks = await startWebhookServer(API_KEY, API_SECRET);
@@ -108,7 +108,7 @@ describe('RTMP push', () => {
       participant = await participantWith(sluice, ROOM, 'obs', 2);
       // What came while the pipeline started is sent at once; a recorder that is there by then sees it faster.
       await sleep(2000);
-      recording = await recordParticipant(sluice, ROOM, 'obs', 5, OBS_TILE);
+      recording = await recordParticipant(sluice, ROOM, 'obs', 6, OBS_TILE);
       live = await waitForIngress(sluice, info.ingressId, isPublishing);
     }, 60_000);
 
@@ -130,8 +130,11 @@ describe('RTMP push', () => {
       expect(tile?.beepShare).toBeGreaterThanOrEqual(0.9);
       expect(tile?.avOffset.p95).toBeLessThanOrEqual(80);
       expect(recording.video?.width).toBe(1280);
-      expect(recording.video?.fps).toBeGreaterThan(29);
-      expect(recording.video?.fps).toBeLessThan(31);
+      // At its beginning it may still be shown what came before it.
+      const times = tile!.frames.map(({ time }) => time).filter((time) => time > recording.duration - 3);
+      const fps = (times.length - 1) / (times.at(-1)! - times[0]!);
+      expect(fps).toBeGreaterThan(29);
+      expect(fps).toBeLessThan(31);
       expect(recording.decodeErrors).toEqual([]);
     });
 
@@ -209,8 +212,12 @@ describe('RTMP push', () => {
       await sender.kill();
       await waitForIngress(sluice, info.ingressId, isInactive);
       await expect(sluice.rooms.getParticipant(ROOM, FRAIL)).rejects.toThrow();
-      const events = webhooks.received.filter(({ event }) => event.ingressInfo?.ingressId === info.ingressId);
-      expect(events.map(({ event }) => event.event)).toEqual(['ingress_started', 'ingress_ended']);
+      const events = () =>
+        webhooks.received.flatMap(({ event }) =>
+          event.ingressInfo?.ingressId === info.ingressId ? event.event : [],
+        );
+      // Sent when the ingress says so already.
+      await expect.poll(events, { timeout: 5000 }).toEqual(['ingress_started', 'ingress_ended']);
       const left = () =>
         webhooks.received.filter(
           ({ event }) => event.event === 'participant_left' && event.participant?.identity === FRAIL,
