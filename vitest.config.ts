@@ -1,4 +1,7 @@
+import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer } from 'vitest/node';
+import type { TestSpecification } from 'vitest/node';
 
 const SECOND = 1000;
 /**
@@ -38,11 +41,26 @@ const TOGETHER = [
   'web-pause',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
+/** Of those one at a time: what bears neighbours best comes while tests of parts still run beside it. */
+const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'web-egress', 'browser'];
+
+class Sequencer extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const index = FIRST.indexOf(basename(moduleId, '.test.ts'));
+      return index === -1 ? FIRST.length : index;
+    };
+    const sorted = await super.sort(files);
+    return sorted.toSorted((a, b) => place(a) - place(b));
+  }
+}
+
 export default defineConfig({
   test: {
     globalSetup: 'test/support/global-setup.ts',
     // Files share a process, and what it has imported: for every fifth second of the suite's processor time.
     isolate: false,
+    sequence: { sequencer: Sequencer },
     // Of tests in a file that may run at once. Set here: Vitest hands no project what its command line says of it.
     maxConcurrency: process.env.TEST_ALONE ? 1 : 3,
     projects: [
