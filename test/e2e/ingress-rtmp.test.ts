@@ -47,7 +47,7 @@ describe('RTMP push', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     await Promise.all([
       makeClip(join(folder, 'obs.flv'), {
-        ...{ seconds: 18, color: 'red', width: 1280, height: 720, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 18, color: 'red', width: 960, height: 540, fps: 30, encode: OBS_ENCODING },
       }),
       // What happens to senders does not depend on their size.
       makeClip(join(folder, 'small.flv'), {
@@ -129,7 +129,7 @@ describe('RTMP push', () => {
       expect(tile?.color.closest).toBe('red');
       expect(tile?.beepShare).toBeGreaterThanOrEqual(0.9);
       expect(tile?.avOffset.p95).toBeLessThanOrEqual(80);
-      expect(recording.video?.width).toBe(1280);
+      expect(recording.video?.width).toBe(960);
       // At its beginning it may still be shown what came before it.
       const times = tile!.frames.map(({ time }) => time).filter((time) => time > recording.duration - 3);
       const fps = (times.length - 1) / (times.at(-1)! - times[0]!);
@@ -141,12 +141,12 @@ describe('RTMP push', () => {
     it('is published in three layers', () => {
       const video = participant.tracks.find(({ width }) => width > 0);
       const sizes = video?.codecs[0]?.layers.map(({ width, height }) => `${width}x${height}`);
-      expect(sizes?.sort()).toEqual(['1280x720', '320x180', '640x360']);
+      expect(sizes?.sort()).toEqual(['240x135', '480x270', '960x540']);
     });
 
     it('measures what comes in, and says what is done with it and why', () => {
       const { state } = live;
-      expect(state?.video).toMatchObject({ mimeType: 'video/h264', width: 1280, height: 720 });
+      expect(state?.video).toMatchObject({ mimeType: 'video/h264', width: 960, height: 540 });
       expect(state?.video?.framerate).toBeGreaterThan(28);
       expect(state?.video?.framerate).toBeLessThan(32);
       expect(state?.video?.averageBitrate).toBeGreaterThan(50_000);
