@@ -31,7 +31,10 @@ describe.concurrent('a sound file', () => {
   test.for([
     ['sound.mp4', undefined],
     ['sound.ts', undefined],
-    ['sound.webm', ['-c:v', 'libvpx', '-deadline', 'realtime', '-b:v', '600k', '-c:a', 'libopus']],
+    [
+      'sound.webm',
+      ['-c:v', 'libvpx', '-deadline', 'realtime', '-threads', '1', '-b:v', '600k', '-c:a', 'libopus'],
+    ],
   ] as const)('%s has everything', async ([name, encode]) => {
     const report = await clip(name, encode ? { encode: [...encode] } : {});
     const tile = only(report);
