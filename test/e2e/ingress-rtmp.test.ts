@@ -47,7 +47,7 @@ describe('RTMP push', () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-ingress-'));
     await Promise.all([
       makeClip(join(folder, 'obs.flv'), {
-        ...{ seconds: 18, color: 'red', width: 960, height: 540, fps: 30, encode: OBS_ENCODING },
+        ...{ seconds: 24, color: 'red', width: 960, height: 540, fps: 30, encode: OBS_ENCODING },
       }),
       // What happens to senders does not depend on their size.
       makeClip(join(folder, 'small.flv'), {
@@ -108,7 +108,7 @@ describe('RTMP push', () => {
       participant = await participantWith(sluice, ROOM, 'obs', 2);
       // What came while the pipeline started is sent at once; a recorder that is there by then sees it faster.
       await sleep(2000);
-      recording = await recordParticipant(sluice, ROOM, 'obs', 6, OBS_TILE);
+      recording = await recordParticipant(sluice, ROOM, 'obs', 10, OBS_TILE);
       live = await waitForIngress(sluice, info.ingressId, isPublishing);
     }, 60_000);
 
