@@ -4,7 +4,7 @@ import GLib from 'gi://GLib?version=2.0';
 
 import { muxer, muxPad, rawAudio, videoEncoder } from '../shared/encoders.ts';
 import type { CompositeInit, Tile, VideoEncoding } from '../shared/protocol.ts';
-import { codecElements } from '../shared/rtp-codecs.ts';
+import { codecElements, TIMED_PICTURES } from '../shared/rtp-codecs.ts';
 import { child, forceKeyFrame, requestPad, setFromText, setProperties } from '../runtime/gst.ts';
 import type { Cut } from './log-branch.ts';
 import { PCM_TEE, pcmTap } from './pcm-tap.ts';
@@ -100,8 +100,8 @@ export class Composite implements Program {
       if (!video) throw new Error('this composite has no video');
       // Told to be what the canvas is, a picture that fits its tile is taken as it is: compositor would
       // convert every frame, to no effect with matrices off, at more than the cost of decoding it.
-      const like = `capssetter name=out caps="video/x-raw,${COLOR_SPACE}"`;
-      return `${parse} ! ${decode} automatic-request-sync-points=true ! ${like}`;
+      const like = `capssetter caps="video/x-raw,${COLOR_SPACE}"`;
+      return `${parse} ! ${decode} automatic-request-sync-points=true ! ${like} ! ${TIMED_PICTURES} name=out`;
     }
     const { audio } = this.#init;
     if (!audio) throw new Error('this composite has no audio');

@@ -23,6 +23,7 @@ const WARM = [
   'mpegtsmux',
   'multifilesink',
   'capssetter',
+  'dvbsuboverlay',
   'proxysink',
 ];
 

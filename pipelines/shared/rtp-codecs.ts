@@ -49,6 +49,14 @@ const ELEMENTS: Readonly<Record<string, CodecElements>> = {
   'audio/pcma': { kind: 'audio', depay: 'rtppcmadepay', parse: 'identity silent=true', decode: 'alawdec' },
 };
 
+/**
+ * Lets no picture pass that has no timestamp, and every other one as it is: one such picture, and a compositor ends with
+ * an error. Decoders make them where pieces of a stream come out of order; their size must be known (caps) before.
+ * The element draws DVB subtitles, of which there are none; no other one of GStreamer 1.22 does this without holding
+ * pictures back.
+ */
+export const TIMED_PICTURES = 'dvbsuboverlay enable=false';
+
 /** @throws Error for a codec that cannot be received. */
 export function codecElements(mimeType: string): CodecElements {
   const elements = ELEMENTS[mimeType.toLowerCase()];
