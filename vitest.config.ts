@@ -35,14 +35,18 @@ const TOGETHER = [
   'security-basics',
   'storage',
   'stream-kinds',
+  'streams',
   'track-egress',
   'two-machines',
+  'web-egress',
   'web-faults',
   'web-pause',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
-/** Of those one at a time: what bears neighbours best comes while tests of parts still run beside it. */
-const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'web-egress', 'browser'];
+/** Whole servers whose faults are looked at through what they leave undone: they bear tests of parts beside them. */
+const BESIDE = ['test/e2e/chaos.test.ts'];
+/** What takes longest, and of those one at a time what bears neighbours best, while tests of parts still run. */
+const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'browser'];
 
 class Sequencer extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -88,6 +92,16 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'e2e-beside',
+          include: BESIDE,
+          testTimeout: 180 * SECOND,
+          hookTimeout: 240 * SECOND,
+          maxWorkers: AT_ONCE,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
           name: 'e2e-together',
           include: TOGETHER,
           testTimeout: 180 * SECOND,
@@ -101,7 +115,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          exclude: TOGETHER,
+          exclude: [...TOGETHER, ...BESIDE],
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
           fileParallelism: false,

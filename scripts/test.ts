@@ -29,7 +29,7 @@ const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const LEFT_REPORTER = join(ROOT, 'scripts/test-left.ts');
 /** Projects of vitest.config.ts that run beside one another: of about the same length. */
 const HALVES = [
-  ['unit', 'integration'],
+  ['unit', 'integration', 'e2e-beside'],
   ['e2e-together', 'e2e'],
 ];
 
