@@ -15,7 +15,6 @@ const TOGETHER = [
   'browser-studio',
   'crash-ends',
   'crash-pipeline',
-  'demo',
   'files',
   'images',
   'ingress-docs',

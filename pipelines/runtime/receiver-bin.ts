@@ -36,7 +36,8 @@ export const RECEIVER = {
  */
 export function receiverDescription(connect: Connect, tail: string): string {
   const { depay, kind } = codecElements(connect.codec.mimeType);
-  const input = `udpsrc name=${RECEIVER.udpSource} close-socket=false buffer-size=${SOCKET_BUFFER}`;
+  // When the kernel took a packet in, not when we came to read it: a busy machine moves nothing against anything.
+  const input = `udpsrc name=${RECEIVER.udpSource} close-socket=false buffer-size=${SOCKET_BUFFER} socket-timestamp=realtime`;
   const output = `udpsink name=${RECEIVER.udpSink} close-socket=false sync=false async=false`;
   const keyframes = kind === 'video' ? ' request-keyframe=true wait-for-keyframe=true' : '';
   const { rtp, srtpDecoder, srtpEncoder } = RECEIVER;

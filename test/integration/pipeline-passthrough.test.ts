@@ -155,6 +155,26 @@ describe.concurrent('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.7);
   });
 
+  test('puts what waited for a process that was held up where it arrived', async (context) => {
+    const { router, start } = await pipelineRig(context);
+    const run = await start(PASSTHROUGH);
+    const { video, audio } = await router.publish([plain]);
+    await router.subscribe(run.host, { trackId: 'audio', producer: audio! });
+    const pid = run.host.pid!;
+    process.kill(pid, 'SIGSTOP');
+    await sleep(450);
+    process.kill(pid, 'SIGCONT');
+    await router.subscribe(run.host, { trackId: 'video', producer: video! });
+    await sleep(4000);
+    await run.stop();
+    const { tiles } = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
+    const { beeps, avOffset } = tiles[0]!;
+    expect(beeps.length).toBeGreaterThanOrEqual(4);
+    // One a second from the first on: neither moved nor lost.
+    for (const [i, at] of beeps.entries()) expect(Math.abs(at - beeps[0]! - i)).toBeLessThan(0.03);
+    expect(avOffset.p95).toBeLessThan(40);
+  });
+
   test('brings tracks together that are sent 250 ms apart', async (context) => {
     const rig = await pipelineRig(context);
     const { router } = rig;
