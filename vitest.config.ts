@@ -11,14 +11,9 @@ const SECOND = 1000;
 const AT_ONCE = 2;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
-  'admission',
   'browser-studio',
   'crash-ends',
   'crash-pipeline',
-  'files',
-  'images',
-  'ingress-docs',
-  'ingress-restart',
   'ingress-takeover',
   'ingress-url',
   'ingress-whip',
@@ -29,9 +24,6 @@ const TOGETHER = [
   'participant',
   'running-changes',
   'passthrough-sources',
-  'readme',
-  'redis-away',
-  'security-basics',
   'storage',
   'stream-kinds',
   'streams',
@@ -42,9 +34,18 @@ const TOGETHER = [
   'web-pause',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
-/** Whole servers whose faults are looked at through what they leave undone: they bear tests of parts beside them. */
-const BESIDE = ['test/e2e/chaos.test.ts'];
-/** What takes longest, and of those one at a time what bears neighbours best, while tests of parts still run. */
+/** Whole servers of which little is asked at a time: they go with the tests of parts. */
+const BESIDE = [
+  'admission',
+  'files',
+  'images',
+  'ingress-docs',
+  'ingress-restart',
+  'readme',
+  'redis-away',
+  'security-basics',
+].map((name) => `test/e2e/${name}.test.ts`);
+/** Of those one at a time: what bears neighbours best comes while tests of parts still run. */
 const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'browser'];
 
 class Sequencer extends BaseSequencer {
@@ -94,7 +95,7 @@ export default defineConfig({
           name: 'e2e-beside',
           include: BESIDE,
           testTimeout: 180 * SECOND,
-          hookTimeout: 240 * SECOND,
+          hookTimeout: 120 * SECOND,
           maxWorkers: AT_ONCE,
           sequence: { groupOrder: 0 },
         },
