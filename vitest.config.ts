@@ -66,7 +66,7 @@ export default defineConfig({
     isolate: false,
     sequence: { sequencer: Sequencer },
     // Of tests in a file that may run at once. Set here: Vitest hands no project what its command line says of it.
-    maxConcurrency: process.env.TEST_ALONE ? 1 : 3,
+    maxConcurrency: process.env.TEST_ALONE ? 1 : 2,
     projects: [
       {
         // Pure functions and small parts: they fill the time in which the others wait for media.

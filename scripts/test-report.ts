@@ -20,7 +20,7 @@ const ReportSchema = z.looseObject({
 export type Report = z.infer<typeof ReportSchema>;
 
 /** More failed files than this are no accident of scheduling. */
-const AT_MOST = 8;
+const AT_MOST = 12;
 
 /** @throws ZodError when it is not a report. */
 export const parseReport = (value: unknown): Report => ReportSchema.parse(value);

@@ -164,11 +164,13 @@ test('the pool has one ready at once, and ends its spare', async () => {
   await pool.warm();
   const started = performance.now();
   const host = await pool.take();
-  expect(performance.now() - started).toBeLessThan(20);
+  const took = performance.now() - started;
   const second = await pool.take();
+  await Promise.all([host.kill(), second.kill(), pool.close()]);
+  // One that has to be started first takes a quarter of a second.
+  expect(took).toBeLessThan(100);
   expect(second.pid).not.toBe(host.pid);
   expect(host.rssBytes).toBeGreaterThanOrEqual(0);
-  await Promise.all([host.kill(), second.kill(), pool.close()]);
   await expect(pool.take()).rejects.toThrow('closed');
 });
 
