@@ -4,11 +4,8 @@ import { BaseSequencer } from 'vitest/node';
 import type { TestSpecification } from 'vitest/node';
 
 const SECOND = 1000;
-/**
- * Beside files of e2e (scripts/test.ts). Most of these wait for media as it plays. What comes too late for that reason
- * is run again, alone.
- */
-const AT_ONCE = 2;
+/** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
+const AT_ONCE = 3;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
   'browser-studio',
@@ -34,7 +31,7 @@ const TOGETHER = [
   'web-pause',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
-/** Whole servers of which little is asked at a time: they go with the tests of parts. */
+/** Whole servers of which little is asked at a time: they go beside those that come one at a time. */
 const BESIDE = [
   'admission',
   'files',
@@ -45,7 +42,7 @@ const BESIDE = [
   'redis-away',
   'security-basics',
 ].map((name) => `test/e2e/${name}.test.ts`);
-/** Of those one at a time: what bears neighbours best comes while tests of parts still run. */
+/** Of those one at a time: what bears neighbours best comes while there are some. */
 const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'browser'];
 
 class Sequencer extends BaseSequencer {
@@ -96,8 +93,8 @@ export default defineConfig({
           include: BESIDE,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
-          maxWorkers: AT_ONCE,
-          sequence: { groupOrder: 0 },
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
       {

@@ -1,10 +1,8 @@
 /**
- * The whole suite, as `./sluice test` runs it: two Vitests beside one another, then once more, alone, what failed
- * beside others.
+ * The whole suite, as `./sluice test` runs it, then once more, alone, what failed beside others.
  *
- * Most tests wait for media as it plays, whatever the machine could do meanwhile. So the parts' tests fill the time
- * in which those of whole servers wait; Vitest itself runs its projects one after the other or with as many workers
- * for each.
+ * In waves: tests of parts, whole servers two at a time, and at last those that want the machine to themselves; beside
+ * them go servers of which little is asked. Vitest itself has no two projects at once that differ in their workers.
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
  * the processor to itself may not hold while three others encode, which says nothing about Sluice; a fault of
@@ -27,11 +25,8 @@ import { LEFT_VARIABLE, readLeft } from './test-left.ts';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const VITEST = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const LEFT_REPORTER = join(ROOT, 'scripts/test-left.ts');
-/** Projects of vitest.config.ts that run beside one another: of about the same length. */
-const HALVES = [
-  ['unit', 'integration', 'e2e-beside'],
-  ['e2e-together', 'e2e'],
-];
+/** Projects of vitest.config.ts: one wave after the other, a Vitest each for those of a wave that stand apart. */
+const WAVES = [[['unit', 'integration']], [['e2e-together']], [['e2e'], ['e2e-beside']]];
 
 /** Vitests that run. */
 const children = new Set<ChildProcess>();
@@ -82,20 +77,21 @@ function readReport(path: string): Report | null {
   }
 }
 
-/** The first run: both halves at once, unless the arguments choose. */
+/** The first run: wave by wave, unless the arguments choose. */
 async function firstRun(args: readonly string[], folder: string, variables: NodeJS.ProcessEnv): Promise<Run> {
   const chosen = args.some((arg) => !arg.startsWith('-') || arg.startsWith('--project'));
   if (chosen) return vitest(args, join(folder, 'first.json'), variables);
-  const runs = await Promise.all(
-    HALVES.map((projects, index) =>
-      vitest(
-        [...projects.map((project) => `--project=${project}`), ...args],
-        join(folder, `first-${index}.json`),
-        variables,
-        true,
-      ),
-    ),
-  );
+  const runs: Run[] = [];
+  for (const wave of WAVES) {
+    const beside = wave.length > 1;
+    const ended = await Promise.all(
+      wave.map((projects) => {
+        const named = projects.map((project) => `--project=${project}`);
+        return vitest([...named, ...args], join(folder, `${projects.join()}.json`), variables, beside);
+      }),
+    );
+    runs.push(...ended);
+  }
   const reports = runs.map(({ report }) => report);
   return {
     status: runs.find(({ status }) => status !== 0)?.status ?? 0,
