@@ -5,7 +5,7 @@ import type { TestSpecification } from 'vitest/node';
 
 const SECOND = 1000;
 /** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
-const AT_ONCE = 3;
+const AT_ONCE = 4;
 /** Whole servers whose media one other of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
   'browser-studio',
@@ -103,7 +103,7 @@ export default defineConfig({
           include: TOGETHER,
           testTimeout: 180 * SECOND,
           hookTimeout: 120 * SECOND,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
