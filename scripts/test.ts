@@ -1,7 +1,7 @@
 /**
  * The whole suite, as `./sluice test` runs it, then once more, alone, what failed beside others.
  *
- * In waves: tests of parts, whole servers two at a time, and at last those that want the machine to themselves; beside
+ * In waves: tests of parts, whole servers, fewer at a time, and at last those that want the machine to themselves; beside
  * them go servers of which little is asked. Vitest itself has no two projects at once that differ in their workers.
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
@@ -30,6 +30,8 @@ const WAVES = [[['unit', 'integration']], [['e2e-together']], [['e2e'], ['e2e-be
 
 /** Vitests that run. */
 const children = new Set<ChildProcess>();
+/** Somebody has had enough: nothing more is started. */
+let stopped = false;
 
 const say = (line: string): void => void process.stderr.write(`sluice: ${line}\n`);
 
@@ -83,6 +85,7 @@ async function firstRun(args: readonly string[], folder: string, variables: Node
   if (chosen) return vitest(args, join(folder, 'first.json'), variables);
   const runs: Run[] = [];
   for (const wave of WAVES) {
+    if (stopped) break;
     const beside = wave.length > 1;
     const ended = await Promise.all(
       wave.map((projects) => {
@@ -106,6 +109,7 @@ async function main(args: readonly string[], folder: string): Promise<number> {
   const leftPath = join(folder, 'left');
   const { status, report } = await firstRun(rest, folder, { [LEFT_VARIABLE]: leftPath });
   if (report && asked !== undefined) writeFileSync(asked, JSON.stringify(report));
+  if (stopped) return status || 1;
   if (status === 0 || !report) return status;
   const files = runAgain(report, ROOT);
   if (files.length === 0) return status;
@@ -128,8 +132,11 @@ async function main(args: readonly string[], folder: string): Promise<number> {
 }
 
 // A terminal tells every process of its group, and this waits until Vitest has ended what it runs.
-process.on('SIGINT', () => undefined);
+process.on('SIGINT', () => {
+  stopped = true;
+});
 process.on('SIGTERM', () => {
+  stopped = true;
   for (const child of children) child.kill('SIGTERM');
 });
 const folder = mkdtempSync(join(tmpdir(), 'sluice-report-'));
