@@ -52,6 +52,11 @@ const WINDOW = 5;
 const STEP_NS = 30_000_000n;
 const AGREE_NS = 60_000_000n;
 /**
+ * Measurements a track needs before it counts. The first report may still say when packets arrived while another
+ * track's says when they were captured: sound was held back by a quarter of a second for three.
+ */
+const BELIEVED = 2;
+/**
  * Steps a sound must be delayed far too long before the delay is cut at once: a picture that began late (a burst of
  * keyframe packets, a simulcast layer that came up) moves back within seconds, and slewing after it would take ten times
  * as long. Sound can be cut; a picture's time must not run back in a muxer.
@@ -125,7 +130,7 @@ export class LipSync {
    */
   clockOf(trackId: string): bigint | undefined {
     const track = this.#tracks.get(trackId);
-    if (!track || track.clocks.length < 2) return undefined;
+    if (!track || track.clocks.length < BELIEVED) return undefined;
     return median(track.clocks) - BigInt(Math.round(track.offsetNs));
   }
 
@@ -159,12 +164,12 @@ export class LipSync {
     return changes;
   }
 
-  /** Groups of two and more tracks that have been measured lately. */
+  /** Groups of two and more tracks that have been measured, and lately. */
   #groups(): [string, TrackState][][] {
     const groups = new Map<string, [string, TrackState][]>();
     for (const entry of this.#tracks) {
       const [, track] = entry;
-      if (track.clocks.length === 0 || ++track.silentSteps > STALE_STEPS) continue;
+      if (track.clocks.length < BELIEVED || ++track.silentSteps > STALE_STEPS) continue;
       groups.set(track.group, [...(groups.get(track.group) ?? []), entry]);
     }
     return [...groups.values()].filter((group) => group.length > 1);

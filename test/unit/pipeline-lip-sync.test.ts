@@ -82,8 +82,10 @@ describe('LipSync', () => {
 
   test('makes a large correction at once, small ones in steps', () => {
     const sync = group('audio', 'video');
-    sync.measure('video', EPOCH + BigInt(400 * MS));
-    sync.measure('audio', EPOCH);
+    for (let report = 0; report < 2; report++) {
+      sync.measure('video', EPOCH + BigInt(400 * MS));
+      sync.measure('audio', EPOCH);
+    }
     expect(sync.step()).toEqual([{ trackId: 'video', offsetNs: 400 * MS }]);
     sync.measure('video', EPOCH + BigInt(380 * MS));
     sync.measure('audio', EPOCH);
@@ -116,6 +118,23 @@ describe('LipSync', () => {
     // The median believes it after three measurements, and after three steps it is acted on: 3 s in all.
     settle(sync, { audio: 10, video: 0 }, 6);
     expect(sync.offsetOf('audio') / MS).toBeLessThanOrEqual(14);
+  });
+
+  test('a first report that tells otherwise than those after it moves nothing', () => {
+    const sync = group('audio', 'video');
+    // The SFU knows when the picture was captured, and of the sound only when it came.
+    for (const [audio, video] of [
+      [0, -250],
+      [-240, -250],
+      [-240, -250],
+      [-245, -250],
+    ] as const) {
+      sync.measure('audio', EPOCH + BigInt(audio * MS));
+      sync.measure('video', EPOCH + BigInt(video * MS));
+      for (const { trackId, offsetNs } of sync.step())
+        expect(offsetNs, trackId).toBeLessThanOrEqual(LIP_SYNC_DEFAULTS.slewNs);
+    }
+    expect(sync.offsetOf('video')).toBe(0);
   });
 
   test('one bad measurement changes nothing', () => {
