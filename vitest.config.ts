@@ -45,14 +45,45 @@ const BESIDE = [
 /** Of those one at a time: what bears neighbours best comes while there are some. */
 const FIRST = ['chaos', 'matrix', 'churn', 'ingress-many', 'browser'];
 
+/**
+ * Tests of parts that encode or draw the most, and look at every picture: two or three of them beside one another have
+ * not the processor time that each wants, so others come between them.
+ */
+const APART = [
+  'pipeline-faults',
+  'whip-browser',
+  'pipeline-composite',
+  'web-source',
+  'pipeline-passthrough',
+  'ingress-whip-media',
+  'ingress-attempt',
+  'ingress-program',
+  'pipeline-formats',
+  'ingress-sfu',
+  'publisher-media',
+  'pipeline-matroska',
+  'ingress-formats',
+];
+
+const nameOf = ({ moduleId }: TestSpecification): string => basename(moduleId, '.test.ts');
+
 class Sequencer extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number => {
-      const index = FIRST.indexOf(basename(moduleId, '.test.ts'));
+    const place = (file: TestSpecification): number => {
+      const index = FIRST.indexOf(nameOf(file));
       return index === -1 ? FIRST.length : index;
     };
-    const sorted = await super.sort(files);
-    return sorted.toSorted((a, b) => place(a) - place(b));
+    const sorted = (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
+    const apart = sorted
+      .filter((file) => APART.includes(nameOf(file)))
+      .toSorted((a, b) => APART.indexOf(nameOf(a)) - APART.indexOf(nameOf(b)));
+    const others = sorted.filter((file) => !apart.includes(file));
+    // Of the tests of parts: Vitest begins with them, and a process stays with its project.
+    const between = others.filter(({ project }) => project.name === 'integration').length / apart.length;
+    return apart.reduce(
+      (list, file, index) => list.toSpliced(Math.floor(index * (between + 1)), 0, file),
+      others,
+    );
   }
 }
 

@@ -29,6 +29,12 @@ const FLV = {
   audio: { codec: 'aac' },
 } as const;
 
+/**
+ * Pictures that one layer may be behind another when mediasoup changes between them: it goes on with the next keyframe
+ * of the new layer if that is at most 75 ms older than what it sent last, and moves its timestamp.
+ */
+const LAYER_BEHIND = 2;
+
 let folder: string;
 /** 11 s of flashes, beeps and a counter, with B-frames. */
 let clip: string;
@@ -120,7 +126,7 @@ describe.concurrent('recorded', () => {
     const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
     const [tile] = report.tiles;
     expect(report.decodeErrors).toEqual([]);
-    expect(tile?.inOrder, backwards(tile)).toBe(true);
+    expect(Math.max(...backwards(tile)), JSON.stringify(backwards(tile))).toBeLessThanOrEqual(LAYER_BEHIND);
     expect(report.audio?.gaps).toEqual([]);
     expect(report.duration).toBeGreaterThan(6.5);
     // The recorder's own delay settles within its first seconds, so the first flash may be off.
@@ -147,20 +153,17 @@ describe.concurrent('recorded', () => {
     await run.stop();
     const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
     const [tile] = report.tiles;
-    expect(tile?.inOrder, backwards(tile)).toBe(true);
+    expect(Math.max(...backwards(tile)), JSON.stringify(backwards(tile))).toBeLessThanOrEqual(LAYER_BEHIND);
     expect(report.duration).toBeGreaterThan(5);
     // The recorder's own delay settles within its first seconds, so the first flash may be off.
     expect(tile?.avOffset.p50, JSON.stringify([tile?.avOffset, run.of('trackSync')])).toBeLessThan(80);
   });
 });
 
-/** Where the counter of a picture is less than that of the one before. */
-function backwards(tile: TileReport | undefined): string {
-  const places = tile?.frames.flatMap(({ time, counter }, index, all) => {
-    const before = all[index - 1]?.counter;
-    return (before ?? 0) > (counter ?? 0) ? [`${before} to ${counter} at ${time}`] : [];
-  });
-  return `pictures go back: ${places?.join()}`;
+/** By how many pictures each picture comes before the one it follows: 0 of those in order. */
+function backwards(tile: TileReport | undefined): number[] {
+  const counters = tile?.frames.flatMap(({ counter }) => counter ?? []) ?? [];
+  return counters.map((counter, index) => Math.max(0, (counters[index - 1] ?? 0) - counter));
 }
 
 async function consume(
