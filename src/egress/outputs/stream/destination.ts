@@ -56,14 +56,17 @@ export class StreamDestination {
     return this.#condition.status;
   }
 
-  /** How often it was too slow and lost some of the stream. */
-  get drops(): number {
-    return this.#queue.drops;
-  }
-
   /** Takes the tap's next unit; never waits. */
   push(unit: TapUnit): void {
-    if (this.#condition.status.endedAt === undefined) this.#queue.push(unit);
+    const { endedAt, state } = this.#condition.status;
+    if (endedAt !== undefined) return;
+    const { drops } = this.#queue;
+    this.#queue.push(unit);
+    if (this.#queue.drops > drops && state === 'active')
+      this.#logger.warn(
+        { times: this.#queue.drops },
+        'the destination takes less than is sent: some is lost, it goes on from a keyframe',
+      );
   }
 
   /** Ends it in order: what is on its way is sent, within a few seconds. Safe to call twice. */

@@ -19,6 +19,8 @@ import { FrameQueue } from './frames.ts';
 
 /** Time to send what is left at the end. */
 const FINISH_MS = 3000;
+/** A loss is told of at most this often, ms. */
+const LOSS_TOLD_MS = 10_000;
 
 export interface WebSocketOutputOptions {
   /** `ws:` or `wss:`. */
@@ -43,6 +45,7 @@ export class WebSocketOutput {
   readonly #done: Promise<void>;
   #connection: WebSocketConnection | undefined;
   #muted: boolean;
+  #toldLossAt = -Infinity;
   readonly #condition: Condition;
 
   constructor(options: WebSocketOutputOptions) {
@@ -60,17 +63,25 @@ export class WebSocketOutput {
     return this.#condition.status;
   }
 
-  /** How many frames of 20 ms were let go of, because nobody took them. */
-  get drops(): number {
-    return this.#queue.drops;
-  }
-
   /** Takes the next samples, cut anywhere; never waits. @param anew they are the first of another pipeline's */
   push(data: Buffer, anew = false): void {
     if (this.#condition.status.endedAt !== undefined) return;
     if (anew) this.#queue.realign();
+    const { drops } = this.#queue;
     this.#queue.push(data);
+    if (this.#queue.drops > drops) this.#tellLoss();
     this.#connection?.pump();
+  }
+
+  /** Says that frames are lost because the other side takes too few, not with each of them. */
+  #tellLoss(): void {
+    const now = performance.now();
+    if (this.#condition.status.state !== 'active' || now < this.#toldLossAt + LOSS_TOLD_MS) return;
+    this.#toldLossAt = now;
+    this.#logger.warn(
+      { frames: this.#queue.drops },
+      'the WebSocket takes less than is sent: frames of 20 ms are lost',
+    );
   }
 
   setMuted(muted: boolean): void {
