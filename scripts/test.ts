@@ -1,8 +1,8 @@
 /**
  * The whole suite, as `./sluice test` runs it, then once more, alone, what failed beside others.
  *
- * In waves: tests of parts, whole servers, fewer at a time, and at last those that want the machine to themselves; beside
- * them go servers of which little is asked. Vitest itself has no two projects at once that differ in their workers.
+ * In waves: tests of parts, whole servers, fewer at a time, and at last those of which most is asked, one at a time; beside
+ * them go servers of which less is asked. Vitest itself has no two projects at once that differ in their workers.
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
  * the processor to itself may not hold while three others encode, which says nothing about Sluice; a fault of
