@@ -158,7 +158,11 @@ export class Engine {
     if (owner !== undefined) {
       printerr(`track ${owner}: ${text} ${debug}`);
       // While everything ends, a source that ends with an error has ended.
-      if (!this.#stopping) this.tracks.fail(owner, `${text} (${message.src.get_name() ?? 'receiver'})`);
+      const reason = /reason ([\w-]+)/.exec(debug)?.[1];
+      const where = [message.src.get_name() ?? 'receiver', ...(reason === undefined ? [] : [reason])].join(
+        ': ',
+      );
+      if (!this.#stopping) this.tracks.fail(owner, `${text} (${where})`);
       return;
     }
     printerr(`${text} ${debug}`);

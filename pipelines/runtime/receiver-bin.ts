@@ -29,8 +29,8 @@ export const RECEIVER = {
 /**
  * RTP in, RTCP both ways over one socket (RFC 5761: rtpsession takes RTCP from the RTP pad; SRTP's decoder
  * tells the two apart by itself). `drop-on-latency` is off: a frame that comes late is recorded late, not lost.
- * More than one SSRC must be let in: mediasoup's bandwidth probes (payload type 127) may come first. Socket, caps, destination and
- * keys are set as properties afterwards: what comes from outside is never parsed as text.
+ * More than one SSRC must be let in at first: mediasoup's bandwidth probes (payload type 127) may come before. Socket,
+ * caps, destination and keys are set as properties afterwards: what comes from outside is never parsed as text.
  *
  * @param tail element text after the depayloader; its last element is named `out`
  */

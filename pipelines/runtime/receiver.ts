@@ -55,6 +55,8 @@ export class Receiver {
   #jitterBuffers: Gst.Element[] = [];
   /** Elements of rtpbin when its jitterbuffers were looked for last. */
   #children = 0;
+  /** No stream comes in but those that are there. */
+  #closed = false;
   #offsetNs = 0;
   /** Sequence number of the last packet that was measured, or that left before the offset was changed. */
   #seenSeqnum: number | undefined;
@@ -151,6 +153,9 @@ export class Receiver {
   /**
    * Settings of what rtpbin makes only when packets come. Call about four times a second.
    *
+   * A stream that was not announced leads nowhere, and ends the source with that error. Until the track's own has come
+   * others have to be let in, and a track that fails for it is connected anew; afterwards none is.
+   *
    * A jitterbuffer that asks for lost packets again takes the next packet for lost when it is overdue, and throws it
    * away when it comes after all: the first of a track that was muted, often a keyframe's. A gap in the sequence
    * numbers is loss, the passing of time is not.
@@ -158,10 +163,16 @@ export class Receiver {
   tune(): void {
     const rtpBin = childBin(this.bin, RECEIVER.rtp);
     const children = rtpBin.get_children_count();
-    if (children === this.#children) return;
-    this.#children = children;
-    this.#jitterBuffers = findJitterBuffers(rtpBin);
-    for (const jitterBuffer of this.#jitterBuffers) setProperties(jitterBuffer, { 'rtx-next-seqnum': false });
+    if (children !== this.#children) {
+      this.#children = children;
+      this.#jitterBuffers = find(rtpBin, 'rtpjitterbuffer');
+      for (const jitterBuffer of this.#jitterBuffers)
+        setProperties(jitterBuffer, { 'rtx-next-seqnum': false });
+    }
+    if (this.#closed || this.packets() === 0) return;
+    this.#closed = true;
+    for (const demux of find(rtpBin, 'rtpssrcdemux'))
+      setProperties(demux, { 'max-streams': this.#jitterBuffers.length });
   }
 
   /** Delays all packets from now on by `offsetNs`. @returns false while there is no packet to delay */
@@ -194,7 +205,7 @@ export class Receiver {
   }
 }
 
-/** rtpbin makes one for every SSRC when its first packet comes: the track's, and that of bandwidth probes. */
-function findJitterBuffers(rtpBin: Gst.Bin): Gst.Element[] {
-  return allElements(rtpBin).filter((element) => element.get_factory()?.get_name() === 'rtpjitterbuffer');
+/** Elements of one kind. Of jitterbuffers rtpbin makes one for every SSRC when its first packet comes. */
+function find(rtpBin: Gst.Bin, factory: string): Gst.Element[] {
+  return allElements(rtpBin).filter((element) => element.get_factory()?.get_name() === factory);
 }

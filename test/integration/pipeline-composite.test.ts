@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { types as ms } from 'mediasoup';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { Tile } from '../../pipelines/shared/protocol.ts';
@@ -36,10 +37,14 @@ async function join_(
   run: TestPipeline,
   name: string,
   { video, audio }: Published,
-): Promise<void> {
-  const syncGroup = name;
-  if (video) await router.subscribe(run.host, { trackId: `${name}-video`, producer: video, syncGroup });
-  if (audio) await router.subscribe(run.host, { trackId: `${name}-audio`, producer: audio, syncGroup });
+): Promise<ms.Consumer[]> {
+  const consumers: ms.Consumer[] = [];
+  for (const [kind, producer] of [['video', video] as const, ['audio', audio] as const])
+    if (producer)
+      consumers.push(
+        await router.subscribe(run.host, { trackId: `${name}-${kind}`, producer, syncGroup: name }),
+      );
+  return consumers;
 }
 
 function tile(name: string, place: Omit<Tile, 'trackId' | 'z'>): Tile {
@@ -59,8 +64,10 @@ describe.concurrent('comes and goes in a composite', () => {
     const before = await run.host.send({ cmd: 'describe' });
     let memory = 0;
     for (let round = 0; round < 20; round++) {
-      await join_(router, run, 'guest', guest);
+      const consumers = await join_(router, run, 'guest', guest);
       await sleep(round % 2 === 0 ? 450 : 150);
+      // Else they go on sending to ports that others are given next.
+      for (const consumer of consumers) consumer.close();
       await run.host.send({ cmd: 'disconnect', trackId: 'guest-video' });
       await run.host.send({ cmd: 'disconnect', trackId: 'guest-audio' });
       if (round === 4) memory = (await run.host.send({ cmd: 'ping' })).rssBytes;

@@ -208,6 +208,8 @@ export interface SubscribeOptions {
   srtp?: boolean;
   /** Between mediasoup and the pipeline. */
   path?: UdpPath;
+  /** Told the pipeline's port before anything is sent to it. */
+  onPort?: (port: number) => void;
   /** Between bind and connect: the order that never loses the first keyframe is bind, subscribe, connect, resume. */
   muted?: boolean;
   channel?: 'left' | 'right';
@@ -300,6 +302,7 @@ export class TestRouter {
   async subscribe(host: PipelineHost, options: SubscribeOptions): Promise<ms.Consumer> {
     const { trackId, producer, srtp = false, path, channel } = options;
     const { port } = await host.send({ cmd: 'bind', trackId, ip: LOOPBACK });
+    options.onPort?.(port);
     const transport = await this.router.createPlainTransport({
       listenInfo: { protocol: 'udp', ip: LOOPBACK },
       rtcpMux: true,
