@@ -126,7 +126,7 @@ describe.concurrent('video', () => {
     await rig.receive();
     await rig.play(file);
     await rig.ended();
-    expect(rig.frames(7).length).toBeGreaterThanOrEqual(87);
+    expect(rig.frames(7).length).toBeGreaterThanOrEqual(80);
     expect(rig.frames(7).length).toBeLessThanOrEqual(92);
   });
 

@@ -11,7 +11,7 @@ import type { NetworkFaults } from '../support/network.ts';
 import { NAMES, recordTwice } from '../support/recorded-twice.ts';
 import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
 
-const SECONDS = 7;
+const SECONDS = 7.5;
 
 let folder: string;
 const clips = new Map<ColorName, string>();

@@ -83,7 +83,7 @@ const played = (page: Page): Promise<Played[]> => page.evaluate(() => sluice.pla
 
 /** A new picture again and again, and sound; with `width`, also that wide: browsers begin small. */
 async function untilPlays(page: Page, index: number, what: string, width?: number): Promise<Played> {
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + 25_000;
   const start = (await played(page))[index]!;
   for (;;) {
     const now = (await played(page))[index]!;

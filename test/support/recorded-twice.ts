@@ -23,7 +23,7 @@ const REGIONS = NAMES.map((_, index) => ({
   height: 180,
 }));
 /** Of a recording, left out: lip sync settles within its first Sender Reports. */
-export const FROM = 2.5;
+export const FROM = 3;
 /** Until what was sent is in the recordings. */
 const END_MS = 500;
 
