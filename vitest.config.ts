@@ -5,7 +5,7 @@ import type { TestSpecification } from 'vitest/node';
 
 const SECOND = 1000;
 /** Most of these files wait for media as it plays. What comes too late for that reason is run again, alone. */
-const AT_ONCE = 3;
+const AT_ONCE = 4;
 /** Whole servers whose media another of them does not disturb: little of it, or nothing, is encoded. */
 const TOGETHER = [
   'browser-studio',

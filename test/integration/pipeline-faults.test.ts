@@ -45,8 +45,8 @@ interface Bounds {
   /** Which of the seconds' A/V offsets stays within 80 ms. */
   offset: 'p50' | 'p95';
 }
-const REPAIRED: Bounds = { share: 0.97, gapMs: 500, offset: 'p95' };
-const STEADY: Bounds = { share: 0.97, gapMs: 500, offset: 'p50' };
+const REPAIRED: Bounds = { share: 0.97, gapMs: 700, offset: 'p95' };
+const STEADY: Bounds = { share: 0.97, gapMs: 700, offset: 'p50' };
 /** A jump of less than a second cannot be told from a pause: it stays in the file until it is made up for. */
 const JUMPY: Bounds = { share: 0.8, gapMs: 1000, offset: 'p50' };
 

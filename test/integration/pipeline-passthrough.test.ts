@@ -166,7 +166,8 @@ describe.concurrent('passthrough through a real SFU', () => {
       const { video, audio } = await router.publish([plain]);
       for (const [trackId, producer] of [['video', video!] as const, ['audio', audio!] as const])
         await router.subscribe(run.host, { trackId, producer, srtp, onPort: (port) => ports.push(port) });
-      await sleep(1500);
+      await run.until(() => run.of('trackFormat').length === 2, 'both tracks');
+      await sleep(1000);
       // A whole stream of another SSRC (RFC 3550, 5.1), of both payload types there are here, and noise.
       let sent = 0;
       timer = setInterval(() => {

@@ -1,4 +1,5 @@
 /** Test participants in a room of a running Sluice, and where they are in its picture. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TrackType } from '@livekit/protocol';
 import { EncodingOptions } from 'livekit-server-sdk';
 import { pino } from 'pino';
@@ -51,9 +52,16 @@ export async function trackIds(
   room: string,
   identity: string,
 ): Promise<{ audio: string | undefined; video: string | undefined }> {
-  const { tracks } = await sluice.rooms.getParticipant(room, identity);
-  return {
-    audio: tracks.find(({ type }) => type === TrackType.AUDIO)?.sid,
-    video: tracks.find(({ type }) => type === TrackType.VIDEO)?.sid,
-  };
+  // A publisher is connected a moment before its tracks are there, one a moment before the other.
+  let deadline = performance.now() + 3000;
+  for (;;) {
+    const { tracks } = await sluice.rooms.getParticipant(room, identity);
+    const [audio, video] = [TrackType.AUDIO, TrackType.VIDEO].map(
+      (kind) => tracks.find(({ type }) => type === kind)?.sid,
+    );
+    const now = performance.now();
+    if ((audio && video) || now > deadline) return { audio, video };
+    if (audio ?? video) deadline = Math.min(deadline, now + 300);
+    await sleep(50);
+  }
 }
