@@ -84,10 +84,11 @@ class Sequencer extends BaseSequencer {
       .filter((file) => APART.includes(nameOf(file)))
       .toSorted((a, b) => APART.indexOf(nameOf(a)) - APART.indexOf(nameOf(b)));
     const others = sorted.filter((file) => !apart.includes(file));
-    // Of the tests of parts: Vitest begins with them, and a process stays with its project.
+    // Of the tests of parts: Vitest begins with them, and a process stays with its project. None comes at the very
+    // beginning, when every process loads what it needs.
     const between = others.filter(({ project }) => project.name === 'integration').length / apart.length;
     return apart.reduce(
-      (list, file, index) => list.toSpliced(Math.floor(index * (between + 1)), 0, file),
+      (list, file, index) => list.toSpliced(Math.floor((index + 0.5) * (between + 1)), 0, file),
       others,
     );
   }
