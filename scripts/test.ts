@@ -6,9 +6,8 @@
  *
  * Tests of live media share two processor cores with their neighbours. A bound that holds for an encoder with
  * the processor to itself may not hold while three others encode, which says nothing about Sluice; a fault of
- * Sluice's fails alone too. So a few failed files get a second run, one after the other, and are named for it. What
- * the first run left behind, and errors nobody caught in it, are no test's: they fail the suite whatever the second
- * run says.
+ * Sluice's fails alone too. So a few failed files get a second run, one after the other, and are named for it. What the
+ * first run left behind, and errors nobody caught in it, are no test's: they fail the suite whatever the second run says.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +16,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { failedFiles, merged, parseReport, runAgain, withSecondRun } from './test-report.ts';
+import {
+  failedFiles,
+  merged,
+  namePattern,
+  parseReport,
+  runAgain,
+  testsToRunAgain,
+  withSecondRun,
+} from './test-report.ts';
 import type { ChildProcess } from 'node:child_process';
 import type { Report } from './test-report.ts';
 import { LEFT_VARIABLE, readLeft } from './test-left.ts';
@@ -102,6 +109,37 @@ async function firstRun(args: readonly string[], folder: string, variables: Node
   };
 }
 
+/**
+ * Runs files one after the other. Of those whose tests stand for themselves it runs what failed, and the whole file when
+ * that does not help: what is called a test of its own may need another.
+ * @param left what the first run is to blame for and none of its tests
+ * @returns the first report with what was found now
+ */
+async function secondRun(
+  first: Report,
+  files: readonly string[],
+  folder: string,
+  left: readonly string[],
+): Promise<Run> {
+  const alone = (args: readonly string[], name: string): Promise<Run> =>
+    vitest([...args, '--no-file-parallelism'], join(folder, name), { TEST_ALONE: '1' });
+  const names = new Map(files.map((file) => [file, testsToRunAgain(first, ROOT, file)]));
+  const parts = files.filter((file) => names.get(file));
+  let whole = files.filter((file) => !names.get(file));
+  let found: Run = { status: 0, report: first };
+  const take = ({ status, report }: Run): void => {
+    found = { status, report: report && found.report && withSecondRun(found.report, report, left) };
+  };
+  if (parts.length > 0) {
+    const only = parts.flatMap((file) => names.get(file) ?? []);
+    take(await alone([...parts, `--testNamePattern=${namePattern(only)}`], 'parts.json'));
+    const still = found.report ? failedFiles(found.report) : parts;
+    whole = [...parts.filter((file) => still.includes(file)), ...whole];
+  }
+  if (whole.length > 0 && !stopped) take(await alone(whole, 'second.json'));
+  return found;
+}
+
 /** @returns the exit code. */
 async function main(args: readonly string[], folder: string): Promise<number> {
   const asked = args.find((arg) => arg.startsWith('--outputFile.json='))?.slice('--outputFile.json='.length);
@@ -115,20 +153,17 @@ async function main(args: readonly string[], folder: string): Promise<number> {
   if (files.length === 0) return status;
 
   say(`once more, alone: ${files.map((file) => relative(ROOT, file)).join(', ')}`);
-  const second = await vitest([...files, '--no-file-parallelism'], join(folder, 'second.json'), {
-    TEST_ALONE: '1',
-  });
   const left = readLeft(leftPath);
+  const second = await secondRun(report, files, folder, left);
   for (const line of left) say(`the first run: ${line}`);
-  const code = second.status || (left.length > 0 ? 1 : 0);
-  if (!second.report) return code;
-  if (asked !== undefined) writeFileSync(asked, JSON.stringify(withSecondRun(report, second.report, left)));
+  if (!second.report) return second.status || 1;
+  if (asked !== undefined) writeFileSync(asked, JSON.stringify(second.report));
   const still = failedFiles(second.report);
   for (const file of files) {
     const outcome = still.includes(file) ? 'failed again alone' : 'failed beside others, passed alone';
     say(`${relative(ROOT, file)}: ${outcome}`);
   }
-  return code;
+  return second.status || (second.report.success ? 0 : 1);
 }
 
 // A terminal tells every process of its group, and this waits until Vitest has ended what it runs.

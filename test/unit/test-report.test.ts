@@ -3,13 +3,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import LeftReporter, { LEFT_VARIABLE, noteLeft, readLeft } from '../../scripts/test-left.ts';
-import { failedFiles, merged, parseReport, runAgain, withSecondRun } from '../../scripts/test-report.ts';
+import {
+  failedFiles,
+  merged,
+  namePattern,
+  parseReport,
+  runAgain,
+  testsToRunAgain,
+  withSecondRun,
+} from '../../scripts/test-report.ts';
 
 const ROOT = '/repo';
 const file = (name: string, ...statuses: string[]) => ({
   name: `${ROOT}/test/${name}`,
   status: statuses.includes('failed') ? 'failed' : 'passed',
-  assertionResults: statuses.map((status) => ({ status })),
+  assertionResults: statuses.map((status, index) => ({
+    status,
+    fullName: `suite test ${index}`,
+    ancestorTitles: ['suite'],
+    title: `test ${index}`,
+  })),
 });
 const report = (...testResults: ReturnType<typeof file>[]) => {
   const statuses = testResults.flatMap(({ assertionResults }) =>
@@ -61,6 +74,36 @@ describe('a second run of what failed beside others', () => {
     });
     expect(both.success).toBe(false);
     expect(failedFiles(both)).toEqual([`${ROOT}/test/e2e/b.test.ts`]);
+  });
+
+  it('is of the failed tests alone where they are tests of parts, and leaves the others their first results', () => {
+    const path = `${ROOT}/test/integration/a.test.ts`;
+    const first = report(file('integration/a.test.ts', 'passed', 'failed', 'skipped', 'failed'));
+    expect(testsToRunAgain(first, ROOT, path)).toEqual(['suite > test 1', 'suite > test 3']);
+    expect(testsToRunAgain(report(file('e2e/a.test.ts', 'failed')), ROOT, `${ROOT}/test/e2e/a.test.ts`)).toBe(
+      undefined,
+    );
+    const outside = report({ ...file('integration/a.test.ts', 'passed'), status: 'failed' });
+    expect(testsToRunAgain(outside, ROOT, path)).toBe(undefined);
+
+    const again = report(file('integration/a.test.ts', 'skipped', 'passed', 'skipped', 'passed'));
+    expect(withSecondRun(first, again)).toMatchObject({
+      ...{ numTotalTests: 4, numPassedTests: 3, numFailedTests: 0, numPendingTests: 1, success: true },
+    });
+    const still = report(file('integration/a.test.ts', 'skipped', 'failed', 'skipped', 'passed'));
+    expect(withSecondRun(first, still)).toMatchObject({ numFailedTests: 1, success: false });
+    const none = withSecondRun(
+      first,
+      report(file('integration/a.test.ts', 'skipped', 'skipped', 'skipped', 'skipped')),
+    );
+    expect(none, 'what did not run').toMatchObject({ numFailedTests: 2, success: false });
+    expect(failedFiles(none)).toEqual([path]);
+  });
+
+  it('names tests so that no others are meant', () => {
+    const pattern = new RegExp(namePattern(['a (b) > c.', 'd $e']));
+    expect(['a (b) > c.', 'd $e'].map((name) => pattern.test(name))).toEqual([true, true]);
+    expect(['a (b) > cd', 'xd $e', 'a (b) > c. and more'].some((name) => pattern.test(name))).toBe(false);
   });
 
   it('makes a success of a run whose failures are all gone', () => {
