@@ -64,9 +64,9 @@ export function runAgain(report: Report, root: string): string[] {
 }
 
 /**
- * The names of a file's failed tests, as Vitest's `--testNamePattern` has them, where these alone can be run once more: each test of parts (test/integration)
- * makes what it needs, tests of a whole server go on from each other. Undefined: the whole file, also when it failed
- * outside of its tests.
+ * The names of a file's failed tests, as Vitest's `--testNamePattern` has them, where these alone can be run once more:
+ * each test of parts (test/integration) makes what it needs, tests of a whole server go on from each other. Undefined:
+ * the whole file, also when it failed outside of its tests.
  */
 export function testsToRunAgain({ testResults }: Report, root: string, file: string): string[] | undefined {
   if (!file.startsWith([root, 'test', 'integration', ''].join(sep))) return undefined;

@@ -157,11 +157,10 @@ export class Engine {
     if (owner === null) return;
     if (owner !== undefined) {
       printerr(`track ${owner}: ${text} ${debug}`);
-      // While everything ends, a source that ends with an error has ended.
       const reason = /reason ([\w-]+)/.exec(debug)?.[1];
-      const where = [message.src.get_name() ?? 'receiver', ...(reason === undefined ? [] : [reason])].join(
-        ': ',
-      );
+      const name = message.src.get_name() ?? 'receiver';
+      const where = reason === undefined ? name : `${name}: ${reason}`;
+      // While everything ends, a source that ends with an error has ended.
       if (!this.#stopping) this.tracks.fail(owner, `${text} (${where})`);
       return;
     }

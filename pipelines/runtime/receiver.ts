@@ -56,7 +56,7 @@ export class Receiver {
   /** Elements of rtpbin when its jitterbuffers were looked for last. */
   #children = 0;
   /** No stream comes in but those that are there. */
-  #closed = false;
+  #onlyOwn = false;
   #offsetNs = 0;
   /** Sequence number of the last packet that was measured, or that left before the offset was changed. */
   #seenSeqnum: number | undefined;
@@ -169,8 +169,8 @@ export class Receiver {
       for (const jitterBuffer of this.#jitterBuffers)
         setProperties(jitterBuffer, { 'rtx-next-seqnum': false });
     }
-    if (this.#closed || this.packets() === 0) return;
-    this.#closed = true;
+    if (this.#onlyOwn || this.packets() === 0) return;
+    this.#onlyOwn = true;
     for (const demux of find(rtpBin, 'rtpssrcdemux'))
       setProperties(demux, { 'max-streams': this.#jitterBuffers.length });
   }

@@ -126,6 +126,7 @@ describe.concurrent('recorded', () => {
     const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
     const [tile] = report.tiles;
     expect(report.decodeErrors).toEqual([]);
+    expect(tile?.read, 'pictures').toBeGreaterThan(100);
     expect(Math.max(...backwards(tile)), JSON.stringify(backwards(tile))).toBeLessThanOrEqual(LAYER_BEHIND);
     expect(report.audio?.gaps).toEqual([]);
     expect(report.duration).toBeGreaterThan(6.5);
@@ -153,6 +154,7 @@ describe.concurrent('recorded', () => {
     await run.stop();
     const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
     const [tile] = report.tiles;
+    expect(tile?.read, 'pictures').toBeGreaterThan(100);
     expect(Math.max(...backwards(tile)), JSON.stringify(backwards(tile))).toBeLessThanOrEqual(LAYER_BEHIND);
     expect(report.duration).toBeGreaterThan(5);
     // The recorder's own delay settles within its first seconds, so the first flash may be off.

@@ -7,11 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { analyse } from '../../src/demo/content/analyse.ts';
 import { ffprobeFrames, ffprobePackets } from '../../src/demo/content/ffprobe.ts';
-import { AAC, sleep, TestPipeline } from '../support/pipeline.ts';
+import { AAC, sleep, type TestPipeline } from '../support/pipeline.ts';
 import { pipelineRig } from '../support/pipeline-rig.ts';
 import type { PipelineRig } from '../support/pipeline-rig.ts';
 import { UdpPath } from '../support/network.ts';
-import { makeRtpClip, TestRouter } from '../support/rtp-source.ts';
+import { makeRtpClip, type TestRouter } from '../support/rtp-source.ts';
 
 const PASSTHROUGH = {
   program: 'passthrough',
@@ -156,13 +156,14 @@ describe.concurrent('passthrough through a real SFU', () => {
     expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.7);
   });
 
-  test.each([{ srtp: false }, { srtp: true }])('leaves alone what is not its own, %o', async ({ srtp }) => {
-    const stranger = createSocket('udp4');
-    const ports: number[] = [];
-    const router = await TestRouter.start();
-    const run = await TestPipeline.start(PASSTHROUGH);
-    let timer: NodeJS.Timeout | undefined;
-    try {
+  test.for([{ srtp: false }, { srtp: true }])(
+    'leaves alone what is not its own, %o',
+    async ({ srtp }, context) => {
+      const { router, start } = await pipelineRig(context);
+      const run = await start(PASSTHROUGH);
+      const stranger = createSocket('udp4');
+      context.onTestFinished(() => void stranger.close());
+      const ports: number[] = [];
       const { video, audio } = await router.publish([plain]);
       for (const [trackId, producer] of [['video', video!] as const, ['audio', audio!] as const])
         await router.subscribe(run.host, { trackId, producer, srtp, onPort: (port) => ports.push(port) });
@@ -170,7 +171,7 @@ describe.concurrent('passthrough through a real SFU', () => {
       await sleep(1000);
       // A whole stream of another SSRC (RFC 3550, 5.1), of both payload types there are here, and noise.
       let sent = 0;
-      timer = setInterval(() => {
+      for (const until = performance.now() + 2500; performance.now() < until; await sleep(10)) {
         const packet = Buffer.alloc(60, sent);
         packet[0] = 0x80;
         packet[1] = sent % 2 ? 96 : 111;
@@ -179,21 +180,15 @@ describe.concurrent('passthrough through a real SFU', () => {
         packet.writeUInt32BE(4711, 8);
         for (const data of [packet, Buffer.from(`noise ${sent}`)])
           for (const port of ports) stranger.send(data, port, '127.0.0.1');
-      }, 10);
-      await sleep(2500);
+      }
       await run.stop();
       expect(sent).toBeGreaterThan(100);
       expect(run.of('trackError')).toEqual([]);
       const report = await analyse(await run.joined(), { tiles: [{ name: 'red', color: 'red' }] });
       expect(report.tiles[0]?.share).toBe(1);
       expect(report.tiles[0]?.beepShare).toBeGreaterThan(0.5);
-    } finally {
-      clearInterval(timer);
-      stranger.close();
-      await run.close();
-      await router.close();
-    }
-  });
+    },
+  );
 
   test('puts what waited for a process that was held up where it arrived', async (context) => {
     const { router, start } = await pipelineRig(context);
